@@ -1,0 +1,42 @@
+# Every target makes its own virtual environment: python3 and make are enough on a bare machine.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+
+.PHONY: demo test check unit browser bench validate docs clean
+
+$(VENV)/.core: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) install -c constraints.txt -e '.[torch]'
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.core
+	$(PIP) install -c constraints.txt -e '.[torch,hf,dev]'
+	touch $@
+
+demo: $(VENV)/.core ## the whole chain on bundled digits, offline; writes limen-demo/report.html
+	$(BIN)/limen demo
+
+check: $(VENV)/.dev ## lint, format, types, layers
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: check unit ## everything CI runs except the browser
+
+unit: $(VENV)/.dev
+	$(BIN)/pytest -n 2 -m "not slow and not browser"
+
+browser: $(VENV)/.dev ## the page in Chromium (Debian: apt-get install chromium)
+	$(BIN)/pytest -m browser tests
+
+validate: $(VENV)/.dev ## coverage and accuracy studies behind docs/validation.md (minutes)
+	$(BIN)/pytest -n 2 -m slow
+
+bench: $(VENV)/.dev ## speed as ratios in one run
+	set -e; for b in benchmarks/*.py; do $(BIN)/python $$b; done
+
+clean:
+	rm -rf $(VENV) build dist

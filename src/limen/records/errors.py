@@ -1,0 +1,58 @@
+"""How Limen says that something cannot be done: expected, got, likely cause, next step; all problems at once.
+
+Misuse raises `LimenError`; a numerical failure is a value of the result (`Estimate.state`), never an exception.
+The exit code of a command is the `exit_code` of the error that ended it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong: where it is, what was expected and what came, the likely cause, the next step."""
+
+    where: str
+    """A file, `file:line:col`, a key path such as `adapt.labels`, or an argument's name."""
+    what: str
+    """What was expected and what came, in one sentence."""
+    cause: str = ""
+    """The likely cause; empty when `what` already says it."""
+    fix: str = ""
+    """What to do next: a command, a key, a value."""
+    context: str = ""
+    """Source lines with a caret, for errors in files."""
+
+    def __str__(self) -> str:
+        lines = [f"{self.where}: error: {self.what}" if self.where else f"error: {self.what}"]
+        if self.context:
+            lines.append(self.context)
+        if self.cause:
+            lines.append(f"  cause: {self.cause}")
+        if self.fix:
+            lines.append(f"  fix:   {self.fix}")
+        return "\n".join(lines)
+
+
+class LimenError(Exception):
+    """Something the caller asked for cannot be done; holds every problem found, not the first one."""
+
+    exit_code = 2
+
+    def __init__(self, problems: Problem | Iterable[Problem]) -> None:
+        self.problems: tuple[Problem, ...] = (problems,) if isinstance(problems, Problem) else tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class BadInput(LimenError):
+    """The input (a file, an array, a study, an option) is not what the question needs. Exit code 2."""
+
+    exit_code = 2
+
+
+class StoreError(LimenError):
+    """The store or the disk refuses: full, read-only, held by another run, damaged. Exit code 3."""
+
+    exit_code = 3

@@ -1,0 +1,77 @@
+"""Labelled features of one task as the fits see them, and what is asked of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.floating]
+Integers = NDArray[np.int64]
+
+Method = Literal["linear-probe", "mean-classifier", "knn"]
+Loss = Literal["log", "squared"]
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledFeatures:
+    """Rows of one population: features [n, d] (finite), labels [n] as integers into `classes`.
+
+    Built by `limen.data` readers, which check and name everything; fits trust it.
+    """
+
+    features: Floats
+    labels: Integers
+    classes: tuple[str, ...]
+    """Names of the classes in label order; the same tuple for every population of a task."""
+    groups: Integers | None = None
+    """Rows of one group (speaker, document) stay in one part of every split."""
+    ids: tuple[str, ...] | None = None
+    slices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Columns of categories; loss and error are reported per value."""
+    dropped_columns: tuple[int, ...] = ()
+    """Indices of constant feature columns that the reader removed."""
+
+    def __len__(self) -> int:
+        return int(self.labels.shape[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One task on one encoder: the rows to adapt on and further populations that are scored, never trained on."""
+
+    name: str
+    encoder: str
+    train: LabelledFeatures
+    populations: Mapping[str, LabelledFeatures] = field(default_factory=dict)
+    """`test` and every shift set by name."""
+    same_population: bool = False
+    """Whether `populations["test"]` was drawn from the same population as `train`: it is then the holdout."""
+
+
+@dataclass(frozen=True, slots=True)
+class FitSpec:
+    """How to adapt: every field is semantic and part of a fit cell's identity."""
+
+    method: Method = "linear-probe"
+    loss: Loss = "log"
+    labels: tuple[int | Literal["all"], ...] | None = None
+    """Label totals; None = a doubling grid chosen from the number of rows and classes."""
+    seeds: int = 5
+    radius: float | Literal["auto"] | tuple[float, ...] = "auto"
+    subsets: Literal["uniform", "stratified"] = "uniform"
+    split_seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked of fitted cells; not part of their identity."""
+
+    confidence: float = 0.95
+    target_loss: float | None = None
+    target_error: float | None = None
+    margin: float = 0.01
+    """Smallest improvement of the loss worth acting on."""
