@@ -103,7 +103,7 @@ class Estimate:
         if self.low is not None and self.high is not None and self.high > self.low:
             scale = (self.high - self.low) / 2
         else:
-            scale = max(numbers, default=1.0) / 50
+            scale = max(numbers, default=1.0) / 20
         if scale <= 0:
             return 3
         return max(0, min(6, 1 - math.floor(math.log10(scale))))
