@@ -34,6 +34,8 @@ class LabelledFeatures:
     """Columns of categories; loss and error are reported per value."""
     dropped_columns: tuple[int, ...] = ()
     """Indices of constant feature columns that the reader removed."""
+    notes: tuple[str, ...] = ()
+    """What the reader converted, dropped or left unused, in sentences for a person."""
 
     def __len__(self) -> int:
         return int(self.labels.shape[0])

@@ -1,0 +1,183 @@
+"""Which columns of a table are features, labels, groups and ids, for tables of embeddings.
+
+Features are one list column of numbers (`X`, `embedding` or `embeddings`) or, without one, all numeric columns that
+are not label, group or id. The label is `y` or `label`; group and id are `group` and `id`; others when named.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from limen.data.phrases import did_you_mean, names_text, printable, rows_text
+from limen.data.raw import RawRows
+from limen.records.errors import BadInput, Problem
+
+LIST_NAMES = ("X", "embedding", "embeddings")
+LABEL_NAMES = ("y", "label")
+
+
+def raw_rows(path: Path, table: pa.Table, label: str | None, group: str | None, id_column: str | None) -> RawRows:
+    """The rows of a table of embeddings. Raises BadInput naming every column that is missing or cannot be used."""
+    columns = table.column_names
+    problems = [_repeated(path, name) for name in sorted({c for c in columns if columns.count(c) > 1})]
+    label_name = _pick(path, columns, label, LABEL_NAMES, problems)
+    group_name = _pick(path, columns, group, ("group",), problems)
+    id_name = _pick(path, columns, id_column, ("id",), problems)
+    if label_name is None and label is None:
+        problems.append(_no_label(path, columns))
+    if table.num_rows == 0:
+        problems.append(Problem(str(path), "expected rows, got a table without any", "an empty selection was saved"))
+    if problems:
+        raise BadInput(problems)
+    assert label_name is not None
+    taken = {label_name, group_name, id_name}
+    features, name, notes = _features(path, table, [c for c in columns if c not in taken])
+    return RawRows(
+        where=str(path),
+        features=features,
+        labels=to_numpy(table[label_name]),
+        groups=None if group_name is None else _category(table[group_name]),
+        ids=None if id_name is None else to_numpy(table[id_name]),
+        names=(name, label_name, group_name or "group", id_name or "id"),
+        notes=notes,
+    )
+
+
+def to_numpy(column: pa.ChunkedArray) -> NDArray[Any]:
+    """A column as a NumPy array; missing values become NaN (numbers) or None (everything else).
+
+    >>> to_numpy(pa.chunked_array([[1, 2]]))
+    array([1, 2])
+    >>> to_numpy(pa.chunked_array([["a", None]])).tolist()
+    ['a', None]
+    """
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if pa.types.is_large_string(column.type) or pa.types.is_string(column.type):
+        values = np.array(column.to_pylist(), dtype=object)
+        return values if column.null_count else values.astype(str)
+    if pa.types.is_boolean(column.type) and not column.null_count:
+        return np.asarray(column.to_numpy(), dtype=np.bool_)
+    if is_number(column.type):
+        return np.asarray(column.to_numpy())
+    return _objects(column)
+
+
+def is_number(kind: pa.DataType) -> bool:
+    """Whether a column type holds integers, floats or booleans."""
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind))
+
+
+def is_list(kind: pa.DataType) -> bool:
+    """Whether a column type holds lists."""
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
+
+
+def list_matrix(where: str, column: pa.ChunkedArray) -> NDArray[Any]:
+    """A column of equally long lists of numbers as a matrix [n, d]. Raises BadInput for ragged or missing lists."""
+    problems = []
+    if not is_number(column.type.value_type):
+        raise BadInput(Problem(where, f"expected lists of numbers, got {column.type}"))
+    missing = np.flatnonzero(column.is_null().to_numpy())
+    if len(missing):
+        problems.append(Problem(where, f"embeddings are missing in {rows_text(missing)}", fix="drop these rows"))
+    lengths = np.asarray(pc.list_value_length(column).fill_null(-1).to_numpy())
+    present = lengths[lengths >= 0]
+    if len(present):
+        usual = int(np.bincount(present).argmax())
+        odd = np.flatnonzero((lengths >= 0) & (lengths != usual))
+        if len(odd):
+            got = f"{rows_text(odd)} have other lengths, such as {int(lengths[odd[0]])}"
+            problems.append(Problem(where, f"expected lists of {usual:,} numbers; {got}", fix="compute them again"))
+    if problems:
+        raise BadInput(problems)
+    flat = pc.list_flatten(column)
+    values = np.asarray(flat.to_numpy())
+    return values.reshape(len(column), -1) if len(column) and len(values) else np.zeros((len(column), 0))
+
+
+def _objects(column: pa.ChunkedArray) -> NDArray[Any]:
+    values = np.empty(len(column), dtype=object)
+    for row, value in enumerate(column):
+        values[row] = value.as_py() if value.is_valid else None
+    return values
+
+
+def _category(column: pa.ChunkedArray) -> NDArray[Any]:
+    values = to_numpy(column)
+    if values.dtype != object:
+        return values
+    return values if any(v is not None and not isinstance(v, str) for v in values) else values.astype(str)
+
+
+def _pick(
+    path: Path, columns: list[str], named: str | None, usual: tuple[str, ...], problems: list[Problem]
+) -> str | None:
+    if named is None:
+        return next((name for name in usual if name in columns), None)
+    if named in columns:
+        return named
+    what = f"there is no column {printable(named)}; the columns are {names_text(columns)}"
+    problems.append(Problem(str(path), what, fix=did_you_mean(named, columns) or "name one of these columns"))
+    return None
+
+
+def _no_label(path: Path, columns: list[str]) -> Problem:
+    what = f"expected a label column {' or '.join(LABEL_NAMES)}; the columns are {names_text(columns)}"
+    near = next((near for name in reversed(LABEL_NAMES) if (near := did_you_mean(name, columns))), "")
+    numbers = columns and all(_is_float(name) for name in columns)
+    cause = "the first line holds numbers: the header line is missing" if numbers else ""
+    return Problem(str(path), what, cause, f"{near} name the label column".strip())
+
+
+def _repeated(path: Path, name: str) -> Problem:
+    return Problem(str(path), f"the column {printable(name)} occurs more than once", fix="rename one of them")
+
+
+def _features(path: Path, table: pa.Table, names: list[str]) -> tuple[NDArray[Any], str, tuple[str, ...]]:
+    listed = [name for name in names if name in LIST_NAMES and is_list(table.schema.field(name).type)]
+    if len(listed) > 1:
+        raise BadInput(Problem(str(path), f"expected one column of embeddings, got {names_text(listed)}"))
+    if listed:
+        left = [name for name in names if name != listed[0]]
+        notes = (f"columns not used: {names_text(left)}",) if left else ()
+        return list_matrix(f"{path}: {listed[0]}", table[listed[0]]), listed[0], notes
+    numeric = [name for name in names if is_number(table.schema.field(name).type)]
+    left = [name for name in names if name not in numeric]
+    problems = [problem for name in left if (problem := _spoilt(path, name, table[name]))]
+    if not numeric and not problems:
+        kinds = names_text(f"{name} ({table.schema.field(name).type})" for name in names)
+        what = f"expected a list column X, embedding or embeddings, or numeric columns; the others are {kinds}"
+        problems.append(Problem(str(path), what, fix="compute embeddings first; a study file computes them from text"))
+    if problems:
+        raise BadInput(problems)
+    notes = (f"columns not used: {names_text(left)}",) if left else ()
+    return np.column_stack([to_numpy(table[name]) for name in numeric]), f"{len(numeric)} numeric columns", notes
+
+
+def _spoilt(path: Path, name: str, column: pa.ChunkedArray) -> Problem | None:
+    """A column that is mostly numbers but holds some text: dropping it without a word would lose a feature."""
+    if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+        return None
+    values = column.to_pylist()
+    bad = [row for row, value in enumerate(values) if value and not _is_float(value)]
+    filled = sum(1 for value in values if value)
+    if not bad or 2 * len(bad) >= filled:
+        return None
+    examples = names_text(repr(values[row]) for row in bad[:3])
+    what = f"expected numbers, got text such as {examples} in {rows_text(bad)}"
+    return Problem(f"{path}: {name}", what, fix="correct these cells, or leave the column out")
+
+
+def _is_float(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,99 @@
+"""Embeddings with labels from one file: the reader of `limen budget FILE` and of `source = "embeddings"`.
+
+.npz      arrays X [n, d] and y [n] (optional: group, id); never unpickled
+.parquet  one list column X, embedding or embeddings, or numeric columns; label column y or label
+.csv      numeric columns and a label column y or label
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from limen.data.checks import labelled_features
+from limen.data.columns import raw_rows
+from limen.data.csv import read_csv
+from limen.data.files import present_file
+from limen.data.npz import read_npz
+from limen.data.parquet import read_parquet
+from limen.data.phrases import did_you_mean
+from limen.data.raw import RawRows
+from limen.records.errors import BadInput, Problem
+from limen.records.task import LabelledFeatures
+
+SUFFIXES = (".npz", ".parquet", ".csv")
+
+
+def read_embeddings(
+    path: str | Path,
+    *,
+    label: str | None = None,
+    id_column: str | None = None,
+    group: str | None = None,
+    classes: Sequence[str] | None = None,
+) -> LabelledFeatures:
+    """Features [n, d] and labels [n] of one file, checked; see `limen.data.checks` for what is kept and dropped.
+
+    `label`, `id_column` and `group` name arrays or columns other than y/label, id and group. With `classes` (those of
+    the train rows) labels are coded by them and no column is dropped; `read_population` also matches the columns.
+
+    Raises BadInput with every problem found: a file that is missing, empty, damaged or not what its name says,
+    pickles, missing columns, wrong types and shapes, NaN or infinite features, all columns constant, one class,
+    unequal lengths, continuous or multi-label y, repeated ids, classes that the train rows do not have.
+    """
+    return labelled_features(_read(Path(path), label, group, id_column), classes)
+
+
+def read_population(
+    path: str | Path,
+    train: LabelledFeatures,
+    *,
+    label: str | None = None,
+    id_column: str | None = None,
+    group: str | None = None,
+) -> LabelledFeatures:
+    """A further population (test, shift) of the task whose train rows are given: same classes, same columns.
+
+    The columns that were constant in the train rows are dropped here as well, whatever they hold.
+    Raises BadInput like `read_embeddings`, and for another number of columns.
+    """
+    return match_population(
+        read_embeddings(path, label=label, id_column=id_column, group=group, classes=train.classes), train, str(path)
+    )
+
+
+def match_population(rows: LabelledFeatures, train: LabelledFeatures, where: str) -> LabelledFeatures:
+    """The rows without the columns that were dropped from the train rows. Raises BadInput for another width."""
+    width = train.features.shape[1] + len(train.dropped_columns)
+    found = rows.features.shape[1]
+    if found != width:
+        raise BadInput(
+            Problem(
+                where,
+                f"expected {width:,} feature columns as in the train rows, got {found:,}",
+                cause="embeddings of another encoder, or other columns in one of the files",
+                fix="compute both files with the same encoder",
+            )
+        )
+    if not train.dropped_columns:
+        return rows
+    kept = np.delete(rows.features, train.dropped_columns, axis=1)
+    return replace(rows, features=kept, dropped_columns=train.dropped_columns)
+
+
+def _read(path: Path, label: str | None, group: str | None, id_column: str | None) -> RawRows:
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        present_file(path)
+        named = suffix or "no suffix"
+        near = did_you_mean(suffix, SUFFIXES)
+        unread = "; it may be a pickle, which is never opened" if suffix in (".npy", ".pt", ".pkl", ".joblib") else ""
+        fix = f"{near} save X and y with numpy.savez(path, X=X, y=y)".strip()
+        raise BadInput(Problem(str(path), f"expected a .npz, .parquet or .csv file, got {named}{unread}", fix=fix))
+    if suffix == ".npz":
+        return read_npz(path, label, group, id_column)
+    table = read_parquet(path) if suffix == ".parquet" else read_csv(path)
+    return raw_rows(path, table, label, group, id_column)

@@ -1,0 +1,47 @@
+"""Tables of a Parquet file: footer first, then columns; damage is an error with a name, never a crash."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from limen.data.files import expect_file
+from limen.data.phrases import printable
+from limen.records.errors import BadInput, Problem
+
+
+def parquet_schema(path: Path) -> tuple[int, pa.Schema]:
+    """Number of rows and columns with their types, from the footer alone. Raises BadInput."""
+    expect_file(path, "parquet")
+    with _damage(path):
+        footer = pq.read_metadata(path)
+        return int(footer.num_rows), footer.schema.to_arrow_schema()
+
+
+def read_parquet(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """The table, or some of its columns. Raises BadInput for what is not a sound Parquet file."""
+    expect_file(path, "parquet")
+    with _damage(path), pq.ParquetFile(path) as file:
+        table = file.read(columns=None if columns is None else list(columns))
+        table.validate(full=True)
+        return table
+
+
+@contextmanager
+def _damage(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (pa.ArrowException, OSError, ValueError, MemoryError, UnicodeDecodeError, KeyError) as error:
+        first = (str(error).splitlines() or [repr(error)])[0]
+        raise BadInput(
+            Problem(
+                str(path),
+                f"expected a sound Parquet file; reading it failed: {printable(first, 160)}",
+                cause="a truncated or damaged file (interrupted copy or download)",
+                fix="copy or write it again",
+            )
+        ) from None
