@@ -23,6 +23,10 @@ def read_csv(path: Path, columns: Sequence[str] | None = None, text: Sequence[st
     parse = pc.ParseOptions(newlines_in_values=True)
     try:
         table = pc.read_csv(path, parse_options=parse, convert_options=convert)
+        foreign = [field.name for field in table.schema if pa.types.is_binary(field.type)]
+        _ = table.column_names  # decoded here: a header that is not UTF-8 is found now
+        if foreign:
+            raise ValueError(f"columns that are not UTF-8: {names_text(foreign)}")
     except (pa.ArrowException, OSError, ValueError, MemoryError, UnicodeDecodeError) as error:
         first = (str(error).splitlines() or [repr(error)])[0]
         raise BadInput(

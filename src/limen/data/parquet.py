@@ -28,6 +28,7 @@ def read_parquet(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     with _damage(path), pq.ParquetFile(path) as file:
         table = file.read(columns=None if columns is None else list(columns))
         table.validate(full=True)
+        _ = table.column_names  # decoded here: a name that is not UTF-8 is found now
         return table
 
 
