@@ -1,0 +1,177 @@
+"""The encoders that a study file can name: one model per source, told apart by `source`.
+
+Every field means something for the features and is part of the identity of what is computed; in it a path is replaced
+by the hash of what it holds.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from limen.study.types import AsTuple, Column, Commit, Count, Fraction, InputKind, PathText, Positive, Section, oneof
+
+Pooling = Literal["mean", "cls", "last"]
+NOT_YET: dict[str, dict[str, str]] = {
+    "source": {"timm": 'use source = "torch" with safetensors weights, or source = "transformers"'},
+    "objective": dict.fromkeys(
+        ("supervised", "contrastive", "spectral", "masked", "next-token", "autoencoder"), 'use objective = "nt-xent"'
+    ),
+    "methods": dict.fromkeys(
+        ("fine-tune", "lp-ft", "lora", "prompt"), 'use "linear-probe", "mean-classifier" or "knn"; remove this entry'
+    ),
+    "architecture": dict.fromkeys(("resnet18", "resnet50", "vit"), 'use name = "conv"'),
+}
+"""Names that the format reserves and this version refuses, with what to do instead. Never skipped in silence."""
+
+
+class SentenceTransformers(Section):
+    """A local folder in the sentence-transformers layout, or a hub id with a pinned revision."""
+
+    source: Literal["sentence-transformers"] = "sentence-transformers"
+    input: Literal["text"] = "text"
+    path: PathText
+    revision: Commit | None = None
+    batch_size: Count = 64
+
+
+class Transformers(Section):
+    """A local folder in the transformers layout, or a hub id with a pinned revision."""
+
+    source: Literal["transformers"] = "transformers"
+    input: Literal["text", "image", "audio"] = "text"
+    path: PathText
+    revision: Commit | None = None
+    pooling: Pooling = "mean"
+    layer: int = -1
+    """Hidden state that is pooled: 0 the embeddings, -1 the last layer."""
+    batch_size: Count = 64
+    max_length: Count | None = None
+    """Tokens kept of each text; None = what the model says."""
+
+
+class ConvArchitecture(Section):
+    """A small convolutional encoder whose stages have width, 2·width, 4·width channels."""
+
+    name: Literal["conv"] = "conv"
+    width: Count = 32
+
+
+class Torch(Section):
+    """Weights in safetensors under one of the built-in architectures."""
+
+    source: Literal["torch"] = "torch"
+    input: Literal["image"] = "image"
+    path: PathText
+    architecture: ConvArchitecture
+    layer: str | None = None
+    batch_size: Count = 256
+
+
+class Embeddings(Section):
+    """Features that are already in the data: `X` of an .npz, or a column of vectors."""
+
+    source: Literal["embeddings"] = "embeddings"
+    input: Literal["features"] = "features"
+    column: Column | None = None
+
+
+class Pixels(Section):
+    """The image itself as a vector of intensities in [0, 1]."""
+
+    source: Literal["pixels"] = "pixels"
+    input: Literal["image"] = "image"
+
+
+class BagOfWords(Section):
+    """Hashed word counts, each row scaled to unit length."""
+
+    source: Literal["bag-of-words"] = "bag-of-words"
+    input: Literal["text"] = "text"
+    dimension: Count = 4096
+
+
+class RandomFeatures(Section):
+    """Random features: a control that knows nothing of the task beyond its raw input."""
+
+    source: Literal["random-features"] = "random-features"
+    input: Literal["text", "image", "features"] = "features"
+    dimension: Count = 1024
+    seed: int = 0
+
+
+class Sgd(Section):
+    """Stochastic gradient descent as in torch.optim.SGD."""
+
+    name: Literal["sgd"] = "sgd"
+    learning_rate: Positive = 0.1
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+
+
+class AdamW(Section):
+    """Adam with decoupled weight decay as in torch.optim.AdamW."""
+
+    name: Literal["adamw"] = "adamw"
+    learning_rate: Positive = 1e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+
+
+Checkpoints = Annotated[
+    Count | Annotated[tuple[Annotated[int, Field(ge=0)], ...], AsTuple, Field(min_length=1)],
+    oneof("a number of log-spaced checkpoints ≥ 1 or a list of steps ≥ 0"),
+]
+
+
+class Pretrain(Section):
+    """An encoder that the study trains itself; every checkpoint is an encoder."""
+
+    source: Literal["pretrain"] = "pretrain"
+    input: Literal["image"] = "image"
+    data: PathText
+    """A table with a column of images, or `digits`."""
+    heldout: Annotated[Fraction | PathText, oneof("a fraction between 0 and 1 or a path")] = 0.05
+    objective: Literal["nt-xent"] = "nt-xent"
+    temperature: Positive = 0.5
+    architecture: ConvArchitecture = ConvArchitecture()
+    steps: Count
+    batch_size: Annotated[int, Field(ge=2)] = 256
+    sampling: Literal["reshuffle", "iid", "replacement", "same-order"] = "reshuffle"
+    optimizer: Annotated[Sgd | AdamW, Field(discriminator="name")] = Sgd()
+    schedule: Literal["constant", "cosine"] = "constant"
+    checkpoints: Checkpoints = 8
+    seeds: Count = 1
+    threads: Count = 1
+    record: Literal["dynamics"] | None = None
+
+    @model_validator(mode="after")
+    def _checkpoints_within_the_run(self) -> Self:
+        beyond = [s for s in self.checkpoints if s > self.steps] if isinstance(self.checkpoints, tuple) else []
+        if beyond:
+            raise PydanticCustomError(
+                "contradiction",
+                "checkpoint {step} lies beyond steps = {steps}",
+                {"step": beyond[0], "steps": self.steps, "keys": (("checkpoints",), ("steps",))},
+            )
+        return self
+
+
+Encoder = Annotated[
+    SentenceTransformers | Transformers | Torch | Embeddings | Pixels | BagOfWords | RandomFeatures | Pretrain,
+    Field(discriminator="source"),
+]
+SOURCES: tuple[str, ...] = (
+    "sentence-transformers", "transformers", "torch", "embeddings", "pixels", "bag-of-words", "random-features",
+    "pretrain",
+)  # fmt: skip
+
+
+def input_of(encoder: Encoder) -> InputKind:
+    """The kind of input an encoder takes.
+
+    >>> input_of(BagOfWords())
+    'text'
+    """
+    return encoder.input

@@ -1,0 +1,121 @@
+"""The whole study as one frozen value: what a study file says, or what a Python program builds.
+
+    study.toml → Study → canonical JSON → Study     is the identity (a property test).
+
+No default is filled in from data: `labels = None` stays None until the fit stage sees the rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field
+
+from limen.records.cell import canonical_json
+from limen.study.encoders import Encoder
+from limen.study.types import AsTuple, Column, Count, Fraction, InputKind, Name, PathText, Positive, Section, oneof
+
+Reference = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*(#\d+)?(:[^@:#\s]+)?(@\d+)?$")]
+Labels = Annotated[
+    tuple[Annotated[Count | Literal["all"], oneof('a whole number ≥ 1 or "all"')], ...], AsTuple, Field(min_length=1)
+]
+Method = Literal["linear-probe", "mean-classifier", "knn"]
+
+
+class Task(Section):
+    """One labelled task: a population to adapt on and further populations that are only scored."""
+
+    train: PathText
+    test: PathText | None = None
+    input: InputKind
+    column: Column | None = None
+    """Column of the input; None = the column named like `input`."""
+    label: Column = "label"
+    group: Column | None = None
+    slices: Annotated[tuple[Column, ...], AsTuple] = ()
+    id: Column | None = None
+    encoders: Annotated[tuple[Reference, ...], AsTuple, Field(min_length=1)] | None = None
+    same_population: bool = False
+    shift: Mapping[Name, PathText] = Field(default_factory=dict)
+
+
+class LinearProbe(Section):
+    """The class of linear probes: ‖W‖_F ≤ radius on scaled features."""
+
+    radius: Annotated[
+        Literal["auto"] | Positive | Annotated[tuple[Positive, ...], AsTuple, Field(min_length=1)],
+        oneof('"auto", a number > 0 or a list of numbers > 0'),
+    ] = "auto"
+
+
+class Knn(Section):
+    """Nearest neighbours."""
+
+    k: Count = 10
+
+
+class Adapt(Section):
+    """How every encoder is adapted to every task."""
+
+    methods: Annotated[tuple[Method, ...], AsTuple, Field(min_length=1)] = ("linear-probe",)
+    labels: Labels | None = None
+    seeds: Count = 5
+    loss: Literal["log", "squared"] = "log"
+    subsets: Literal["uniform", "stratified"] = "uniform"
+    linear_probe: LinearProbe = Field(default=LinearProbe(), alias="linear-probe")
+    knn: Knn = Knn()
+
+
+class Target(Section):
+    """What would be good enough: a loss or an error rate, not both."""
+
+    loss: Positive | None = None
+    error: Fraction | None = None
+
+
+class Advice(Section):
+    """What the advice is asked for. Not part of any identity."""
+
+    target: Target = Target()
+    margin: Positive = 0.01
+
+
+class Study(Section):
+    """A study. Build it in Python, or read it with `limen.study.parse.read_study`.
+
+    >>> Study.model_validate({"name": "s", "encoder": {"bow": {"source": "bag-of-words"}},
+    ...     "task": {"t": {"train": "t.csv", "input": "text"}}}).encoder["bow"].dimension
+    4096
+    """
+
+    name: Name
+    seed: Annotated[int, Field(ge=0)] = 0
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+    encoder: Annotated[Mapping[Name, Encoder], Field(min_length=1)]
+    task: Annotated[Mapping[Name, Task], Field(min_length=1)]
+    adapt: Adapt = Adapt()
+    advice: Advice = Advice()
+
+    def to_plain(self) -> dict[str, Any]:
+        """Plain data: what TOML would hold, with every default written out and absent values left away."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+    def to_json(self) -> str:
+        """Canonical JSON: equal studies give equal text."""
+        return canonical_json(self.to_plain())
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> Self:
+        """The inverse of `to_plain`. Raises pydantic's ValidationError; files go through `limen.study.parse`."""
+        return cls.model_validate(dict(plain))
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of a study file, for completion and checks in an editor.
+
+    >>> json_schema()["title"]
+    'Limen study'
+    """
+    schema = Study.model_json_schema(by_alias=True)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "Limen study"}

@@ -1,0 +1,172 @@
+"""Each bad study file gets its named errors, all at once, each at its line and column."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from limen.records.errors import BadInput, Problem
+from limen.study.parse import parse_study, read_study
+
+GOOD = """name = "good"
+[encoder.bow]
+source = "bag-of-words"
+[task.t]
+train = "t.csv"
+input = "text"
+"""
+
+
+def problems(text: str | bytes) -> list[Problem]:
+    with pytest.raises(BadInput) as caught:
+        parse_study(text.encode() if isinstance(text, str) else text)
+    assert caught.value.exit_code == 2
+    return list(caught.value.problems)
+
+
+def lines(text: str | bytes) -> list[str]:
+    return [f"{p.where}: {p.what}" + (f" [{p.fix}]" if p.fix else "") for p in problems(text)]
+
+
+def test_good_text_parses_with_mark_and_either_line_end() -> None:
+    study, _ = parse_study(GOOD.encode())
+    assert study == parse_study(b"\xef\xbb\xbf" + GOOD.replace("\n", "\r\n").encode())[0]
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"", "study.toml:1:1: the study file is empty [limen init writes one to start from]"),
+        (b" \n\t\n", "study.toml:1:1: the study file is empty [limen init writes one to start from]"),
+        (b"\x93NUMPY\x01\x00", "study.toml: expected a TOML text, got a binary file (it contains zero bytes) [name the"
+         " study's .toml file; data files are named inside it]"),
+        (b"name = 1\nx = '\xe9'", "study.toml:2:6: expected UTF-8, got the byte 0xe9 [save the file as UTF-8]"),
+        ("name = 'x'".encode("utf-16"), "study.toml:1:1: expected UTF-8, got UTF-16 [save the file as UTF-8]"),
+        (b"name = good\n", "study.toml:1:8: this is no TOML: invalid value [text needs quotes: key = \"value\"]"),
+        (b"a = 1\nx = [1,\n2", "study.toml:3:2: this is no TOML: unclosed array"),
+    ],
+)  # fmt: skip
+def test_files_that_are_no_toml(content: bytes, expected: str) -> None:
+    assert lines(content) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (("name =", "nmae ="), ['study.toml: needs the key "name" [add name = …]',
+                                'study.toml:1:1: nmae: unknown key [did you mean "name"?]']),
+        (("source =", "sorce ="), ['study.toml:2:10: encoder.bow: needs the key "source" [add source = …'
+                                   " (sentence-transformers, transformers, torch, embeddings, pixels, bag-of-words,"
+                                   " random-features, pretrain)]"]),
+        (('"bag-of-words"', '"bag-of-word"'), ['study.toml:3:10: encoder.bow.source: unknown value "bag-of-word",'
+                                               ' expected one of "sentence-transformers", "transformers", "torch",'
+                                               ' "embeddings", "pixels", "bag-of-words", "random-features", "pretrain"'
+                                               ' [did you mean "bag-of-words"?]']),
+        (('"bag-of-words"', '"timm"'), ['study.toml:3:10: encoder.bow.source: "timm" is not available in this version'
+                                        ' [use source = "torch" with safetensors weights, or source ='
+                                        ' "transformers"]']),
+        (('words"', 'words"\ndimenson = 3'), ['study.toml:4:1: encoder.bow.dimenson: unknown key'
+                                              ' [did you mean "dimension"?]']),
+        (('"text"', '"text"\nlable = "y"'), ['study.toml:7:1: task.t.lable: unknown key [did you mean "label"?]']),
+        (("[task.t]", "[task.t]\nencoders = ['bov']"), ['study.toml:2:10: encoder.bow: this encoder has no task: it is'
+                                                        " named by none [add a task for it, name it in a task's"
+                                                        " encoders, or remove it]",
+                                                        'study.toml:5:13: task.t.encoders[0]: no encoder is named "bov"'
+                                                        ' [did you mean "bow"?]']),
+        (('"text"', '"image"'), ["study.toml:2:10: encoder.bow: this encoder has no task: it takes text and no task"
+                                 " gives that [add a task for it, name it in a task's encoders, or remove it]",
+                                 'study.toml:6:9: task.t.input: no encoder takes image [add an encoder with input ='
+                                 ' "image"]']),
+    ],
+)  # fmt: skip
+def test_misspelt_and_missing(change: tuple[str, str], expected: list[str]) -> None:
+    assert lines(GOOD.replace(*change)) == expected
+
+
+ADAPT = [
+    ("seeds = 0", "8:9: adapt.seeds: expected ≥ 1, got 0"),
+    ('seeds = "5"', '8:9: adapt.seeds: expected a valid integer, got the text "5" [remove the quotes]'),
+    ("labels = []", "adapt.labels: expected at least one, got none"),
+    ('labels = [9, "al"]', '8:14: adapt.labels[1]: expected a whole number ≥ 1 or "all", got the text "al"'),
+    ("labels = [0.5]", '8:11: adapt.labels[0]: expected a whole number ≥ 1 or "all", got 0.5'),
+    ('methods = ["lora"]', '8:12: adapt.methods[0]: "lora" is not available in this version'),
+    ('methods = ["fine-tune"]', '"fine-tune" is not available in this version'),
+    ('methods = ["lp-ft"]', '"lp-ft" is not available in this version'),
+    ('loss = "lgo"', '8:8: adapt.loss: unknown value "lgo", expected one of "log", "squared" [did you mean "log"?]'),
+    ("linear-probe.radius = -1", 'adapt.linear-probe.radius: expected "auto", a number > 0 or a list of numbers > 0'),
+    ("linear-probe.radius = nan", "adapt.linear-probe.radius: expected"),
+    ("knn.k = 3", '8:1: adapt.knn: "knn" is not among the methods, so this section changes nothing'),
+]
+
+
+@pytest.mark.parametrize(("line", "expected"), ADAPT)
+def test_wrong_values(line: str, expected: str) -> None:
+    (found,) = lines(f"{GOOD}[adapt]\n{line}\n")
+    assert expected in found
+
+
+PRETRAIN = (
+    GOOD
+    + """[encoder.scratch]
+source = "pretrain"
+data = "digits"
+steps = 50
+[task.digits]
+train = "digits"
+input = "image"
+"""
+)
+
+
+@pytest.mark.parametrize(
+    ("change", "expected", "carets"),
+    [
+        (("steps = 50", "steps = 50\ncheckpoints = [10, 60]"), "checkpoint 60 lies beyond steps = 50", 2),
+        (("steps = 50", 'steps = 50\noptimizer = {name = "sgd", learning_rate = "1e-4"}'), "[remove the quotes]", 1),
+        (("steps = 50", 'steps = 50\nobjective = "masked"'), '"masked" is not available in this version', 1),
+        (("steps = 50", 'steps = 50\narchitecture = {name = "resnet18"}'), '"resnet18" is not available', 1),
+        (("steps = 50", "steps = 50\nheldout = 1.5"), "expected a fraction between 0 and 1 or a path, got 1.5", 1),
+        (('train = "digits"', 'train = "digits"\nencoders = ["scratch#1"]'), "seed 1 does not exist: seeds = 1", 1),
+        (('train = "digits"', 'train = "digits"\nencoders = ["scratch", "bow"]'), 'encoder "bow" takes text', 2),
+        (('train = "t.csv"', 'train = "t.csv"\nencoders = ["bow@3"]'), "has no seeds or steps", 2),
+        (('train = "t.csv"', 'train = "t.csv"\nencoders = ["bow:2"]'), 'layer "2" cannot be taken', 2),
+        (('train = "t.csv"', 'train = "t.csv"\nsame_population = true'), "speaks of a test file", 2),
+        (('train = "t.csv"', 'train = "t.csv"\nshift.test = "x"'), 'cannot be named "test"', 1),
+        (('name = "good"', 'name = "good"\nadvice.target = {loss = 0.3, error = 0.1}'), "not both", 2),
+    ],
+)
+def test_contradictions_show_every_line_concerned(change: tuple[str, str], expected: str, carets: int) -> None:
+    found = problems(PRETRAIN.replace(*change, 1))
+    (match,) = [p for p in found if expected in f"{p.what} [{p.fix}]"]
+    assert sum("^" in line for line in match.context.split("\n")) >= carets
+    assert match.where.startswith("study.toml:")
+
+
+def test_repeats_show_both_lines_and_do_not_hide_other_errors() -> None:
+    found = problems(f"{GOOD}lable = 3\ninput = 'text'\n[task.t]\nx = 1\n")
+    assert [(p.where, p.what) for p in found] == [
+        ("study.toml:7:1", "task.t.lable: unknown key"),
+        ("study.toml:8:1", "task.t.input: repeated; it first stands at line 6"),
+        ("study.toml:9:7", "task.t: repeated; it first stands at line 4"),
+    ]
+    assert found[1].context == ("     6 | input = \"text\"\n       | ^^^^^\n     8 | input = 'text'\n       | ^^^^^")
+
+
+def test_the_text_of_an_error() -> None:
+    (found,) = problems(GOOD.replace('"t.csv"', "3"))
+    assert str(found) == (
+        "study.toml:5:9: error: task.t.train: expected a valid string, got 3\n     5 | train = 3\n       |         ^"
+    )
+
+
+def test_twenty_errors_are_twenty_problems() -> None:
+    extra = "".join(f"key{number} = 1\n" for number in range(20))
+    assert len(problems(GOOD + extra)) == 20
+
+
+def test_a_file_that_is_missing_or_a_folder(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="does not exist"):
+        read_study(tmp_path / "none.toml")
+    with pytest.raises(BadInput, match="got a folder"):
+        read_study(tmp_path)
