@@ -1,0 +1,34 @@
+"""Built-in architectures by name: the plain description `{name, …}` in a study or beside a weights file → a module.
+
+Every module built here has `layers`, `dimension(layer)`, `architecture` and maps images [n, c, h, w] in [0, 1] to
+representations [n, d] by `module(images, layer)`; its state dict holds weights and preprocessing.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from limen.models.architectures.conv import ConvEncoder, conv_encoder
+from limen.records.errors import BadInput, Problem
+
+ARCHITECTURES: Mapping[str, Callable[[Mapping[str, Any]], ConvEncoder]] = {"conv": conv_encoder}
+
+
+def build(architecture: Mapping[str, Any]) -> ConvEncoder:
+    """The module described by `{name, …options}`, with freshly made (not yet drawn or loaded) weights.
+
+    Raises BadInput for an unknown name, an unknown option, an option out of range.
+
+    >>> encoder = build({"name": "conv", "width": 8, "in_channels": 1, "image_size": 8})
+    >>> encoder.layers, encoder.dimension("stem")
+    (('stem', 'stage1', 'stage2'), 8)
+    """
+    options = dict(architecture)
+    name = options.pop("name", None)
+    if name not in ARCHITECTURES:
+        close = difflib.get_close_matches(str(name), ARCHITECTURES, n=1)
+        what = f"expected the name of an architecture ({', '.join(sorted(ARCHITECTURES))}), got {name!r}"
+        raise BadInput(Problem("architecture.name", what, fix=f"did you mean {close[0]!r}?" if close else ""))
+    return ARCHITECTURES[name](options)
