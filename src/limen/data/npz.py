@@ -12,7 +12,7 @@ import math
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,18 +69,29 @@ def read_npz(path: Path, label: str | None, group: str | None, id_column: str | 
     problems += [_object_array(path, name) for name in wanted if headers[name].dtype.hasobject]
     if problems:
         raise BadInput(problems)
-    arrays: dict[str, NDArray[Any]] = {}
-    with _damage(path), zipfile.ZipFile(path) as archive:
-        for name in wanted:
-            with archive.open(f"{name}.npy") as stream:
-                arrays[name] = np.lib.format.read_array(stream, allow_pickle=False)
-                stream.read()  # to the end, where zipfile compares the checksum
+    arrays = read_arrays(path, wanted)
     left = sorted(set(headers) - set(wanted))
     notes = (f"arrays not used: {names_text(left)}",) if left else ()
     x, y, groups, ids = (arrays.get(name) for name in names)
     assert x is not None
     assert y is not None
     return RawRows(str(path), x, y, groups, ids, names, notes)
+
+
+def read_arrays(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
+    """The named arrays. Raises BadInput for object arrays (unread) and for damage, found by the checksums."""
+    headers = npz_headers(path)
+    problems = [_absent(path, name, headers) for name in names if name not in headers]
+    problems += [_object_array(path, name) for name in names if name in headers and headers[name].dtype.hasobject]
+    if problems:
+        raise BadInput(problems)
+    arrays: dict[str, NDArray[Any]] = {}
+    with _damage(path), zipfile.ZipFile(path) as archive:
+        for name in names:
+            with archive.open(f"{name}.npy") as stream:
+                arrays[name] = np.lib.format.read_array(stream, allow_pickle=False)
+                stream.read()  # to the end, where zipfile compares the checksum
+    return arrays
 
 
 def _header(stream: IO[bytes], size: int) -> Header:
