@@ -1,0 +1,81 @@
+"""The feature map of the class, fixed on design rows before any other row is seen.
+
+With centre m, one scalar scale s and bound R = max ‖(x − m)/s‖, all from the design rows,
+
+    φ(x) = [u·min(1, R/‖u‖), 1],   u = (x − m)/s,   s² = mean ‖x − m‖² over the design,
+
+so ‖φ(x)‖ ≤ √(R² + 1) for every x: clipping is part of the class, and the constant feature is counted in the norm
+(with a free intercept no loss range exists and the objective is not strongly convex).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Matrix = NDArray[np.float64]
+
+BLOCK = 8192  # rows standardised at a time: bounds the temporary copies, not the result
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureMap:
+    """Centre [d], scale and clipping bound of φ."""
+
+    centre: Matrix
+    scale: float
+    bound: float
+
+    @property
+    def norm_bound(self) -> float:
+        """sup ‖φ(x)‖ = √(R² + 1).
+
+        >>> FeatureMap(np.zeros(2), 1.0, 1.0).norm_bound
+        1.4142135623730951
+        """
+        return float(np.hypot(self.bound, 1.0))
+
+    def __call__(self, features: NDArray[np.floating]) -> Matrix:
+        """φ of every row: [n, d] → [n, d + 1] in float64.
+
+        >>> FeatureMap(np.zeros(2), 1.0, 5.0)(np.array([[6.0, 8.0], [3.0, 4.0]]))
+        array([[3., 4., 1.],
+               [3., 4., 1.]])
+        """
+        n, d = features.shape
+        mapped = np.ones((n, d + 1))
+        for start in range(0, n, BLOCK):
+            rows = slice(start, start + BLOCK)
+            u = (features[rows].astype(np.float64) - self.centre) / self.scale
+            norm = np.linalg.norm(u, axis=1, keepdims=True)
+            np.multiply(u, np.minimum(1.0, self.bound / np.maximum(norm, 1e-300)), out=mapped[rows, :d])
+        return mapped
+
+    def clipped_share(self, features: NDArray[np.floating]) -> float:
+        """Share of rows that clipping moves."""
+        clipped = 0
+        for start in range(0, features.shape[0], BLOCK):
+            u = (features[start : start + BLOCK].astype(np.float64) - self.centre) / self.scale
+            clipped += int(np.count_nonzero(np.linalg.norm(u, axis=1) > self.bound * (1 + 1e-12)))
+        return clipped / features.shape[0]
+
+
+def design_map(design: NDArray[np.floating]) -> FeatureMap:
+    """The feature map fixed by the design rows [n, d].
+
+    >>> phi = design_map(np.array([[1.0, 0.0], [-1.0, 0.0]]))
+    >>> phi.scale, phi.bound
+    (1.0, 1.0)
+
+    Raises ValueError when all design rows are the same: no scale exists.
+    """
+    rows = design.astype(np.float64)
+    centre = rows.mean(axis=0)
+    squared = ((rows - centre) ** 2).sum(axis=1)
+    scale = float(np.sqrt(squared.mean()))
+    # rounding of the mean leaves a residue of this order on identical rows
+    if scale <= 1e-12 * max(1.0, float(np.abs(centre).max(initial=0.0))):
+        raise ValueError(f"the {len(rows)} design rows are identical, so the features have no scale; use more rows")
+    return FeatureMap(centre, scale, float(np.sqrt(squared.max()) / scale))
