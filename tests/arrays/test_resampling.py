@@ -91,7 +91,7 @@ def test_coverage_of_the_jackknife_for_a_ratio(statistical: Rule) -> None:
 
 
 def test_coverage_of_bca(statistical: Rule) -> None:
-    x = stream("test-coverage", "bca").gamma(4.0, 0.25, (2000, 80))
+    x = stream("test-coverage", "bca").gamma(4.0, 0.25, (2000, 200))
     rng = stream("test-coverage", "bca", "resamples")
     hits = []
     for row in x:

@@ -1,0 +1,202 @@
+"""What more labels would buy: the asymptote of the learning curve, its exponent and the labels that reach a target.
+
+In order: the shape is tested (a law is not fitted through a peak), the two-sided law of `curve_law` is fitted, every
+number gets the t interval of the delete-a-group jackknife over row groups (whole grid refitted without each group),
+and the law is back-tested at the largest label count (`curve_backtest`). What the points cannot tell is an Estimate
+`not_identified` with its reason: fewer than 4 label counts, a rise or peak, an exponent at the edge of its prior range,
+an interval wider than the prior range (exponents 0.05 to 2; asymptotes 0 to the smallest held-out loss measured).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from limen.arrays.checks import Floats
+from limen.arrays.intervals import Interval, jackknife
+from limen.measure.curve_backtest import backtest
+from limen.measure.curve_data import CurveData
+from limen.measure.curve_law import EXPONENTS, Law, NotIdentified, fit_law, labels_needed, predict
+from limen.measure.curve_shape import Shape, shape_of
+from limen.records.budget import Extrapolation
+from limen.records.estimate import Estimate, not_identified
+from limen.records.task import Question
+
+__all__ = [
+    "CurveData",
+    "Law",
+    "LawEstimates",
+    "NotIdentified",
+    "Shape",
+    "backtest",
+    "extrapolate",
+    "fit_law",
+    "jackknife_law",
+    "labels_needed",
+    "predict",
+    "shape_of",
+]
+
+REFERENCE = "docs/how-sure.md: learning curve"
+
+
+@dataclass(frozen=True, slots=True)
+class LawEstimates:
+    """The numbers read off a fitted law, each with its interval."""
+
+    asymptote: Estimate
+    exponent: Estimate
+    labels_needed: Estimate
+    law: Law | None
+
+
+def extrapolate(data: CurveData, question: Question) -> Extrapolation:
+    """Asymptote, exponent, labels needed for `question.target_loss`, and the back-test of the law.
+
+    >>> n = np.array([100, 200, 400, 800])
+    >>> rows = np.tile(0.5 + 20 / n[:, None], (1, 50))
+    >>> curve = extrapolate(CurveData(n, rows, train=0.5 - 20 / n), Question(target_loss=0.5101))
+    >>> round(curve.asymptote.value, 6), curve.labels_needed.value, curve.asymptote.grade
+    (0.5, 1981.0, 'point')
+    """
+    curve = data.ordered()
+    shape = _shape(curve)
+    if shape.kind != "falling":
+        missing = not_identified(shape.reason(), method=_method(curve), reference=REFERENCE)
+        return Extrapolation(missing, missing, missing, {"state": "not_identified", "reason": shape.reason()})
+    estimates = jackknife_law(curve, question)
+    law = estimates.law
+    parameters = (
+        {}
+        if law is None
+        else {
+            "asymptote": law.asymptote,
+            "amplitude": law.amplitude,
+            "curvature": law.curvature,
+            "exponent": law.exponent,
+        }
+    )
+    return Extrapolation(
+        asymptote=estimates.asymptote,
+        exponent=estimates.exponent,
+        labels_needed=estimates.labels_needed,
+        backtest=backtest(curve, question.confidence),
+        law=parameters,
+    )
+
+
+def jackknife_law(data: CurveData, question: Question) -> LawEstimates:
+    """The law's asymptote, exponent and labels needed with delete-a-group jackknife intervals (g − 1 dof).
+
+    Without deleted refits the values are graded `point`. Labels needed are positive and skewed: their interval is the
+    jackknife's on the logarithm. `low` of an asymptote without a train side is missing: nothing holds it from below.
+    """
+    full = fit_law(data.n, data.train, data.test)
+    common: dict[str, Any] = {"method": _method(data), "reference": REFERENCE}
+    if isinstance(full, NotIdentified):
+        missing = not_identified(full.reason, **common)
+        return LawEstimates(missing, missing, missing, None)
+    deleted = _deleted_laws(data)
+    failed = [law.reason for law in deleted if isinstance(law, NotIdentified)]
+    if failed:
+        reason = f"the law is lost in {len(failed)} of {len(deleted)} deletions: {failed[0]}"
+        missing = not_identified(reason, **common)
+        return LawEstimates(missing, missing, missing, None)
+    laws = [law for law in deleted if isinstance(law, Law)]
+    common["assumptions"] = _assumptions(data, bool(laws))
+    common["n"] = len(laws) or data.n.size
+
+    def read(number: Callable[[Law], float]) -> tuple[float, Interval | None]:
+        value = number(full)
+        return value, jackknife(value, [number(law) for law in laws], question.confidence) if laws else None
+
+    asymptote = _estimate(*read(lambda law: law.asymptote), float(data.test.min()), common)
+    if data.train is None:
+        asymptote = asymptote.but(low=None)
+    exponent = _estimate(*read(lambda law: law.exponent), EXPONENTS[1] - EXPONENTS[0], common)
+    needed = _labels(full, laws, question, common)
+    drawn = asymptote.value is not None and exponent.value is not None
+    return LawEstimates(asymptote, exponent, needed, full if drawn else None)
+
+
+def _shape(curve: CurveData) -> Shape:
+    """Falling unless the held-out units show a rise that, where seeds are given, the seeds show too."""
+    units = curve.holdout.T
+    if curve.groups is not None:
+        units = _cluster_means(curve.holdout, curve.groups)
+    if curve.n.size < 2 or units.shape[0] < 2:
+        return Shape("falling")
+    shape = shape_of(curve.n, units, curve.dimension)
+    if shape.kind != "falling" and curve.by_seed is not None and curve.by_seed.shape[0] >= 2:
+        return shape_of(curve.n, curve.by_seed, curve.dimension)
+    return shape
+
+
+def _cluster_means(holdout: Floats, groups: np.ndarray) -> Floats:
+    _, member, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    sums = np.stack([np.bincount(member, weights=row) for row in holdout], axis=1)
+    return np.asarray(sums / sizes[:, None])
+
+
+def _deleted_laws(data: CurveData) -> list[Law | NotIdentified]:
+    if data.deleted_test is None:
+        return []
+    g = data.deleted_test.shape[0]
+    sizes = np.tile(data.n, (g, 1)) if data.deleted_n is None else data.deleted_n
+    train = [None] * g if data.deleted_train is None else list(data.deleted_train)
+    return [fit_law(sizes[j], train[j], data.deleted_test[j]) for j in range(g)]
+
+
+def _estimate(value: float, interval: Interval | None, prior_width: float, common: dict[str, Any]) -> Estimate:
+    if interval is None:
+        return Estimate(value, grade="point", **common)
+    ends: dict[str, Any] = {"low": interval.low, "high": interval.high, "confidence": interval.confidence}
+    if interval.high - interval.low > prior_width:
+        reason = (
+            f"the interval is {interval.high - interval.low:.3g} wide, the prior range {prior_width:.3g}: "
+            "the points do not say; add larger label counts"
+        )
+        return not_identified(reason, grade="extrapolated", **ends, **common)
+    return Estimate(value, grade="extrapolated", **ends, **common)
+
+
+def _labels(full: Law, laws: list[Law], question: Question, common: dict[str, Any]) -> Estimate:
+    if question.target_loss is None:
+        return not_identified("no loss target was given", **common)
+    needed = labels_needed(full, question.target_loss)
+    if isinstance(needed, NotIdentified):
+        return not_identified(needed.reason, **common)
+    if not laws:
+        return Estimate(float(needed), grade="point", **common)
+    each = [labels_needed(law, question.target_loss) for law in laws]
+    lost = [count for count in each if isinstance(count, NotIdentified)]
+    if lost:
+        return not_identified(f"in {len(lost)} of {len(each)} deletions {lost[0].reason}", **common)
+    logs = [math.log(count) for count in each if isinstance(count, int)]
+    interval = jackknife(math.log(needed), logs, question.confidence)
+    if interval.high > math.log(10**12):
+        return not_identified("the interval of the labels needed is open above", **common)
+    ends: dict[str, Any] = {
+        "low": math.exp(interval.low),
+        "high": math.exp(interval.high),
+        "confidence": interval.confidence,
+    }
+    return Estimate(float(needed), grade="extrapolated", **ends, **common)
+
+
+def _assumptions(data: CurveData, deleted: bool) -> tuple[str, ...]:
+    said = ["the curve follows the law beyond the largest label count"]
+    if data.train is None:
+        said.append("no train side: upper side only, the weakest estimator of a floor")
+    said.append(
+        "row groups are independent" if deleted else "no interval: the grid was not refitted without row groups"
+    )
+    return tuple(said)
+
+
+def _method(data: CurveData) -> str:
+    return "test-only law E + A n^-a" if data.train is None else "two-sided law, one asymptote and exponent"
