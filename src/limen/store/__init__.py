@@ -8,7 +8,7 @@ coordinator at a time writes. Workers get `store.writer`, which is picklable and
         print(recovery)                            # "1 result recovered from disk", or nothing
         missing = [cell for cell in cells if not store.has(cell.key)]
         work = Work("limen.study.stages:run_stage", store.writer.load, store.writer.publish,
-                    acknowledge=lambda cell: store.adopt(cell.key), refuse=store.fail)
+                    has=store.has, acknowledge=lambda cell: store.adopt(cell.key), refuse=store.fail)
         summary = run_cells(missing, work, Pool(workers=2), on_event)          # limen.cluster
     record = store.load(key, verify=True)          # arrays are memory-mapped
 """

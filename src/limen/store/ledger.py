@@ -100,10 +100,7 @@ class Ledger:
             for key, name, needed in self._db.execute("SELECT key, input, needed FROM needs ORDER BY rowid"):
                 needs.setdefault(key, {})[name] = needed
             found = self._db.execute("SELECT * FROM runs ORDER BY stage, label, key").fetchall()
-        return tuple(
-            Row(*f[:6], identity=json.loads(f[6]), needs=needs.get(f[0], {}), environment=json.loads(f[7]))
-            for f in found
-        )
+        return tuple(_row(fields, needs.get(fields[0], {})) for fields in found)
 
     def close(self) -> None:
         """Close the file."""
@@ -146,3 +143,8 @@ class Ledger:
             cause="the disk refused the ledger; every published result is kept and will be listed at the next run",
             fix="free space or make the folder writable, then run the same command again",
         )
+
+
+def _row(fields: tuple[Any, ...], needs: Mapping[str, str]) -> Row:
+    key, stage, label, version, seconds, size, identity, environment = fields
+    return Row(key, stage, label, version, seconds, size, json.loads(identity), needs, json.loads(environment))

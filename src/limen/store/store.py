@@ -16,12 +16,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from limen.records.cell import Cell
-from limen.records.errors import Problem, StoreError
+from limen.records.errors import Problem
 from limen.records.stage import StageRecord
 from limen.store.disk import guarded
 from limen.store.explain import Explanation, explain
 from limen.store.failures import Failure, Failures
-from limen.store.files import problems, read_manifest
+from limen.store.files import read_manifest
 from limen.store.ledger import Ledger, LedgerDamaged, Row, row
 from limen.store.lock import Holder, Lock, holder
 from limen.store.owners import abandoned, temporary_name
@@ -79,13 +79,11 @@ class Store:
         return self.writer.has(key)
 
     def load(self, key: str, verify: bool = False) -> StageRecord:
-        """The record of a published cell; `verify` hashes every file now, else the first load in this process does.
+        """The record of a published cell, hashed at the first load in this process and whenever `verify` is set.
 
         Raises StoreError when there is no such result or when its bytes are not those that were published.
         """
-        if verify and (found := self.problems(key)):
-            raise StoreError(found)
-        return self.writer.load(key)
+        return self.writer.read(key, self.writer.problems(key, again=verify))
 
     def rows(self) -> tuple[Row, ...]:
         """All published results by stage, label, key: from the ledger, or from the folders where it is unreadable."""
@@ -122,15 +120,9 @@ class Store:
             ledger.remove(key)
         return self._reconcile(swept=self.sweep(), rebuilt=True)
 
-    def problems(self, key: str) -> tuple[Problem, ...]:
-        """What re-hashing a result finds; empty when every byte is as published. Changes nothing."""
-        folder = self.writer.runs / key
-        with guarded(folder):
-            return problems(folder, hashes=True)
-
     def verify(self, key: str) -> tuple[Problem, ...]:
         """Re-hash a result; a damaged one is quarantined, so that its cell runs again, if this process coordinates."""
-        found = self.problems(key)
+        found = self.writer.problems(key, again=True)
         if found and self._ledger is not None:
             if (self.writer.runs / key).is_dir():
                 self.writer.quarantine(key)

@@ -64,17 +64,32 @@ class Writer:
     def load(self, key: str) -> StageRecord:
         """The record of a published cell, hashed at the first load in this process; arrays are memory-mapped.
 
-        Raises StoreError when there is no such result or when its bytes are not those that were published.
+        A damaged result is quarantined, so that the next run does its cell again. Raises StoreError then, and when
+        there is no such result.
         """
+        found = self.problems(key)
+        if found and (self.runs / key).is_dir():
+            self.quarantine(key)
+        return self.read(key, found)
+
+    def problems(self, key: str, again: bool = False) -> tuple[Problem, ...]:
+        """What hashing a result finds; a result this process has hashed is only measured, unless `again`."""
         folder = self.runs / key
         with guarded(folder):
             if not folder.is_dir():
-                raise StoreError(_absent(folder))
-            found = problems(folder, hashes=self._stamp(folder) not in _verified)
-            if found:
-                raise StoreError(found)
-            _verified.add(self._stamp(folder))
-            return read_record(folder)
+                return (_absent(folder),)
+            stamp = self._stamp(folder)
+            found = problems(folder, hashes=again or stamp not in _verified)
+            if not found:
+                _verified.add(stamp)
+            return found
+
+    def read(self, key: str, found: tuple[Problem, ...]) -> StageRecord:
+        """The record of a result that was just checked; raises StoreError with what was found."""
+        if found:
+            raise StoreError(found)
+        with guarded(self.runs / key):
+            return read_record(self.runs / key)
 
     def quarantine(self, key: str) -> Path:
         """Move a damaged result out of the way, so that its cell runs again; returns where it went."""
