@@ -66,6 +66,8 @@ class FitSpec:
     radius: float | Literal["auto"] | tuple[float, ...] = "auto"
     subsets: Literal["uniform", "stratified"] = "uniform"
     split_seed: int = 0
+    neighbours: int = 10
+    """k of the method `knn`; the other methods do not read it."""
 
 
 @dataclass(frozen=True, slots=True)
