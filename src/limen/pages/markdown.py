@@ -1,0 +1,106 @@
+"""The report as Markdown: the same sentences and tables as the page, for pull requests and notes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from limen.pages import sentences, summary, wording
+from limen.records.report import Report
+
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~$])")
+
+
+def render_markdown(report: Report) -> str:
+    """The report as CommonMark with GitHub tables; every name is escaped and stays on its line.
+
+    >>> render_markdown(Report("empty", ())).splitlines()[0]
+    '# empty'
+    """
+    view = summary.summarize(report)
+    lines = [f"# {safe(view['name'])}", "", safe(view["subtitle"]), ""]
+    for lead in view["leads"]:
+        lines += ["".join(f"**{safe(text)}**" if strong else safe(text) for text, strong in lead), ""]
+    if not report.budgets:
+        lines += ["This report holds **no budget**: no fit has finished.", ""]
+    for card in (*view["advice"], *view["more_advice"]):
+        body = " ".join(safe(card[key]) for key in ("body", "gain") if card[key])
+        about = f" for {safe(card['for'])}" if card["for"] else ""
+        lines.append(f"- **{safe(card['head'])}**{about} ({card['tag']}): {body}")
+    lines += [""] if view["advice"] else []
+    for members in sentences.groups(report).values():
+        for budget in members:
+            lines += [f"## {safe(wording.who(budget))} on {safe(wording.flat(budget.task))}", ""]
+            columns = {"term": "name", "value": "value", "interval": "interval", "how it is known": "grade", "": "note"}
+            lines += _table(columns, summary.term_rows(budget) + summary.side_rows(budget))
+            if budget.curve:
+                lines += [safe(sentences.curve_caption(budget)), ""]
+    lines += _rest(view)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def safe(text: str) -> str:
+    """Text that Markdown shows as it is, on one line.
+
+    >>> safe("a|b\\n<c>")
+    'a\\\\|b \\\\<c\\\\>'
+    """
+    return _SPECIAL.sub(r"\\\1", wording.flat(text))
+
+
+def _rest(view: Mapping[str, Any]) -> list[str]:
+    lines: list[str] = []
+    tables: Sequence[tuple[str, str, dict[str, str]]] = (
+        (
+            "Side by side",
+            "comparisons",
+            {"a": "a", "b": "b", "task": "task", "error": "error", "floor": "floor", "p": "p", "verdict": "verdict"},
+        ),
+        (
+            "Other populations",
+            "shift",
+            {"population": "population", "budget": "budget", "loss": "loss", "error": "error", "shift gap": "gap"},
+        ),
+        (
+            "Population checks",
+            "checks",
+            {"check": "name", "outcome": "outcome", "finding": "finding", "budget": "budget"},
+        ),
+        (
+            "Cells without a result",
+            "troubles",
+            {"cell": "label", "stage": "stage", "outcome": "outcome", "reason": "reason"},
+        ),
+    )
+    for title, key, columns in tables:
+        if view[key]:
+            lines += [f"## {title}", "", *_table(columns, view[key])]
+    if view["recipe"]:
+        lines += ["## Recipe card", ""]
+        for item in view["recipe"]:
+            lines += _recipe(item)
+    return lines
+
+
+def _table(columns: Mapping[str, str], rows: Sequence[Mapping[str, str]]) -> list[str]:
+    head = [f"| {' | '.join(columns)} |", "|" + "---|" * len(columns)]
+    return [*head, *(f"| {' | '.join(safe(row[key]) for key in columns.values())} |" for row in rows), ""]
+
+
+def _recipe(item: Mapping[str, Any]) -> list[str]:
+    name = safe(item["name"])
+    if item["kind"] == "rows":
+        return [f"- **{name}**: " + ", ".join(f"{safe(key)} {_code(text)}" for key, text in item["rows"]), ""]
+    if item["kind"] == "line":
+        return [f"- **{name}**: {_code(item['text'])}", ""]
+    fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", item["text"])), default=0))
+    return [f"- **{name}**:", "", fence, item["text"].rstrip("\n"), fence, ""]
+
+
+def _code(text: str) -> str:
+    """A code span whose fence is longer than any run of backticks inside."""
+    flat = wording.flat(text)
+    fence = "`" * (1 + max((len(run) for run in re.findall("`+", flat)), default=0))
+    pad = " " if "`" in flat or not flat else ""
+    return f"{fence}{pad}{flat}{pad}{fence}"

@@ -1,0 +1,145 @@
+"""One self-contained page: no request leaves it, it reads without any script, every name in it is escaped.
+
+The content security policy in its head forbids everything but inline style and the one inline script, by its hash.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from limen.pages import sentences, summary, wording
+from limen.pages.chain import chain
+from limen.pages.chain_tall import tall
+from limen.pages.chain_wide import wide
+from limen.pages.curves import curves
+from limen.pages.interface import interface
+from limen.pages.svg import Caption
+from limen.pages.waterfall import NARROW, WIDE, waterfall
+from limen.records.budget import Budget
+from limen.records.report import Report
+
+POLICY = ("default-src 'none'", "style-src 'unsafe-inline'", "img-src data:", "base-uri 'none'", "form-action 'none'")
+PANEL = (340.0, 290.0)
+SPREAD = (1040.0, 400.0)
+
+
+def render_html(report: Report) -> str:
+    """The page of a report, as the text of one HTML file.
+
+    >>> page = render_html(Report("empty", ()))
+    >>> page.startswith("<!doctype html>"), "<h1>empty</h1>" in page
+    (True, True)
+    """
+    style, script = asset("colours.css") + asset("figures.css") + asset("page.css"), asset("page.js")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    policy = "; ".join((*POLICY, f"script-src 'sha256-{digest}'"))
+    view = summary.summarize(report) | {"figures": _figures(report)}
+    page = _environment().get_template("page.html.j2")
+    return page.render(view=view, style=Markup(style), script=Markup(script), policy=policy)
+
+
+@cache
+def asset(name: str) -> str:
+    """A file of `templates/` as text."""
+    return (files("limen.pages") / "templates" / name).read_text(encoding="utf-8")
+
+
+@cache
+def _environment() -> Environment:
+    return Environment(
+        loader=PackageLoader("limen.pages"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _figures(report: Report) -> dict[str, list[dict[str, Any]]]:
+    groups = list(sentences.groups(report).values())
+    several = len(groups) > 1
+    return {
+        "chains": [_chain(report, members[0], f"chain-{i}") for i, members in enumerate(groups)],
+        "waterfalls": [_waterfall(members, f"fall-{i}", several) for i, members in enumerate(groups)],
+        "curves": _curves(groups),
+        "interfaces": _interfaces(report),
+    }
+
+
+def _chain(report: Report, budget: Budget, key: str) -> dict[str, Any]:
+    seen = chain(budget, report.interfaces)
+    return {
+        "title": f"{wording.flat(budget.task)}: {wording.who(budget)}",
+        "wide": Markup(wide(seen, f"{key}-wide")),
+        "narrow": Markup(tall(seen, f"{key}-tall")),
+        "rows": summary.term_rows(budget) + summary.side_rows(budget),
+    }
+
+
+def _waterfall(members: list[Budget], key: str, several: bool) -> dict[str, Any]:
+    budget = members[0]
+    task = wording.flat(budget.task)
+    said = "; ".join(sentences.plain(sentences.lead(member)) for member in members[:6])
+    caption = Caption(f"Error budgets on {task}, {wording.LOSSES[budget.loss]}", said)
+    return {
+        "title": f"{task}, {wording.LOSSES[budget.loss]}" if several else "",
+        "caption": sentences.waterfall_caption(members),
+        "wide": Markup(waterfall(members, f"{key}-wide", WIDE, caption)),
+        "narrow": Markup(waterfall(members, f"{key}-tall", NARROW, caption)),
+        "tables": [
+            {"name": wording.who(member), "rows": summary.term_rows(member) + summary.side_rows(member)}
+            for member in members
+        ],
+    }
+
+
+def _curves(groups: list[list[Budget]]) -> list[dict[str, Any]]:
+    shown = [budget for members in groups for budget in members if budget.curve]
+    panels = []
+    for index, budget in enumerate(shown):
+        key = f"curve-{index}"
+        said = sentences.curve_caption(budget)
+        caption = Caption(f"Learning curve of {wording.who(budget)} on {wording.flat(budget.task)}", said)
+        lone = len(shown) == 1
+        panels.append(
+            {
+                "title": f"{wording.who(budget)} · {wording.flat(budget.task)}",
+                "caption": said,
+                "wide": Markup(curves(budget, f"{key}-wide", SPREAD, caption)) if lone else "",
+                "narrow": Markup(curves(budget, key, PANEL, caption)),
+                "rows": summary.curve_rows(budget),
+            }
+        )
+    return panels
+
+
+def _interfaces(report: Report) -> list[dict[str, Any]]:
+    shown = [(run, task) for run in report.interfaces for task in _tasks(run.checkpoints)]
+    panels = []
+    for index, (run, task) in enumerate(shown):
+        said = sentences.interface_caption(run, task)
+        caption = Caption(
+            f"Pretraining loss against the floor on {wording.flat(task)} along {wording.flat(run.run)}", said
+        )
+        key, lone = f"interface-{index}", len(shown) == 1
+        panels.append(
+            {
+                "title": f"{wording.flat(run.run)} · {wording.flat(task)}",
+                "caption": said,
+                "wide": Markup(interface(run, task, f"{key}-wide", SPREAD, caption)) if lone else "",
+                "narrow": Markup(interface(run, task, key, PANEL, caption)),
+                "rows": summary.checkpoint_rows(run, task),
+            }
+        )
+    return panels
+
+
+def _tasks(checkpoints: tuple[Any, ...]) -> list[str]:
+    return list(dict.fromkeys(task for point in checkpoints for task in point.floors))

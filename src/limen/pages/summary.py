@@ -1,0 +1,226 @@
+"""Records → plain data for templates: every number already a string, every sentence already composed, rows ordered.
+
+Nothing is computed beyond formatting, selection and ordering. Figures are added by `page`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from limen.pages import sentences, wording
+from limen.records.budget import Advice, Budget
+from limen.records.comparison import Comparison
+from limen.records.estimate import MARKS, Estimate
+from limen.records.report import CellOutcome, Interface, Report
+
+ORDER = (
+    "adaptation_loss",
+    "minimal_adaptation_loss",
+    "estimation_gap",
+    "optimization_gap",
+    "generalization_gap",
+    "optimism",
+    "empirical_adaptation_loss",
+    "error",
+    "balanced_error",
+)
+FIRST_ADVICE = 6
+
+
+def summarize(report: Report) -> dict[str, Any]:
+    """Everything the page, the Markdown file and the terminal say, as strings, lists and dicts."""
+    groups = sentences.groups(report)
+    best = [members[0] for members in groups.values()]
+    advice = [advice_card(b, a, len(report.budgets) > 1) for b in _advised(groups) for a in b.advice]
+    return {
+        "name": wording.flat(report.name),
+        "subtitle": sentences.subtitle(best[0]) if len(best) == 1 else _study(report),
+        "leads": [sentences.lead(budget) for budget in best],
+        "counts": sentences.outcomes(report),
+        "advice": advice[:FIRST_ADVICE],
+        "more_advice": advice[FIRST_ADVICE:],
+        "grades": [
+            {"mark": MARKS[grade], "word": grade, "meaning": meaning} for grade, meaning in wording.GRADES.items()
+        ],
+        "comparisons": [comparison_row(duel) for duel in report.comparisons],
+        "shift": [row for members in groups.values() for budget in members for row in shift_rows(budget)],
+        "checks": [row for members in groups.values() for budget in members for row in check_rows(budget)],
+        "troubles": [trouble(cell) for cell in report.cells if cell.outcome in ("failed", "skipped")],
+        "recipe": recipe(report.recipe),
+        "command": wording.flat(str(report.recipe.get("command", ""))),
+    }
+
+
+def _study(report: Report) -> str:
+    tasks = {budget.task for budget in report.budgets}
+    encoders = {budget.encoder for budget in report.budgets}
+    if not report.budgets:
+        return "no budget"
+    parts = (
+        wording.count(len(report.budgets), "budget"),
+        wording.count(len(encoders), "encoder"),
+        wording.count(len(tasks), "task"),
+    )
+    return " · ".join(parts)
+
+
+def _advised(groups: Mapping[tuple[str, str], list[Budget]]) -> list[Budget]:
+    """The best budget of each task first, then the others in the order of their tasks."""
+    first = [members[0] for members in groups.values()]
+    return first + [budget for members in groups.values() for budget in members[1:]]
+
+
+def advice_card(budget: Budget, advice: Advice, named: bool) -> dict[str, str]:
+    """One piece of advice: its head, its body, its grade and what it rests on."""
+    head, colon, body = wording.flat(advice.action).partition(": ")
+    gain = advice.gain
+    return {
+        "tag": f"{MARKS[advice.grade]} {advice.grade}",
+        "for": f"{wording.who(budget)} · {wording.flat(budget.task)}" if named else "",
+        "head": head if colon else wording.flat(advice.rule).replace("-", " ").capitalize(),
+        "body": _sentence(body) if colon else wording.flat(advice.action),
+        "gain": f"Gain {wording.full(gain)} {gain.mark}" if gain and gain.value is not None else "",
+        "because": ", ".join(wording.flat(path) for path in advice.because),
+    }
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def term_rows(budget: Budget) -> list[dict[str, str]]:
+    """One row a term, known terms in the order a person reads them, others after."""
+    names = [name for name in ORDER if name in budget.terms] + [name for name in budget.terms if name not in ORDER]
+    return [estimate_row(wording.words(name), budget.terms[name], name) for name in names]
+
+
+def side_rows(budget: Budget) -> list[dict[str, str]]:
+    """The three answers to how low the floor is, weakest assumptions first."""
+    if budget.sides is None:
+        return []
+    sides = budget.sides
+    certified = estimate_row("floor, certified side", sides.certified, "minimal_adaptation_loss")
+    if not sides.informative:
+        certified["note"] = "the certified side is uninformative at this n"
+    statistical = estimate_row("floor, statistical bracket", sides.statistical, "minimal_adaptation_loss")
+    midpoint = estimate_row("floor, midpoint", sides.midpoint, "minimal_adaptation_loss")
+    if sides.drift is not None:
+        midpoint["note"] = midpoint["note"] or f"drift {wording.decimal(sides.drift, 3)}"
+    return [certified, statistical, midpoint]
+
+
+def estimate_row(name: str, estimate: Estimate, term: str) -> dict[str, str]:
+    """One estimate as strings: what, value, interval, confidence, grade, what is not known."""
+    return {
+        "name": name,
+        "hue": wording.HUES.get(term, ""),
+        "value": wording.value(estimate, term) if estimate.value is not None else wording.missing(estimate),
+        "interval": wording.interval(estimate, term) or "–",
+        "confidence": wording.confidence(estimate),
+        "grade": wording.grade(estimate),
+        "note": wording.flat(estimate.reason),
+        "method": wording.flat(estimate.method),
+    }
+
+
+def curve_rows(budget: Budget) -> list[dict[str, str]]:
+    """Every fitted subset, by number of labels and seed."""
+    points = sorted(budget.curve, key=lambda p: (p.n, -1 if p.seed is None else p.seed))
+    return [
+        {
+            "n": f"{p.n:,}",
+            "seed": "all rows" if p.seed is None else str(p.seed),
+            "training": "diverged" if p.empirical_loss is None else wording.decimal(p.empirical_loss, 4),
+            "held_out": "diverged" if p.adaptation_loss is None else wording.decimal(p.adaptation_loss, 4),
+            "error": f"{wording.decimal(100 * p.error, 1)} %",
+            "radius": "–" if p.radius is None else f"{p.radius:g}",
+            "reason": wording.flat(p.diverged),
+        }
+        for p in points
+    ]
+
+
+def comparison_row(duel: Comparison) -> dict[str, Any]:
+    """One paired comparison: differences a − b with intervals, and the verdict."""
+    p = "< 0.001" if duel.p_holm < 0.001 else f"{duel.p_holm:.3f}"
+    return {
+        "a": wording.flat(duel.a),
+        "b": wording.flat(duel.b),
+        "task": wording.flat(duel.task),
+        "n": f"{duel.n:,}",
+        "error": wording.full(duel.error_difference, "error_difference", signed=True),
+        "loss": wording.full(duel.loss_difference, signed=True),
+        "floor": f"{wording.full(duel.floor_difference, signed=True)} {duel.floor_difference.mark}",
+        "p": p,
+        "verdict": sentences.comparison(duel),
+    }
+
+
+def shift_rows(budget: Budget) -> list[dict[str, str]]:
+    """Loss, error and gap under every further population."""
+    rows = []
+    for name, population in budget.shift.items():
+        cells = {"population": wording.flat(name), "budget": wording.who(budget), "task": wording.flat(budget.task)}
+        for key, term in (("loss", "adaptation_loss"), ("error", "error"), ("gap", "shift_gap")):
+            found = population.get(term)
+            cells[key] = f"{wording.full(found, term, signed=key == 'gap')} {found.mark}" if found else "–"
+        rows.append(cells)
+    return rows
+
+
+def check_rows(budget: Budget) -> list[dict[str, str]]:
+    """Every look at whether the rows are what the budget assumes."""
+    marks = {"ok": "✓ ok", "noted": "! noted", "rejected": "✕ rejected"}
+    return [
+        {
+            "budget": f"{wording.who(budget)} · {wording.flat(budget.task)}",
+            "name": wording.flat(check.name),
+            "outcome": marks[check.outcome],
+            "finding": wording.flat(check.finding),
+        }
+        for check in budget.population_checks
+    ]
+
+
+def trouble(cell: CellOutcome) -> dict[str, str]:
+    """A cell that gave no result, with its reason."""
+    return {
+        "stage": wording.flat(cell.stage),
+        "label": wording.flat(cell.label),
+        "outcome": wording.flat(cell.outcome),
+        "reason": wording.flat(cell.reason) or "no reason recorded",
+        "key": wording.flat(cell.key)[:12],
+    }
+
+
+def recipe(card: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The recipe card: the command first; texts of several lines verbatim, mappings as rows."""
+    names = sorted(card, key=lambda name: name != "command")
+    return [{"name": wording.flat(name).replace("_", " "), **_entry(card[name])} for name in names]
+
+
+def _entry(value: Any) -> dict[str, Any]:
+    if isinstance(value, Mapping):
+        return {"kind": "rows", "rows": [(wording.flat(str(k)), _plain(v)) for k, v in value.items()]}
+    text = _plain(value)
+    return {"kind": "text" if "\n" in text else "line", "text": text}
+
+
+def _plain(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def checkpoint_rows(run: Interface, task: str) -> list[dict[str, str]]:
+    """Both rooms of the chain at every checkpoint, for one task."""
+    rows = []
+    for point in run.checkpoints:
+        cells = {"step": f"{point.step:,}"}
+        cells["training"] = wording.full(point.empirical_pretraining_loss)
+        cells["held_out"] = wording.full(point.pretraining_loss)
+        for key, found in (("floor", point.floors), ("loss", point.adaptation_losses), ("error", point.errors)):
+            estimate = found.get(task)
+            cells[key] = f"{wording.full(estimate, key)} {estimate.mark}" if estimate else "–"
+        rows.append(cells)
+    return rows

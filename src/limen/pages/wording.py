@@ -1,0 +1,176 @@
+"""How a number is said: the digits its interval earns, its interval, its grade by mark and word; errors in percent.
+
+Every number on a page, in Markdown and in a terminal passes through here; CSV and JSON carry the plain floats.
+"""
+
+from __future__ import annotations
+
+from limen.records.budget import Budget
+from limen.records.estimate import Estimate, Grade
+
+PERCENT = frozenset({"error", "balanced_error", "error_difference"})
+UNITS = {"log": "nats", "squared": "squared loss"}
+LOSSES = {"log": "log-loss in nats", "squared": "squared loss"}
+HUES = {
+    "minimal_adaptation_loss": "floor",
+    "estimation_gap": "estimation",
+    "optimization_gap": "optimization",
+    "shift_gap": "shift",
+}
+WORDS = {
+    "adaptation_loss": "loss on held-out rows",
+    "minimal_adaptation_loss": "floor: the least this encoder and adapter allow",
+    "estimation_gap": "estimation: what more labels would remove",
+    "optimization_gap": "optimization: what the solver left",
+    "generalization_gap": "generalization: held-out less training loss",
+    "optimism": "optimism: floor less the training minimum",
+    "empirical_adaptation_loss": "loss on training rows",
+    "error": "error on held-out rows",
+    "balanced_error": "error, classes weighted equally",
+    "irreducible": "irreducible: label noise",
+    "representation_gap": "representation: what the encoder lost",
+    "class_gap": "adapter class: what a richer adapter would remove",
+    "shift_gap": "shift: loss there less loss here",
+}
+GRADES: dict[Grade, str] = {
+    "exact": "closed form on a known world",
+    "certified": "finite-sample, any distribution",
+    "statistical": "asymptotic interval, coverage validated",
+    "extrapolated": "fitted law, back-tested",
+    "point": "no interval",
+}
+
+
+def words(term: str) -> str:
+    """What a term is, for a person; terms not known here are spelt from their key.
+
+    >>> words("layer_gap")
+    'layer gap'
+    """
+    return WORDS.get(term, term.replace("_", " "))
+
+
+def short(term: str) -> str:
+    """The first word or words of `words`, before the colon."""
+    return words(term).split(":")[0]
+
+
+def decimal(value: float, digits: int, signed: bool = False) -> str:
+    """A fixed number of decimals with a typographic minus; zero never carries a sign.
+
+    >>> decimal(-0.25, 2), decimal(0.25, 1, signed=True), decimal(-0.001, 2)
+    ('−0.25', '+0.2', '0.00')
+    """
+    shown = f"{value:.{digits}f}"
+    if float(shown) == 0:
+        return shown.lstrip("-")
+    return shown.replace("-", "−") if value < 0 else ("+" + shown if signed else shown)
+
+
+def value(estimate: Estimate, term: str = "", signed: bool = False) -> str:
+    """The value, or its state in words.
+
+    >>> value(Estimate(0.0719, 0.065, 0.079, 0.95, "certified"), "error")
+    '7.19 %'
+    """
+    if estimate.value is None:
+        return estimate.state.replace("_", " ")
+    return _scaled(estimate.value, estimate, term, signed) + (" %" if term in PERCENT else "")
+
+
+def interval(estimate: Estimate, term: str = "", signed: bool = False) -> str:
+    """The interval in words; empty where there is none.
+
+    >>> interval(Estimate(0.2, None, 0.25, 0.95, "certified"))
+    'at most 0.250'
+    """
+    low, high = (None if x is None else _scaled(x, estimate, term, signed) for x in (estimate.low, estimate.high))
+    percent = " %" if term in PERCENT else ""
+    if low is not None and high is not None:
+        return f"{low} to {high}{percent}"
+    if high is not None:
+        return f"at most {high}{percent}"
+    return "" if low is None else f"at least {low}{percent}"
+
+
+def full(estimate: Estimate, term: str = "", signed: bool = False) -> str:
+    """Value, interval, and nothing else.
+
+    >>> full(Estimate(0.171, 0.15, 0.192, 0.95, "statistical"))
+    '0.171 (0.150 to 0.192)'
+    """
+    inside = interval(estimate, term, signed)
+    return f"{value(estimate, term, signed)} ({inside})" if inside else value(estimate, term, signed)
+
+
+def grade(estimate: Estimate) -> str:
+    """Mark and word of the grade.
+
+    >>> grade(Estimate(1.0))
+    '○ point'
+    """
+    return f"{estimate.mark} {estimate.grade}"
+
+
+def confidence(estimate: Estimate) -> str:
+    """`95 %`, or a dash where there is no interval.
+
+    >>> confidence(Estimate(0.2, None, 0.25, 0.975, "certified"))
+    '97.5 %'
+    """
+    return "–" if estimate.confidence is None else f"{estimate.confidence * 100:g} %"
+
+
+def unknown(estimate: Estimate) -> str:
+    """What is not known about this number, in a word or two; empty for a two-sided one.
+
+    >>> unknown(Estimate(None, None, 0.4, 0.95, state="not_identified", reason="n too small"))
+    'upper side only'
+    """
+    if estimate.high is not None and estimate.low is None:
+        return "upper side only"
+    if estimate.low is not None and estimate.high is None:
+        return "lower side only"
+    if estimate.value is None:
+        return "interval only" if estimate.two_sided else estimate.state.replace("_", " ")
+    return "" if estimate.two_sided or estimate.grade == "exact" else "no interval"
+
+
+def missing(estimate: Estimate) -> str:
+    """What stands where the value would: what is known, or its state.
+
+    >>> missing(Estimate(None, 0.1, 0.4, 0.95, state="not_identified", reason="n too small"))
+    'interval only'
+    """
+    return "diverged" if estimate.state == "diverged" else unknown(estimate)
+
+
+def who(budget: Budget) -> str:
+    """`minilm · linear probe`, on one line."""
+    return f"{flat(budget.encoder)} · {method(budget.method)}"
+
+
+def method(name: str) -> str:
+    """`linear-probe` as words."""
+    return flat(name).replace("-", " ")
+
+
+def flat(text: str) -> str:
+    """Names and reasons on one line."""
+    return " ".join(text.split())
+
+
+def count(number: int, noun: str, plural: str = "") -> str:
+    """A number of things.
+
+    >>> count(1, "label"), count(7500, "label"), count(2, "class", "classes")
+    ('1 label', '7,500 labels', '2 classes')
+    """
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def _scaled(number: float, estimate: Estimate, term: str, signed: bool) -> str:
+    digits = estimate.digits()
+    if term in PERCENT:
+        return decimal(100 * number, max(0, digits - 2), signed)
+    return decimal(number, digits, signed)
