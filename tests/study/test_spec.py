@@ -26,7 +26,7 @@ ENCODERS = st.one_of(
     st.fixed_dictionaries(
         {"source": st.just("pretrain"), "data": st.just("digits"), "steps": st.integers(50, 60)},
         optional={
-            "checkpoints": st.integers(1, 9) | st.lists(st.integers(0, 50), min_size=1, max_size=3),
+            "checkpoints": st.integers(2, 9) | st.lists(st.integers(0, 50), min_size=1, max_size=3),
             "heldout": st.just("held.parquet") | st.just(0.1),
             "optimizer": st.fixed_dictionaries({"name": st.sampled_from(["sgd", "adamw"]), "learning_rate": FLOATS}),
             "architecture": st.fixed_dictionaries({"name": st.just("conv"), "width": st.integers(1, 9)}),

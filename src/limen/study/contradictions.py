@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +12,8 @@ from limen.study.positions import Path
 from limen.study.reference import EncoderReference, parse_reference
 from limen.study.source import Finding, did_you_mean
 from limen.study.spec import Adapt, Advice, Study, Task
+
+_LAYER = re.compile(r"stem|stage[1-9]\d?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,16 +84,16 @@ def _part_of(reference: EncoderReference, encoder: Encoder, path: Path) -> Itera
             what = f'layer "{reference.layer}" cannot be taken from source = "{encoder.source}"'
             yield Finding((path, (*here, "source")), what, "a layer is a whole number of a transformers encoder")
         return
-    if reference.layer is not None:
-        yield Finding((path, (*here, "source")), f'layer "{reference.layer}" cannot be taken from a pretrained encoder'
-                      " in this version: its last layer is used", "remove the layer")  # fmt: skip
+    if reference.layer is not None and not _LAYER.fullmatch(reference.layer):
+        yield Finding((path, (*here, "source")), f'unknown layer "{reference.layer}"',
+                      "the layers of a conv encoder are stem, stage1, stage2, …")  # fmt: skip
     if reference.seed >= encoder.seeds:
         yield Finding((path, (*here, "seeds")), f"seed {reference.seed} does not exist: seeds = {encoder.seeds}",
                       f"use #0 to #{encoder.seeds - 1}, or raise seeds")  # fmt: skip
-    steps = encoder.checkpoints
-    if reference.step is not None and isinstance(steps, tuple) and reference.step not in steps:
+    steps = encoder.kept_steps()
+    if reference.step is not None and reference.step not in steps:
         yield Finding((path, (*here, "checkpoints")), f"step {reference.step} is no checkpoint",
-                      f"add {reference.step} to checkpoints")  # fmt: skip
+                      f"the checkpoints are {', '.join(map(str, steps))}")  # fmt: skip
 
 
 def _whole(text: str) -> bool:

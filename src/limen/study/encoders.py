@@ -11,7 +11,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from limen.study.types import AsTuple, Column, Commit, Count, Fraction, InputKind, PathText, Positive, Section, oneof
+from limen.pretrain.checkpoints import log_spaced
+from limen.study.types import AsTuple, Column, Commit, Count, Fraction, NotNegative, PathText, Positive, Section, oneof
 
 Pooling = Literal["mean", "cls", "last"]
 NOT_YET: dict[str, dict[str, str]] = {
@@ -22,6 +23,7 @@ NOT_YET: dict[str, dict[str, str]] = {
     "methods": dict.fromkeys(
         ("fine-tune", "lp-ft", "lora", "prompt"), 'use "linear-probe", "mean-classifier" or "knn"; remove this entry'
     ),
+    "keys": dict.fromkeys(("record", "fine-tune", "lp-ft", "lora"), "remove it"),
     "architecture": dict.fromkeys(("resnet18", "resnet50", "vit"), 'use name = "conv"'),
 }
 """Names that the format reserves and this version refuses, with what to do instead. Never skipped in silence."""
@@ -56,7 +58,11 @@ class ConvArchitecture(Section):
     """A small convolutional encoder whose stages have width, 2·width, 4·width channels."""
 
     name: Literal["conv"] = "conv"
-    width: Count = 32
+    width: Count = 16
+    stem_stride: Annotated[int, Field(ge=1, le=2)] = 1
+    in_channels: Count | None = None
+    """None = as in the images."""
+    image_size: Count | None = None
 
 
 class Torch(Section):
@@ -107,8 +113,16 @@ class Sgd(Section):
 
     name: Literal["sgd"] = "sgd"
     learning_rate: Positive = 0.1
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    weight_decay: NotNegative = 0.0
+
+
+class Adam(Section):
+    """Adam as in torch.optim.Adam."""
+
+    name: Literal["adam"] = "adam"
+    learning_rate: Positive = 1e-3
+    weight_decay: NotNegative = 0.0
 
 
 class AdamW(Section):
@@ -116,12 +130,38 @@ class AdamW(Section):
 
     name: Literal["adamw"] = "adamw"
     learning_rate: Positive = 1e-3
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    weight_decay: NotNegative = 0.01
+
+
+class ScheduleTable(Section):
+    """Shape of the learning rate along the run, after `warmup` steps of linear growth."""
+
+    name: Literal["constant", "cosine"] = "constant"
+    warmup: Annotated[int, Field(ge=0)] = 0
+
+
+class Augmentation(Section):
+    """Strengths of the random views; what is off stays at its default. Meanings: `limen.pretrain.augment`."""
+
+    crop: Annotated[float, Field(gt=0, le=1)] = 1.0
+    flip: bool = False
+    brightness: NotNegative = 0.0
+    contrast: NotNegative = 0.0
+    saturation: NotNegative = 0.0
+    grayscale: Annotated[float, Field(ge=0, le=1)] = 0.0
+    noise: NotNegative = 0.0
+
+
+class Evaluation(Section):
+    """How the pretraining losses of a checkpoint are measured."""
+
+    draws: Count = 2
+    training_batches: Annotated[int, Field(ge=2)] | None = None
 
 
 Checkpoints = Annotated[
-    Count | Annotated[tuple[Annotated[int, Field(ge=0)], ...], AsTuple, Field(min_length=1)],
-    oneof("a number of log-spaced checkpoints ≥ 1 or a list of steps ≥ 0"),
+    Annotated[int, Field(ge=2)] | Annotated[tuple[Annotated[int, Field(ge=0)], ...], AsTuple, Field(min_length=1)],
+    oneof("a number of log-spaced checkpoints ≥ 2 or a list of steps ≥ 0"),
 ]
 
 
@@ -135,27 +175,50 @@ class Pretrain(Section):
     heldout: Annotated[Fraction | PathText, oneof("a fraction between 0 and 1 or a path")] = 0.05
     objective: Literal["nt-xent"] = "nt-xent"
     temperature: Positive = 0.5
+    projection: Count = 64
+    augmentation: Augmentation | None = None
+    """None = the usual one for grey or for coloured images."""
     architecture: ConvArchitecture = ConvArchitecture()
     steps: Count
     batch_size: Annotated[int, Field(ge=2)] = 256
     sampling: Literal["reshuffle", "iid", "replacement", "same-order"] = "reshuffle"
-    optimizer: Annotated[Sgd | AdamW, Field(discriminator="name")] = Sgd()
-    schedule: Literal["constant", "cosine"] = "constant"
+    optimizer: Annotated[Sgd | Adam | AdamW, Field(discriminator="name")] = Sgd()
+    schedule: Annotated[
+        Literal["constant", "cosine"] | ScheduleTable, oneof('"constant", "cosine" or a table {name, warmup}')
+    ] = "constant"
     checkpoints: Checkpoints = 8
     seeds: Count = 1
     threads: Count = 1
-    record: Literal["dynamics"] | None = None
+    evaluation: Evaluation = Evaluation()
 
     @model_validator(mode="after")
-    def _checkpoints_within_the_run(self) -> Self:
-        beyond = [s for s in self.checkpoints if s > self.steps] if isinstance(self.checkpoints, tuple) else []
-        if beyond:
-            raise PydanticCustomError(
-                "contradiction",
-                "checkpoint {step} lies beyond steps = {steps}",
-                {"step": beyond[0], "steps": self.steps, "keys": (("checkpoints",), ("steps",))},
-            )
+    def _within_the_run(self) -> Self:
+        if isinstance(self.checkpoints, tuple):
+            beyond = [step for step in self.checkpoints if step > self.steps]
+            what = f"checkpoint {beyond[0]} lies beyond steps = {self.steps}" if beyond else ""
+        else:
+            many = self.checkpoints > self.steps + 1
+            what = f"at most {self.steps + 1} checkpoints fit into steps = {self.steps}" if many else ""
+        if what:
+            raise _contradiction(what, ("checkpoints",), ("steps",))
+        if isinstance(self.schedule, ScheduleTable) and self.schedule.warmup >= self.steps:
+            what = f"warmup = {self.schedule.warmup} leaves none of steps = {self.steps}"
+            raise _contradiction(what, ("schedule", "warmup"), ("steps",))
         return self
+
+    def kept_steps(self) -> tuple[int, ...]:
+        """The steps of the checkpoints, increasing.
+
+        >>> Pretrain(data="digits", steps=100, checkpoints=4).kept_steps()
+        (0, 25, 50, 100)
+        """
+        if isinstance(self.checkpoints, tuple):
+            return tuple(sorted(set(self.checkpoints)))
+        return log_spaced(self.checkpoints, self.steps)
+
+
+def _contradiction(what: str, *keys: tuple[str, ...]) -> PydanticCustomError:
+    return PydanticCustomError("contradiction", "{what}", {"what": what, "keys": keys})
 
 
 Encoder = Annotated[
@@ -166,12 +229,3 @@ SOURCES: tuple[str, ...] = (
     "sentence-transformers", "transformers", "torch", "embeddings", "pixels", "bag-of-words", "random-features",
     "pretrain",
 )  # fmt: skip
-
-
-def input_of(encoder: Encoder) -> InputKind:
-    """The kind of input an encoder takes.
-
-    >>> input_of(BagOfWords())
-    'text'
-    """
-    return encoder.input

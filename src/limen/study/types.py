@@ -75,6 +75,7 @@ PathText = Annotated[str, Field(max_length=1024), BeforeValidator(lambda v: _pri
 Column = Annotated[str, Field(min_length=1, max_length=255)]
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 InputKind = Literal["text", "image", "audio", "features"]
 Commit = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]

@@ -1,0 +1,264 @@
+"""From a study and its files to cells: what is to be computed, each piece named by the hash of what it means.
+
+    pretrain   one per encoder with source = "pretrain" and seed
+    features   one per encoder reference and column of a table
+    fit        one per encoder reference, task and method; holds all label counts and seeds
+
+Identity of a cell = VERSION of its stage, semantic fields that are not at their default, content hashes of data and
+weights, keys of the cells it needs. Not in it: names of study, encoder and task, paths, order of lists that are sets,
+confidence, target, margin. Cells of equal identity are one cell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+from limen.records.cell import Cell
+from limen.study.encoders import Encoder, Pretrain, SentenceTransformers, Torch, Transformers
+from limen.study.files import Files
+from limen.study.reference import EncoderReference, parse_reference
+from limen.study.spec import Adapt, Study, Task
+from limen.study.stages import VERSIONS
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """One fit of the study and the cell that holds it; several fits may share a cell."""
+
+    encoder: EncoderReference
+    task: str
+    method: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All cells in an order in which every cell comes after those it needs, and what each fit is called."""
+
+    cells: Mapping[str, Cell]
+    """Key → cell."""
+    fits: tuple[Fit, ...]
+    pretrained: Mapping[EncoderReference, str]
+    """Encoder and seed → key of its pretraining cell."""
+    skipped: int
+    """Pairs of encoder and task left out because one gives another input than the other takes."""
+
+
+def plan(study: Study, files: Files) -> Plan:
+    """The plan of a study. Raises BadInput for files that are not there."""
+    return _Planner(study, files).plan()
+
+
+def pairs(study: Study) -> Iterator[tuple[str, Task, str, Encoder]]:
+    """Every task with every encoder that it is adapted on."""
+    for (task_name, task), (name, encoder) in product(study.task.items(), study.encoder.items()):
+        named = task.encoders is None or name in {parse_reference(text).name for text in task.encoders}
+        if named and encoder.input == task.input:
+            yield task_name, task, name, encoder
+
+
+def skipped_pairs(study: Study) -> int:
+    """Pairs that do not fit: the encoder takes another input than the task gives, and the task does not choose."""
+    every = product(study.task.values(), study.encoder.values())
+    return sum(task.encoders is None and task.input != encoder.input for task, encoder in every)
+
+
+def references(name: str, encoder: Encoder, task: Task) -> Iterator[EncoderReference]:
+    """The encoders that a task adapts under one name.
+
+    All seeds and checkpoints, where the task does not choose or names just NAME; else those it names.
+    """
+    chosen = [reference for text in task.encoders or (name,) if (reference := parse_reference(text)).name == name]
+    bare = any(text == name for text in task.encoders or (name,))
+    if not bare or not isinstance(encoder, Pretrain):
+        yield from dict.fromkeys(canonical(reference, encoder) for reference in chosen)
+        return
+    whole = (EncoderReference(name, s, None, k) for s, k in product(range(encoder.seeds), encoder.kept_steps()))
+    yield from dict.fromkeys(canonical(reference, encoder) for reference in (*whole, *chosen))
+
+
+def canonical(reference: EncoderReference, encoder: Encoder) -> EncoderReference:
+    """The reference without what it says by default: the last step, the last layer of a transformer."""
+    step, layer = reference.step, reference.layer
+    if isinstance(encoder, Pretrain) and step == encoder.kept_steps()[-1]:
+        step = None
+    if isinstance(encoder, Transformers) and layer is not None and int(layer) == encoder.layer:
+        layer = None
+    return EncoderReference(reference.name, reference.seed, layer, step)
+
+
+def populations(task: Task) -> dict[str, str]:
+    """Name → table of every population of a task: `train`, `test`, and the shift sets."""
+    test = {"test": task.test} if task.test is not None else {}
+    return {"train": task.train, **test, **{name: task.shift[name] for name in sorted(task.shift)}}
+
+
+def column_of(task: Task, encoder: Encoder, kinds: Mapping[str, str]) -> str:
+    """The column of a table that the encoder reads: named, or named like the input, or `X` for vectors."""
+    named = getattr(encoder, "column", None) or task.column
+    if named is None and task.input == "features":
+        return next((name for name in ("features", "X") if name in kinds), "features")
+    return named or task.input
+
+
+def label_of(task: Task, kinds: Mapping[str, str]) -> str:
+    """The column of the labels: as named; an .npz without `label` has it in `y`."""
+    chosen = "label" in task.model_fields_set or "label" in kinds or "y" not in kinds
+    return task.label if chosen else "y"
+
+
+class _Planner:
+    def __init__(self, study: Study, files: Files) -> None:
+        self.study, self.files = study, files
+        self.cells: dict[str, Cell] = {}
+        self.pretrained: dict[EncoderReference, str] = {}
+
+    def plan(self) -> Plan:
+        fits = []
+        for task_name, task, name, encoder in pairs(self.study):
+            for reference in references(name, encoder, task):
+                needs = self.features(reference, encoder, task)
+                for method in dict.fromkeys(self.study.adapt.methods):
+                    cell = self.fit((reference, task_name, method), encoder, needs)
+                    fits.append(Fit(reference, task_name, method, self.add(cell)))
+        return Plan(self.cells, tuple(fits), self.pretrained, skipped_pairs(self.study))
+
+    def add(self, cell: Cell) -> str:
+        key = cell.key
+        self.cells.setdefault(key, cell)
+        return key
+
+    def pretrain(self, name: str, seed: int, encoder: Pretrain) -> str:
+        reference = EncoderReference(name, seed)
+        if reference not in self.pretrained:
+            identity = semantic(encoder, "data", "heldout", "checkpoints", "seeds")
+            heldout = encoder.heldout
+            spec = self.pretrain_spec(encoder) | {"seed": seed}
+            identity |= {
+                "version": VERSIONS["pretrain"],
+                "data": self.files.hash(encoder.data),
+                "heldout": self.files.hash(heldout) if isinstance(heldout, str) else heldout,
+                "checkpoints": list(encoder.kept_steps()),
+                "seed": seed,
+                "split_seed": self.study.seed,
+            }
+            self.pretrained[reference] = self.add(Cell("pretrain", f"{reference}", identity, spec))
+        return self.pretrained[reference]
+
+    def pretrain_spec(self, encoder: Pretrain) -> dict[str, Any]:
+        """The keys of `limen.pretrain.spec.PretrainSpec`."""
+        plain = encoder.model_dump(mode="json", exclude_none=True)
+        heldout = encoder.heldout
+        objective = {k: plain.pop(k) for k in ("temperature", "projection", "augmentation") if k in plain}
+        for key in ("source", "input", "seeds"):
+            plain.pop(key)
+        return plain | {
+            "data": self.files.table(encoder.data),
+            "heldout": self.files.table(heldout) if isinstance(heldout, str) else heldout,
+            "objective": {"name": encoder.objective, **objective},
+            "checkpoints": list(encoder.kept_steps()),
+            "split_seed": self.study.seed,
+        }
+
+    def features(self, reference: EncoderReference, encoder: Encoder, task: Task) -> dict[str, str]:
+        """Population → key of the cell with its features."""
+        needs: dict[str, str] = {}
+        if isinstance(encoder, Pretrain):
+            key = self.pretrain(reference.name, reference.seed, encoder)
+            steps = {"step": encoder.kept_steps()[-1] if reference.step is None else reference.step}
+            needs = {"encoder": key}
+            meaning: dict[str, Any] = {"source": "pretrain", "run": key, **steps}
+            spec: dict[str, Any] = {"source": "pretrain", "threads": encoder.threads, **steps}
+        else:
+            meaning, spec = self.encoder(encoder)
+        if reference.layer is not None:
+            layer = int(reference.layer) if isinstance(encoder, Transformers) else reference.layer
+            meaning, spec = meaning | {"layer": layer}, spec | {"layer": layer}
+        keys = {}
+        for population, table in populations(task).items():
+            column = column_of(task, encoder, self.files.describe(table).columns)
+            read = {"column": column, "input": task.input}
+            identity = {"version": VERSIONS["features"], "encoder": meaning, "data": self.files.hash(table), **read}
+            spec_here = {"encoder": spec, "data": self.files.table(table), **read}
+            cell = Cell("features", f"{reference} · {_short(table)}", identity, spec_here, needs)
+            keys[population] = self.add(cell)
+        return keys
+
+    def encoder(self, encoder: Encoder) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What an encoder means (weights by hash) and what loads it (weights by path)."""
+        spec: dict[str, Any] = encoder.model_dump(mode="json", exclude_none=True)
+        if not isinstance(encoder, SentenceTransformers | Transformers | Torch):
+            return semantic(encoder, "column"), spec
+        revision = getattr(encoder, "revision", None)
+        meaning = semantic(encoder, "path", "revision") | {"weights": self.files.model_hash(encoder.path, revision)}
+        return meaning, spec | {"path": str(self.files.model(encoder.path, revision))}
+
+    def fit(self, name: tuple[EncoderReference, str, str], encoder: Encoder, needs: Mapping[str, str]) -> Cell:
+        reference, task_name, method = name
+        task = self.study.task[task_name]
+        tables = populations(task)
+        roles = {
+            population: {
+                "label": label_of(task, self.files.describe(table).columns),
+                "group": task.group,
+                "slices": sorted(set(task.slices)),
+                "id": task.id,
+            }
+            for population, table in tables.items()
+        }
+        how = fit_spec(self.study.adapt, method, self.study.seed)
+        identity = {
+            "version": VERSIONS["fit"],
+            "populations": {key: {"features": needs[key], **_given(roles[key])} for key in needs},
+            "same_population": task.same_population,
+            "how": how,
+        }
+        spec = {
+            "task": task_name,
+            "encoder": str(reference),
+            "same_population": task.same_population,
+            "populations": {key: {"data": self.files.table(tables[key]), **roles[key]} for key in needs},
+            "how": how,
+        }
+        return Cell("fit", f"{reference} · {task_name} · {method}", identity, spec, dict(needs))
+
+
+def semantic(encoder: Encoder, *without: str) -> dict[str, Any]:
+    """The fields of an encoder that are not at their default, always with its source and input.
+
+    A field that a later version adds is absent at its default, so that nothing computed before becomes stale.
+    """
+    given = encoder.model_dump(mode="json", exclude_defaults=True)
+    kept = {key: value for key, value in given.items() if key not in without}
+    return {**kept, "source": encoder.source, "input": encoder.input}
+
+
+def fit_spec(adapt: Adapt, method: str, seed: int) -> dict[str, Any]:
+    """How to fit, with the keys of `limen.records.task.FitSpec`; sets in one order, defaults left away."""
+    labels = adapt.labels
+    radius = adapt.linear_probe.radius if method == "linear-probe" else "auto"
+    numbers = sorted({n for n in labels or () if isinstance(n, int)})
+    everything = ["all"] if labels and "all" in labels else []
+    plain: dict[str, Any] = {
+        "method": method,
+        "loss": adapt.loss,
+        "labels": [*numbers, *everything] if labels is not None else None,
+        "seeds": adapt.seeds,
+        "radius": sorted(set(radius)) if isinstance(radius, tuple) else radius,
+        "subsets": adapt.subsets,
+        "split_seed": seed,
+    }
+    if method == "knn" and adapt.knn.k != type(adapt.knn)().k:
+        plain["neighbours"] = adapt.knn.k
+    return plain
+
+
+def _given(roles: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in roles.items() if value}
+
+
+def _short(table: str) -> str:
+    return table if len(table) <= 40 else f"…{table[-39:]}"

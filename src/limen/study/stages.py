@@ -1,0 +1,76 @@
+"""The stages of a study by name: what a worker runs for one cell.
+
+    pretrain(spec)                          weights at every checkpoint, losses of each
+    features(spec, encoder?)                features [n, d] of one column of one table
+    fit(spec, train, test, shift sets …)    everything that the budget of (encoder, task, method) is made of
+
+VERSIONS[stage] is part of the identity of every cell of the stage: it rises when the same specification gives another
+result. Libraries are imported when a stage first runs, so that no other verb pays for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from limen.records.stage import StageRecord
+
+Stage = Callable[[Mapping[str, Any], Mapping[str, StageRecord]], StageRecord]
+VERSIONS: dict[str, int] = {"pretrain": 1, "features": 1, "fit": 1}
+
+
+def run_stage(stage: str, spec: Mapping[str, Any], inputs: Mapping[str, StageRecord]) -> StageRecord:
+    """The record of one cell. Raises BadInput for input that the stage cannot use, KeyError for an unknown stage."""
+    return replace(STAGES[stage](spec, inputs), kind=stage, version=VERSIONS[stage])
+
+
+def pretrain(spec: Mapping[str, Any], inputs: Mapping[str, StageRecord]) -> StageRecord:
+    """Train one encoder. `spec` has the keys of `limen.pretrain.spec.PretrainSpec`."""
+    from limen.pretrain.run import pretrain as train
+
+    del inputs
+    return train(spec)
+
+
+def features(spec: Mapping[str, Any], inputs: Mapping[str, StageRecord]) -> StageRecord:
+    """Features of one column: `spec` = {encoder, data, column, input}; `inputs` = {encoder} for a pretrained one."""
+    import numpy as np
+
+    from limen.study.inputs import encoder_inputs
+
+    values = encoder_inputs(spec["data"], spec["column"], spec["input"])
+    encoder = _encoder(spec["encoder"], inputs)
+    matrix = np.asarray(encoder.encode(values))
+    return StageRecord("features", VERSIONS["features"], {"rows": len(matrix), "dimension": int(matrix.shape[1])},
+                       {"features": matrix})  # fmt: skip
+
+
+def fit(spec: Mapping[str, Any], inputs: Mapping[str, StageRecord]) -> StageRecord:
+    """Fit one (encoder, task, method) at all label counts and seeds. `inputs` = features of every population."""
+    from limen.adapt.fit import fit_task
+
+    from limen.study.rows import task_of
+
+    return fit_task(task_of(spec, inputs), fit_spec(spec["how"]))
+
+
+def fit_spec(plain: Mapping[str, Any]) -> Any:
+    """`FitSpec` from its plain form in a cell."""
+    from limen.records.task import FitSpec
+
+    fields: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in plain.items()}
+    return FitSpec(**fields)
+
+
+def _encoder(spec: Mapping[str, Any], inputs: Mapping[str, StageRecord]) -> Any:
+    if spec["source"] == "pretrain":
+        from limen.pretrain.encoder import encode_checkpoint
+
+        return encode_checkpoint(inputs["encoder"], spec["step"], spec.get("layer"), spec["threads"])
+    from limen.models.load import load_encoder
+
+    return load_encoder(spec)
+
+
+STAGES: dict[str, Stage] = {"pretrain": pretrain, "features": features, "fit": fit}

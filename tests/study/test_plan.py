@@ -1,0 +1,192 @@
+"""Identity: what is not meant does not change a key, what is meant changes it. Cells come after those they need."""
+
+from __future__ import annotations
+
+import copy
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from limen.records.cell import canonical_json
+from limen.study.files import Files
+from limen.study.plan import Plan, canonical, plan, references
+from limen.study.reference import parse_reference
+from limen.study.spec import Study
+
+PLAIN: dict[str, Any] = {
+    "name": "one",
+    "encoder": {
+        "bow": {"source": "bag-of-words", "dimension": 64},
+        "random": {"source": "random-features", "input": "image", "dimension": 32},
+        "scratch": {"source": "pretrain", "data": "digits:train", "steps": 20, "batch_size": 32,
+                    "checkpoints": [0, 20]},
+    },
+    "task": {
+        "notes": {"train": "train.csv", "test": "test.csv", "input": "text", "slices": ["who", "when"],
+                  "shift": {"typos": "typos.csv"}},
+        "digits": {"train": "digits:train", "test": "digits:test", "input": "image", "same_population": True},
+    },
+    "adapt": {"methods": ["linear-probe", "knn"], "labels": [10, 20, "all"], "seeds": 2,
+              "linear-probe": {"radius": [4.0, 16.0]}},
+    "advice": {"target": {"loss": 0.3}},
+}  # fmt: skip
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in ("train", "test", "typos"):
+        rows = "".join(f"word{i} {name},{i % 2},a,b\n" for i in range(20))
+        (tmp_path / f"{name}.csv").write_text(f"text,label,who,when\n{rows}")
+    return tmp_path
+
+
+def planned(plain: dict[str, Any], folder: Path) -> Plan:
+    return plan(Study.from_plain(plain), Files(folder))
+
+
+def keys(plain: dict[str, Any], folder: Path) -> set[str]:
+    return set(planned(plain, folder).cells)
+
+
+def changed(path: str, value: Any) -> dict[str, Any]:
+    plain = copy.deepcopy(PLAIN)
+    node = plain
+    *parents, last = path.split(".")
+    for part in parents:
+        node = node.setdefault(part, {})
+    node[last] = value
+    return plain
+
+
+def renamed(section: str, old: str, new: str) -> dict[str, Any]:
+    plain = copy.deepcopy(PLAIN)
+    plain[section][new] = plain[section].pop(old)
+    return plain
+
+
+def test_every_cell_comes_after_what_it_needs(folder: Path) -> None:
+    found = planned(PLAIN, folder)
+    seen: set[str] = set()
+    for key, cell in found.cells.items():
+        assert key == cell.key
+        assert set(cell.needs.values()) <= seen
+        seen.add(key)
+        canonical_json(cell.identity)
+        canonical_json(cell.spec)
+    stages = [cell.stage for cell in found.cells.values()]
+    # 1 run; bag of words on 3 tables, random and 2 checkpoints on 2; (1 + 1 + 2) encoders × 2 methods
+    assert (stages.count("pretrain"), stages.count("features"), stages.count("fit")) == (1, 9, 8)
+    assert [(str(f.encoder), f.task) for f in found.fits if f.method == "knn"] == [
+        ("bow", "notes"), ("random", "digits"), ("scratch@0", "digits"), ("scratch", "digits"),
+    ]  # fmt: skip
+    assert found.skipped == 3  # scratch and random on notes, bow on digits
+
+
+def test_names_confidence_and_questions_are_not_meant(folder: Path) -> None:
+    expected = keys(PLAIN, folder)
+    for plain in (
+        changed("name", "two"),
+        changed("confidence", 0.9),
+        changed("advice.target", {"error": 0.1}),
+        changed("advice.margin", 0.2),
+        renamed("encoder", "bow", "words"),
+        renamed("encoder", "scratch", "own"),
+        renamed("task", "notes", "letters"),
+        changed("adapt.labels", ["all", 20, 10, 20]),
+        changed("adapt.methods", ["knn", "linear-probe", "knn"]),
+        changed("adapt.linear-probe.radius", [16.0, 4.0]),
+        changed("task.notes.slices", ["when", "who", "who"]),
+        changed("encoder.bow.input", "text"),
+        changed("encoder.scratch.temperature", 0.5),
+        changed("adapt.knn", {"k": 10}),
+        changed("encoder.scratch.checkpoints", [20, 0, 20]),
+    ):
+        assert keys(plain, folder) == expected
+
+
+def test_moving_files_keeps_keys(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    other = tmp_path_factory.mktemp("other")
+    for name in ("train", "test", "typos"):
+        shutil.copy(folder / f"{name}.csv", other / f"new-{name}.csv")
+    plain = changed("task.notes.train", "new-train.csv")
+    plain["task"]["notes"] |= {"test": "new-test.csv", "shift": {"typos": "new-typos.csv"}}
+    assert keys(plain, other) == keys(PLAIN, folder)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "stages"),
+    [
+        ("seed", 1, {"pretrain": 1, "features": 4, "fit": 8}),
+        ("encoder.bow.dimension", 65, {"features": 3, "fit": 2}),
+        ("encoder.random.dimension", 33, {"features": 2, "fit": 2}),
+        ("encoder.random.seed", 1, {"features": 2, "fit": 2}),
+        *(
+            (f"encoder.scratch.{key}", value, {"pretrain": 1, "features": 4, "fit": 4})
+            for key, value in {
+                "data": "digits", "heldout": 0.1, "temperature": 0.2, "projection": 8, "batch_size": 16,
+                "sampling": "iid", "optimizer": {"name": "sgd", "learning_rate": 0.2}, "schedule": "cosine",
+                "architecture": {"name": "conv", "width": 8}, "threads": 2, "augmentation": {"noise": 0.1},
+                "evaluation": {"draws": 3},
+            }.items()
+        ),
+        ("task.notes.test", "typos.csv", {"fit": 2}),
+        ("task.notes.label", "who", {"fit": 2}),
+        ("task.notes.group", "who", {"fit": 2}),
+        ("task.notes.id", "who", {"fit": 2}),
+        ("task.notes.slices", ["who"], {"fit": 2}),
+        ("task.notes.column", "who", {"features": 3, "fit": 2}),
+        ("task.notes.same_population", True, {"fit": 2}),
+        ("task.notes.shift", {}, {"fit": 2}),
+        ("adapt.labels", [10, "all"], {"fit": 8}),
+        ("adapt.seeds", 3, {"fit": 8}),
+        ("adapt.loss", "squared", {"fit": 8}),
+        ("adapt.subsets", "stratified", {"fit": 8}),
+        ("adapt.linear-probe.radius", 4.0, {"fit": 4}),
+        ("adapt.knn", {"k": 3}, {"fit": 4}),
+    ],
+)  # fmt: skip
+def test_what_is_meant_changes_the_cells_it_concerns(
+    folder: Path, path: str, value: Any, stages: dict[str, int]
+) -> None:
+    before, after = planned(PLAIN, folder).cells, planned(changed(path, value), folder).cells
+    new = [cell.stage for key, cell in after.items() if key not in before]
+    assert {stage: new.count(stage) for stage in dict.fromkeys(new)} == stages
+
+
+def test_other_data_are_other_cells(folder: Path) -> None:
+    before = keys(PLAIN, folder)
+    (folder / "test.csv").write_text((folder / "test.csv").read_text().replace("word3 ", "word4 "))
+    new = [cell.stage for key, cell in planned(PLAIN, folder).cells.items() if key not in before]
+    assert sorted(new) == ["features", "fit", "fit"]
+
+
+def test_weights_are_known_by_content(folder: Path) -> None:
+    plain = changed("encoder.bow", {"source": "transformers", "path": "model"})
+    (folder / "model").mkdir()
+    (folder / "model" / "config.json").write_text("{}")
+    before = keys(plain, folder)
+    shutil.copytree(folder / "model", folder / "elsewhere")
+    assert keys(changed("encoder.bow", {"source": "transformers", "path": "elsewhere"}), folder) == before
+    (folder / "model" / "config.json").write_text("[]")
+    assert len(keys(plain, folder) - before) == 5
+    for extra in ({"pooling": "cls"}, {"layer": 2}, {"batch_size": 8}, {"max_length": 9}):
+        other = changed("encoder.bow", {"source": "transformers", "path": "elsewhere", **extra})
+        assert len(keys(other, folder) - before) == 5
+
+
+def test_equal_encoders_share_their_cells(folder: Path) -> None:
+    found = planned(changed("encoder.twin", PLAIN["encoder"]["bow"]), folder)
+    assert set(found.cells) == keys(PLAIN, folder)
+    assert len(found.fits) == 10
+
+
+def test_references_of_a_task() -> None:
+    study = Study.from_plain(changed("encoder.scratch.seeds", 2))
+    encoder, task = study.encoder["scratch"], study.task["digits"]
+    every = [str(reference) for reference in references("scratch", encoder, task)]
+    assert every == ["scratch@0", "scratch", "scratch#1@0", "scratch#1"]
+    chosen = task.model_copy(update={"encoders": ("scratch#1:stem@20", "scratch#0@0", "scratch@0")})
+    assert [str(r) for r in references("scratch", encoder, chosen)] == ["scratch#1:stem", "scratch@0"]
+    assert str(canonical(parse_reference("scratch@20"), encoder)) == "scratch"
