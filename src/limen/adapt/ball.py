@@ -60,6 +60,8 @@ class BallFit:
     """⟨W, ∇L̂⟩ + radius·‖∇L̂‖: no adapter in the ball is better by more."""
     minimum: float
     """Certified lower end of min L̂ over the ball, from the dual form (mean of ℓ_i − ⟨∂ℓ_i, z_i⟩) − radius·‖∇L̂‖."""
+    gradient_norm: float
+    """‖∇L̂(W)‖_F."""
     products: int
     """Passes over the rows that the solver took."""
     converged: bool
@@ -82,7 +84,7 @@ def certify(rows: Rows, weights: Matrix, radius: float, products: int = 0, toler
     gradient = rows.features.T @ residuals(scores, rows.labels, rows.loss) / len(rows)
     size = float(np.linalg.norm(gradient))
     gap = float((weights * gradient).sum()) + radius * size
-    return BallFit(weights, radius, loss, gap, dual - radius * size, products, gap <= tolerance)
+    return BallFit(weights, radius, loss, gap, dual - radius * size, size, products, gap <= tolerance)
 
 
 def minimise(rows: Rows, radius: float, start: Matrix | None = None, tolerance: float = 1e-4) -> BallFit:

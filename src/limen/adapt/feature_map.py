@@ -55,11 +55,11 @@ class FeatureMap:
 
     def clipped_share(self, features: NDArray[np.floating]) -> float:
         """Share of rows that clipping moves."""
-        clipped = 0
+        clipped: int = 0
         for start in range(0, features.shape[0], BLOCK):
             u = (features[start : start + BLOCK].astype(np.float64) - self.centre) / self.scale
             clipped += int(np.count_nonzero(np.linalg.norm(u, axis=1) > self.bound * (1 + 1e-12)))
-        return clipped / features.shape[0]
+        return float(clipped / features.shape[0])
 
 
 def design_map(design: NDArray[np.floating]) -> FeatureMap:

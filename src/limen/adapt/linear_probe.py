@@ -76,4 +76,5 @@ class LinearProbe(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         scores = self._scores(X)
         scores -= scores.max(axis=1, keepdims=True)
         np.exp(scores, out=scores)
-        return scores / scores.sum(axis=1, keepdims=True)
+        scores /= scores.sum(axis=1, keepdims=True)
+        return scores

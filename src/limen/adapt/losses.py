@@ -86,4 +86,5 @@ def dual_per_example(scores: Matrix, loss: Loss, labels: Integers) -> Matrix:
 
 def predictions(scores: NDArray[np.float64]) -> Integers:
     """Label with the largest score, the lowest one among ties."""
-    return scores.argmax(axis=1).astype(np.int64)
+    best: Integers = scores.argmax(axis=1).astype(np.int64)
+    return best

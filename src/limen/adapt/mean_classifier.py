@@ -2,8 +2,8 @@
 
     z_c(x) = (⟨μ_c, φ(x)⟩ − ‖μ_c‖²/2)/σ²,   σ² = within-class variance per feature, pooled over classes,
 
-the log-posterior of Gaussian classes N(μ_c, σ²I) with equal priors, up to a constant. Classes without a row score at the
-mean of all rows, so their probability is small but never 0.
+the log-posterior of Gaussian classes N(μ_c, σ²I) with equal priors, up to a constant. Classes without a row score at
+the mean of all rows, so their probability is small but never 0.
 """
 
 from __future__ import annotations
@@ -34,4 +34,5 @@ def mean_classifier(rows: Rows) -> Matrix:
     means = np.where(counts[:, None] > 0, sums / np.maximum(counts, 1)[:, None], features.mean(axis=0))
     spread = float(((features - means[labels]) ** 2).sum()) / (n - np.count_nonzero(counts)) / d
     variance = max(spread, 1e-12)  # identical rows within every class: a finite, very sharp posterior
-    return np.vstack([means.T, -(means**2).sum(axis=1) / 2]) / variance
+    weights: Matrix = np.vstack([means.T, -(means**2).sum(axis=1) / 2]) / variance
+    return weights

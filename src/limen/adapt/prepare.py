@@ -1,0 +1,181 @@
+"""From a task to rows that can be fitted: parts, duplicates, feature map, and what was noticed on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from limen.adapt.ball import Rows
+from limen.adapt.feature_map import FeatureMap, design_map
+from limen.adapt.split import Parts, blocks, row_groups, split
+from limen.adapt.two_sample import two_sample
+from limen.data.duplicates import identical_rows
+from limen.records.budget import PopulationCheck
+from limen.records.errors import BadInput, Problem
+from limen.records.task import FitSpec, Integers, LabelledFeatures, Task
+
+RECURRING_LIMIT = 0.01
+LEAST_ROWS = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Everything the fits need; row indices refer to the train file."""
+
+    spec: FitSpec
+    classes: int
+    phi: FeatureMap
+    design: Rows
+    fit: Rows
+    holdout: Rows
+    fit_blocks: Integers
+    """Block (identical features or one group) of each fit row."""
+    holdout_blocks: Integers
+    holdout_groups: Integers | None
+    """Group of each holdout row where the user gave groups: the independent units."""
+    pool_groups: Integers
+    """Jackknife group of the fit rows, then of the holdout rows."""
+    populations: Mapping[str, Rows]
+    checks: tuple[PopulationCheck, ...]
+    rows: Mapping[str, Integers] = field(default_factory=dict)
+    """File row numbers of fit and holdout."""
+
+
+def prepare(task: Task, spec: FitSpec) -> Prepared:
+    """Split, drop what recurs, fix the feature map on design, map every row.
+
+    Raises BadInput for too few rows, one class in a part, more recurring rows than 1 % of a population.
+    """
+    train = task.train
+    if len(train) < LEAST_ROWS:
+        what = f"expected at least {LEAST_ROWS} rows to split into design, fit and holdout, got {len(train)}"
+        raise BadInput(Problem(task.name, what, fix="label more rows, or pool small tasks"))
+    checks: list[PopulationCheck] = []
+    kept = _without_recurring(task, checks)
+    block = blocks(identical_rows(train.features[kept]), None if train.groups is None else train.groups[kept])
+    repeated = len(kept) - len(np.unique(block))
+    if repeated:
+        finding = f"{repeated} rows share features or a group with an earlier row; they stay in one part of every split"
+        checks.append(PopulationCheck("duplicates", finding, "noted", {"rows": repeated}))
+    outer = task.populations.get("test") if task.same_population else None
+    parts = split(block, spec.split_seed, holdout=outer is None)
+    _check_parts(task, train.labels[kept], parts)
+    try:
+        phi = design_map(train.features[kept[parts.design]])
+    except ValueError as error:
+        raise BadInput(Problem(task.name, str(error))) from error
+    inside = _mapper(phi, spec, len(train.classes))
+    fit = inside(train, kept[parts.fit])
+    holdout = inside(train, kept[parts.holdout]) if outer is None else inside(outer, np.arange(len(outer)))
+    holdout_blocks = block[parts.holdout] if outer is None else _own_blocks(outer, int(block.max()) + 1)
+    source, rows = (train, kept[parts.holdout]) if outer is None else (outer, np.arange(len(outer)))
+    checks += _clipping(phi, train, kept[parts.fit])
+    checks += [_same_population(task, name, rows_of) for name, rows_of in task.populations.items()]
+    both = np.concatenate([block[parts.fit], holdout_blocks])
+    return Prepared(
+        spec=spec,
+        classes=len(train.classes),
+        phi=phi,
+        design=inside(train, kept[parts.design]),
+        fit=fit,
+        holdout=holdout,
+        fit_blocks=block[parts.fit],
+        holdout_blocks=holdout_blocks,
+        holdout_groups=None if source.groups is None else source.groups[rows],
+        pool_groups=row_groups(np.unique(both, return_inverse=True)[1].astype(np.int64), spec.split_seed),
+        populations={
+            name: inside(rows_of, np.arange(len(rows_of)))
+            for name, rows_of in task.populations.items()
+            if not (task.same_population and name == "test")
+        },
+        checks=(*_dropped(train), *checks),
+        rows={"fit": kept[parts.fit], "holdout": rows},
+    )
+
+
+def _mapper(phi: FeatureMap, spec: FitSpec, classes: int) -> Any:
+    def mapped(rows: LabelledFeatures, chosen: Integers) -> Rows:
+        return Rows(phi(rows.features[chosen]), rows.labels[chosen], classes, spec.loss)
+
+    return mapped
+
+
+def _own_blocks(rows: LabelledFeatures, offset: int) -> Integers:
+    return blocks(identical_rows(rows.features), rows.groups) + offset
+
+
+def _without_recurring(task: Task, checks: list[PopulationCheck]) -> Integers:
+    """Train rows that do not recur in a scored population; dropped rows are counted and named."""
+    kept = np.ones(len(task.train), dtype=bool)
+    problems = []
+    for name, population in task.populations.items():
+        recurring = identical_rows(task.train.features, population.features) >= 0
+        seen = int((identical_rows(population.features, task.train.features) >= 0).sum())
+        if not seen:
+            continue
+        share = seen / len(population)
+        named = ", ".join(str(row) for row in np.flatnonzero(recurring)[:5])
+        if share > RECURRING_LIMIT:
+            what = (
+                f"{seen} of the {len(population)} rows of {name!r} ({share:.1%}) are also in the train file, "
+                f"expected at most {RECURRING_LIMIT:.0%} (train rows {named}, …)"
+            )
+            fix = "remove them from one of the files: a row seen in training is not held out"
+            problems.append(Problem(task.name, what, cause="overlapping files, or the same file twice", fix=fix))
+        kept &= ~recurring
+        finding = f"{int(recurring.sum())} train rows recur in {name!r} and were dropped (rows {named})"
+        numbers = {"dropped": int(recurring.sum()), "recurring": seen}
+        checks.append(PopulationCheck("recurring-rows", finding, "noted", numbers))
+    if problems:
+        raise BadInput(problems)
+    return np.flatnonzero(kept).astype(np.int64)
+
+
+def _check_parts(task: Task, labels: Integers, parts: Parts) -> None:
+    problems = []
+    for name, rows in (("fit", parts.fit), ("holdout", parts.holdout)):
+        if len(rows) and len(np.unique(labels[rows])) < 2:
+            what = f"the {name} part of {len(rows)} rows has one class only, expected at least two"
+            problems.append(Problem(task.name, what, cause="very few rows of all other classes, or few large groups"))
+        if name == "holdout" and len(rows) == 0 and not task.same_population:
+            problems.append(Problem(task.name, "no row is left for the holdout", cause="one group holds most rows"))
+    if problems:
+        raise BadInput(problems)
+
+
+def _dropped(train: LabelledFeatures) -> list[PopulationCheck]:
+    if not train.dropped_columns:
+        return []
+    columns = train.dropped_columns
+    shown = ", ".join(str(c) for c in columns[:8]) + (", …" if len(columns) > 8 else "")
+    finding = f"{len(columns)} constant feature columns were dropped ({shown})"
+    return [PopulationCheck("constant-columns", finding, "noted", {"columns": len(columns)})]
+
+
+def _clipping(phi: FeatureMap, train: LabelledFeatures, rows: Integers) -> list[PopulationCheck]:
+    share = phi.clipped_share(train.features[rows])
+    finding = f"{share:.2%} of the fit rows lie outside the design's bound and are clipped to it"
+    return [PopulationCheck("clipped-features", finding, "ok" if share < 0.05 else "noted", {"share": share})]
+
+
+def _same_population(task: Task, name: str, population: LabelledFeatures) -> PopulationCheck:
+    train = task.train
+    test = two_sample((train.features, train.labels), (population.features, population.labels), len(train.classes))
+    rejected = test.rejected()
+    finding = (
+        f"{name!r} {'differs from' if rejected else 'cannot be told from'} the train file: "
+        f"labels p = {test.label_p:.2g} (total variation {test.label_total_variation:.2f}), features p = {test.feature_p:.2g} "
+        f"(AUC {test.feature_auc:.2f})"
+    )
+    if rejected and task.same_population and name == "test":
+        finding += "; it is used as the holdout because you said it is the same population"
+    numbers = {
+        "label_p": test.label_p,
+        "label_total_variation": test.label_total_variation,
+        "feature_p": test.feature_p,
+        "feature_auc": test.feature_auc,
+    }
+    return PopulationCheck("two-sample", finding, "rejected" if rejected else "ok", {"population": name, **numbers})
