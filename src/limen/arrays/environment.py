@@ -8,6 +8,8 @@ hashed: they do not change what a result means, and `limen status` counts result
 from __future__ import annotations
 
 import platform
+from contextlib import suppress
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -45,13 +47,17 @@ def environment() -> dict[str, Any]:
 
 def versions() -> dict[str, str]:
     """Version of Python and of each installed package of `PACKAGES`; packages that are not installed are absent."""
-    found = {"python": platform.python_version()}
+    return {"python": platform.python_version(), **dict(_installed())}
+
+
+@cache
+def _installed() -> tuple[tuple[str, str], ...]:
+    """Looked up once: it reads a file per package, and a study asks for every cell."""
+    found = []
     for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
+        with suppress(PackageNotFoundError):
+            found.append((package, version(package)))
+    return tuple(found)
 
 
 def _library(pool: dict[str, Any]) -> str:

@@ -23,4 +23,14 @@ from limen.store.recovery import Freed, Recovery
 from limen.store.store import Store
 from limen.store.writer import Writer
 
-__all__ = ["Difference", "Explanation", "Failure", "Freed", "Holder", "Recovery", "Row", "Store", "Writer"]
+__all__ = [
+    "Difference",
+    "Explanation",
+    "Failure",
+    "Freed",
+    "Holder",
+    "Recovery",
+    "Row",
+    "Store",
+    "Writer",
+]
