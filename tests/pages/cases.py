@@ -35,8 +35,8 @@ def curve(floor: float, amplitude: float, ns: Iterable[int], seeds: int = 5) -> 
         for seed in range(seeds):
             wobble = 1 + 0.04 * math.sin(7 * seed + n)
             gap = amplitude * n**-0.5 * wobble
-            held = floor + gap + 3 * gap**2 / (1 + gap)
-            points.append(CurvePoint(n, seed, max(0.0, floor - gap / (1 + gap)) * 0.6, held, 0.3 * held, 40.0))
+            held, training = floor + gap + 6 * gap**2, max(0.0, floor - gap + 0.3 * gap**2)
+            points.append(CurvePoint(n, seed, training, held, min(0.95, 0.27 * held), 40.0))
     return tuple(points)
 
 
@@ -57,11 +57,11 @@ def budget(
         "estimation_gap": est(loss - floor - 0.0004, 0.024),
         "empirical_adaptation_loss": Estimate(training, grade="exact", n=7502, method="mean over the fit rows"),
         "adaptation_loss": est(loss, 0.015),
-        "error": est(0.27 * loss, 0.012, "certified"),
-        "balanced_error": est(0.28 * loss, 0.014),
+        "error": est(min(0.9, 0.27 * loss), 0.012, "certified"),
+        "balanced_error": est(min(0.9, 0.28 * loss), 0.014),
     }
     ns = [154, 308, 616, 1232, 2464, 4928]
-    dots = (*curve(floor, 12.0, ns, points), CurvePoint(7502, None, training, loss, 0.27 * loss, 40.0))
+    dots = (*curve(floor, 7.6, ns, points), CurvePoint(7502, None, training, loss, 0.27 * loss, 40.0))
     return Budget(
         encoder=encoder,
         task=task,
@@ -97,7 +97,7 @@ def budget(
             exponent=est(0.52, 0.06, "extrapolated"),
             labels_needed=Estimate(20400.0, 15000.0, 31000.0, 0.95, "extrapolated", 6),
             backtest={"hits": 9, "groups": 10, "low": 0.55, "high": 0.99, "confidence": 0.95},
-            law={"asymptote": floor, "amplitude": 12.0, "curvature": 300.0, "exponent": 0.5},
+            law={"asymptote": floor, "amplitude": 7.6, "curvature": 60.0, "exponent": 0.5},
         ),
         advice=(
             Advice(

@@ -7,9 +7,10 @@ from limen.pages.chain import Chain, Node, Ribbon
 from limen.pages.scales import Linear
 from limen.pages.svg import Caption, Element, el, label, number, picture, symbol
 
-WIDTH = 340.0
-LEFT, RIGHT = 60.0, 280.0
-STEP = 124.0
+WIDTH = 300.0
+EDGE = WIDTH - 16
+LEFT, RIGHT = 50.0, 250.0
+STEP = 142.0
 
 
 def tall(chain: Chain, key: str) -> Element:
@@ -17,22 +18,23 @@ def tall(chain: Chain, key: str) -> Element:
     parts: list[Element | None] = []
     y = 8.0
     if chain.pretraining and chain.pretraining_gap:
-        parts.append(_room(y, 46 + STEP + 56, "PRETRAINING", True))
-        parts += _column(chain, chain.pretraining, (chain.pretraining_gap,), y + 46)
-        y += 46 + STEP + 56
+        parts.append(_room(y, 60 + STEP + 40, "PRETRAINING", True))
+        parts += _column(chain, chain.pretraining, (chain.pretraining_gap,), y + 60)
+        y += 60 + STEP + 40
     else:
         parts += [_room(y, 66, "PRETRAINING", False)]
-        parts.append(label(20, y + 48, "not recorded: the encoder came without it", "small soft"))
+        parts.append(label(20, y + 48, "not recorded: the encoder came without", "small soft unroomed"))
         y += 66
     parts += _threshold(chain, y)
     y += 50
-    height = 46 + 2 * STEP + 56 + (44 if chain.estimation else 0)
+    height = 60 + 2 * STEP + 40 + (44 if chain.estimation else 0)
     parts.append(_room(y, height, "ADAPTATION", True))
-    parts += _column(chain, chain.adaptation, chain.gaps, y + 46)
+    parts += _column(chain, chain.adaptation, chain.gaps, y + 60)
     if chain.estimation:
         said = " ".join(text for text, _ in chain.estimation)
         parts.append(label(20, y + height - 18, said, "gap estimation"))
-    return picture(key, (WIDTH, y + height + 8), Caption(chain.title, chain.description), *parts)
+    drawn = el("g", *parts, class_="chain")
+    return picture(key, (WIDTH, y + height + 8), Caption(chain.title, chain.description), drawn)
 
 
 def _room(y: float, height: float, name: str, known: bool) -> Element:
@@ -42,10 +44,9 @@ def _room(y: float, height: float, name: str, known: bool) -> Element:
 
 
 def _threshold(chain: Chain, y: float) -> list[Element | None]:
-    sill = el("path", d=f"M20 {number(y + 17)}H320M20 {number(y + 33)}H320", class_="door")
-    if not chain.interface:
-        return [sill]
-    return [sill, label(WIDTH / 2, y + 29, chain.interface, "tiny floor", "middle")]
+    sill = el("path", d=f"M20 {number(y + 17)}H280M20 {number(y + 33)}H280", class_="door")
+    said = chain.interface or "interface: not recorded"
+    return [sill, label(WIDTH / 2, y + 29, said, "tiny floor unroomed", "middle")]
 
 
 def _place(node: Node, scale: Linear) -> float | None:
@@ -60,7 +61,7 @@ def _place(node: Node, scale: Linear) -> float | None:
 
 def _column(chain: Chain, nodes: tuple[Node, ...], gaps: tuple[Ribbon, ...], y: float) -> list[Element | None]:
     scale = Linear(*chain.range(nodes), LEFT, RIGHT)
-    tracks = [y + 40 + STEP * index for index in range(len(nodes))]
+    tracks = [y + 20 + STEP * index for index in range(len(nodes))]
     parts: list[Element | None] = []
     for index, ribbon in enumerate(gaps):
         here, there = _place(nodes[index], scale), _place(nodes[index + 1], scale)
@@ -72,16 +73,16 @@ def _column(chain: Chain, nodes: tuple[Node, ...], gaps: tuple[Ribbon, ...], y: 
 
 
 def _flow(start: tuple[float, float], end: tuple[float, float], ribbon: Ribbon, scale: Linear) -> list[Element | None]:
-    (x1, y1), (x2, y2) = (start[0], start[1] + 11), (end[0], end[1] - 13)
+    (x1, y1), (x2, y2) = (start[0], start[1] + 9), (end[0], end[1] - 10)
     low = x2 - 3.5 if ribbon.low is None else min(scale(ribbon.low), x2 - 3.5)
     high = x2 + 3.5 if ribbon.high is None else max(scale(ribbon.high), x2 + 3.5)
     low, high = max(low, 8.0), min(high, WIDTH - 8)
     m = number((y1 + y2) / 2)
     a, b, c, d = (number(v) for v in (x1 - 2.5, low, high, x1 + 2.5))
     path = f"M{a} {number(y1)}C{a} {m} {b} {m} {b} {number(y2)}L{c} {number(y2)}C{c} {m} {d} {m} {d} {number(y1)}Z"
-    right = (x1 + x2) / 2 < WIDTH / 2
-    x = 324.0 if right else 16.0
-    first = (y1 + y2) / 2 - 14 * (len(ribbon.lines) - 1) / 2 - 8
+    right = x1 < WIDTH / 2
+    x = EDGE if right else 16.0
+    first = y1 + 14
     texts = [
         label(x, first + 14 * i, text, class_, "end" if right else "start")
         for i, (text, class_) in enumerate(ribbon.lines)
@@ -91,20 +92,23 @@ def _flow(start: tuple[float, float], end: tuple[float, float], ribbon: Ribbon, 
 
 def _node(node: Node, track: float, scale: Linear) -> list[Element | None]:
     e = node.estimate
-    rule = el("path", d=f"M16 {number(track)}H324", class_="grid")
-    name = symbol(node.base, node.index, 16, track - 18, "start")
-    words = label(58, track - 18, node.words, "small soft")
+    rule = el("path", d=f"M16 {number(track)}H284", class_="grid")
+    floor = " floor" * (node.base == "L*")
+    name = symbol(node.base, node.index, 16, track - 36, "start")
+    words = label(16, track - 15, node.words, "small soft")
     if e is None:
-        return [rule, name, words, label(324, track + 22, "not recorded", "small soft", "end")]
+        return [rule, name, words, label(EDGE, track - 36, "not recorded", "small soft", "end")]
     parts: list[Element | None] = [rule, name, words]
     x = _place(node, scale)
     if x is not None:
         parts += [_whisker(track, e.low, e.high, scale)]
-        parts.append(el("circle", cx=x, cy=track, r=7.5, class_="node" if e.value is not None else "node unknown"))
+        parts.append(
+            el("circle", cx=x, cy=track, r=7.5, class_=f"node{floor}{'' if e.value is not None else ' unknown'}")
+        )
     inside = wording.interval(e)
     shown = f"{wording.value(e)} {e.mark}" if e.value is not None else wording.unknown(e)
-    parts.append(label(324, track - 18, shown, "value" if e.value is not None else "gap soft", "end"))
-    parts.append(label(324, track + 20, inside, "tiny soft", "end") if inside else None)
+    parts.append(label(EDGE, track - 36, shown, f"value{floor}" if e.value is not None else "gap soft", "end"))
+    parts.append(label(EDGE, track - 15, inside, "tiny soft", "end") if inside else None)
     return parts
 
 
@@ -112,7 +116,7 @@ def _whisker(y: float, low: float | None, high: float | None, scale: Linear) -> 
     if low is None and high is None:
         return None
     start = scale(low) if low is not None else 16.0
-    end = scale(high) if high is not None else 324.0
+    end = scale(high) if high is not None else EDGE
     cap_low = (
         f"M{number(start)} {number(y - 5)}v10" if low is not None else f"M{number(start + 5)} {number(y - 4)}l-5 4l5 4"
     )

@@ -29,10 +29,11 @@ def wide(chain: Chain, key: str) -> Element:
         parts.append(_crossing(chain, 276.0, scale, places[0]))
     else:
         lines = ("not recorded:", "the encoder came", "without a record of", "its pretraining")
-        parts += [label(left / 2, 150 + 18 * i, text, "small soft", "middle") for i, text in enumerate(lines)]
+        parts += [label(left / 2, 150 + 18 * i, text, "small soft unroomed", "middle") for i, text in enumerate(lines)]
     parts += _row(chain.adaptation, chain.gaps, places, _scale(chain, chain.adaptation))
     parts += _estimation(chain, places)
-    return picture(key, (WIDTH, HEIGHT), Caption(chain.title, chain.description), *parts)
+    drawn = el("g", *parts, class_="chain")
+    return picture(key, (WIDTH, HEIGHT), Caption(chain.title, chain.description), drawn)
 
 
 def _scale(chain: Chain, nodes: tuple[Node, ...]) -> Linear:
@@ -52,8 +53,8 @@ def _door(chain: Chain, left: float) -> list[Element | None]:
         return [arch]
     return [
         arch,
-        label(left + 32, 12, "interface", "gap floor", "middle"),
-        label(left + 32, 362, chain.interface, "small floor", "middle"),
+        label(left + 32, 12, "interface", "gap floor unroomed", "middle"),
+        label(left + 32, 362, chain.interface, "small floor unroomed", "middle"),
     ]
 
 
@@ -108,11 +109,13 @@ def _node(node: Node, x: float, y: float | None, scale: Linear) -> list[Element 
     low, high = (None if end is None else scale(end) for end in (e.low, e.high))
     parts: list[Element | None] = [_whisker(x, low, high, y)]
     known = e.value is not None
-    parts.append(el("circle", cx=x, cy=y, r=8.5, class_="node" if known else "node unknown"))
+    parts.append(
+        el("circle", cx=x, cy=y, r=8.5, class_=f"node{' floor' * (node.base == 'L*')}{'' if known else ' unknown'}")
+    )
     under = max(y + 9, (low or y) + 4) + 17
     shown = f"{wording.value(e)} {e.mark}" if known else wording.unknown(e)
     inside = wording.interval(e)
-    parts.append(label(x, under, shown, "value" if known else "gap soft", "middle"))
+    parts.append(label(x, under, shown, (f"value{' floor' * (node.base == 'L*')}" if known else "gap soft"), "middle"))
     parts.append(label(x, under + 14, inside, "tiny soft", "middle") if inside else None)
     return [*parts, *names]
 

@@ -31,7 +31,7 @@ class Plot:
 
 
 def curves(budget: Budget, key: str, size: tuple[float, float], caption: Caption) -> Element:
-    """One panel; `size` 340×280 suits a column of small multiples and a phone, 1040×400 a page of its own."""
+    """One panel; `size` 310×270 suits a column of small multiples and a phone, 1040×400 a page of its own."""
     plot = _plot(budget, size)
     parts = [
         *_grid(plot),
@@ -117,13 +117,10 @@ def _series(points: Iterable[CurvePoint], series: str, plot: Plot) -> list[Eleme
         middle.append((plot.x(n), plot.y(losses[(len(losses) - 1) // 2])))
     every = -(-len(known) // DRAWN)
     dots = [_dot(p, loss, series, plot) for p, loss in known[::every]]
-    place = min(1, len(middle) - 1)
-    x, y = middle[place] if series == "held-out" else middle[-1]
     name = "held out" if series == "held-out" else "training"
+    x, y = middle[min(1, len(middle) - 1)]
     named = (
-        label(x + 9, y - 6, name, f"gap {series}")
-        if series == "held-out"
-        else label(x + 2, y + 17, name, f"gap {series}", "end")
+        label(x + 9, y - 6, name, f"gap {series}") if series == "held-out" else label(x, y - 8, name, f"gap {series}")
     )
     return [line(middle, f"series {series}"), *dots, named]
 
@@ -194,18 +191,16 @@ def _needed(budget: Budget, plot: Plot) -> list[Element]:
     law = budget.extrapolation
     if n is None or law is None or not plot.x.low < n < plot.x.high:
         return []
-    x, base = plot.x(n), plot.y.start
+    x, base, top = plot.x(n), plot.y.start, 46.0
+    right = x < plot.width - 130
     ends = [min(max(e, plot.x.low), plot.x.high) for e in (law.labels_needed.low, law.labels_needed.high) if e]
-    parts = [el("path", d=f"M{number(x - 5)} {number(base - 1)}l5 -9l5 9z", class_="needed")]
+    parts = [
+        line([(x, base), (x, top - 10)], "reach"),
+        el("path", d=f"M{number(x - 5)} {number(base - 1)}l5 -9l5 9z", class_="needed"),
+    ]
     if len(ends) == 2:
         parts.append(line([(plot.x(ends[0]), base), (plot.x(ends[1]), base)], "interval estimation"))
     return [
         *parts,
-        label(
-            x + 8 if x < plot.width - 110 else x - 8,
-            base - 6,
-            f"{n:,.0f} ▲",
-            "gap estimation",
-            "start" if x < plot.width - 110 else "end",
-        ),
+        label(x + (6 if right else -6), top, f"{n:,.0f} labels ▲", "gap estimation", "start" if right else "end"),
     ]

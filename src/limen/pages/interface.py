@@ -32,7 +32,7 @@ def interface(run: Interface, task: str, key: str, size: tuple[float, float], ca
     parts.append(line(known, "series path") if len(known) > 1 else None)
     for point in points:
         parts += _point(point, task, x, y)
-    parts += _steps(points, task, x, y, width)
+    parts += _steps(points, task, x, y)
     return picture(key, size, caption, *parts)
 
 
@@ -91,7 +91,7 @@ def told(point: Checkpoint, task: str) -> str:
     return f"step {point.step:,}: pretraining loss {wording.full(pre)}, floor {wording.full(floor)} {floor.mark}"
 
 
-def _steps(points: list[Checkpoint], task: str, x: Linear, y: Linear, width: float) -> list[Element | None]:
+def _steps(points: list[Checkpoint], task: str, x: Linear, y: Linear) -> list[Element | None]:
     """Step labels that do not touch each other; the last step first, as the one people look for."""
     parts: list[Element | None] = []
     taken: list[tuple[float, float]] = []
@@ -102,8 +102,8 @@ def _steps(points: list[Checkpoint], task: str, x: Linear, y: Linear, width: flo
         if pre is None or height is None:
             continue
         text = f"step {point.step:,}" if point is points[-1] else f"{point.step:,}"
-        right = x(pre) < width - 90
-        place = (x(pre) + (9 if right else -9), y(height) - 8)
+        right = x(pre) < LEFT + 76
+        place = (x(pre) + (9 if right else -8), y(height) + (16 if right else -8))
         if all(abs(place[0] - u) > 44 or abs(place[1] - v) > 14 for u, v in taken):
             taken.append(place)
             parts.append(label(*place, text, "small soft", "start" if right else "end"))

@@ -26,7 +26,7 @@ from limen.records.budget import Budget
 from limen.records.report import Report
 
 POLICY = ("default-src 'none'", "style-src 'unsafe-inline'", "img-src data:", "base-uri 'none'", "form-action 'none'")
-PANEL = (340.0, 290.0)
+PANEL = (310.0, 270.0)
 SPREAD = (1040.0, 400.0)
 
 
@@ -66,11 +66,21 @@ def _figures(report: Report) -> dict[str, list[dict[str, Any]]]:
     groups = list(sentences.groups(report).values())
     several = len(groups) > 1
     return {
-        "chains": [_chain(report, members[0], f"chain-{i}") for i, members in enumerate(groups)],
+        "chains": [_chain(report, budget, f"chain-{i}") for i, budget in enumerate(_chained(report, groups))],
         "waterfalls": [_waterfall(members, f"fall-{i}", several) for i, members in enumerate(groups)],
         "curves": _curves(groups),
         "interfaces": _interfaces(report),
     }
+
+
+def _chained(report: Report, groups: list[list[Budget]]) -> list[Budget]:
+    """The best budget of each task, and the best whose pretraining was recorded where that is another one."""
+    recorded = {point.encoder for run in report.interfaces for point in run.checkpoints}
+    found = []
+    for members in groups:
+        pretrained = [budget for budget in members if budget.encoder in recorded]
+        found += [members[0], *(budget for budget in pretrained[:1] if budget is not members[0])]
+    return found
 
 
 def _chain(report: Report, budget: Budget, key: str) -> dict[str, Any]:

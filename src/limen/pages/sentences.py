@@ -53,11 +53,12 @@ def largest(budget: Budget) -> str | None:
     return max(known, key=lambda name: known[name])
 
 
-def lead(budget: Budget) -> list[Phrase]:
-    """The two sentences for whoever reads nothing else: what is lost, and what could be had."""
+def lead(budget: Budget, of: int = 1) -> list[Phrase]:
+    """The two sentences for whoever reads nothing else: what is lost, and what could be had; the best `of` so many."""
     loss, error = budget.terms.get("adaptation_loss"), budget.terms.get("error")
     unit = f" {wording.UNITS[budget.loss]}" if budget.loss == "log" else " of squared loss"
-    subject = f"The {wording.method(budget.method)} on {wording.flat(budget.encoder)} "
+    first = "The" if of == 1 else f"Best of {of}: the"
+    subject = f"{first} {wording.method(budget.method)} on {wording.flat(budget.encoder)} "
     if loss is None or loss.value is None:
         reason = f": {wording.flat(loss.reason)}" if loss else ""
         return [(f"{subject}has ", False), ("no held-out loss", True), (reason + ".", False)]
@@ -92,6 +93,23 @@ def _reach(budget: Budget) -> list[Phrase]:
     gap = budget.terms[source]
     sure = "" if gap.low is not None and gap.low > 0 else ", though not told from zero"
     return [*said, (f"; most of the rest is {SOURCES[source]}{sure}.", False)]
+
+
+def rivals(budget: Budget, duels: Sequence[Comparison]) -> list[Phrase]:
+    """Whose floor these rows do not tell from this budget's; nothing where every comparison separates."""
+    ours = (budget.encoder, wording.who(budget), f"{budget.encoder} · {budget.method}")
+    others = [
+        wording.flat(duel.b if duel.a in ours else duel.a)
+        for duel in duels
+        if duel.task == budget.task and not duel.separable and (duel.a in ours or duel.b in ours)
+    ]
+    if not others:
+        return []
+    return [
+        (" Its floor is ", False),
+        ("not separable", True),
+        (f" from that of {', '.join(others)} at these rows.", False),
+    ]
 
 
 def plain(phrases: Sequence[Phrase]) -> str:

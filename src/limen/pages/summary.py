@@ -33,14 +33,16 @@ def summarize(report: Report) -> dict[str, Any]:
     """Everything the page, the Markdown file and the terminal say, as strings, lists and dicts."""
     groups = sentences.groups(report)
     best = [members[0] for members in groups.values()]
-    advice = [advice_card(b, a, len(report.budgets) > 1) for b in _advised(groups) for a in b.advice]
+    named = len(report.budgets) > 1
+    advice = [advice_card(budget, said, named) for budget in _advised(groups) for said in budget.advice]
+    shown = min(FIRST_ADVICE, sum(len(budget.advice) for budget in best)) or FIRST_ADVICE
     return {
         "name": wording.flat(report.name),
         "subtitle": sentences.subtitle(best[0]) if len(best) == 1 else _study(report),
-        "leads": [sentences.lead(budget) for budget in best],
+        "leads": [_lead(members, report) for members in groups.values()],
         "counts": sentences.outcomes(report),
-        "advice": advice[:FIRST_ADVICE],
-        "more_advice": advice[FIRST_ADVICE:],
+        "advice": advice[:shown],
+        "more_advice": advice[shown:],
         "grades": [
             {"mark": MARKS[grade], "word": grade, "meaning": meaning} for grade, meaning in wording.GRADES.items()
         ],
@@ -51,6 +53,10 @@ def summarize(report: Report) -> dict[str, Any]:
         "recipe": recipe(report.recipe),
         "command": wording.flat(str(report.recipe.get("command", ""))),
     }
+
+
+def _lead(members: list[Budget], report: Report) -> list[sentences.Phrase]:
+    return sentences.lead(members[0], len(members)) + sentences.rivals(members[0], report.comparisons)
 
 
 def _study(report: Report) -> str:
@@ -104,10 +110,13 @@ def side_rows(budget: Budget) -> list[dict[str, str]]:
     certified = estimate_row("floor, certified side", sides.certified, "minimal_adaptation_loss")
     if not sides.informative:
         certified["note"] = "the certified side is uninformative at this n"
+        certified["known"] += f"; {certified['note']}"
     statistical = estimate_row("floor, statistical bracket", sides.statistical, "minimal_adaptation_loss")
     midpoint = estimate_row("floor, midpoint", sides.midpoint, "minimal_adaptation_loss")
     if sides.drift is not None:
-        midpoint["note"] = midpoint["note"] or f"drift {wording.decimal(sides.drift, 3)}"
+        drift = f"drift {wording.decimal(sides.drift, 3)}"
+        midpoint["note"] = "; ".join(filter(None, (midpoint["note"], drift)))
+        midpoint["known"] += f"; {drift}"
     return [certified, statistical, midpoint]
 
 
@@ -121,8 +130,14 @@ def estimate_row(name: str, estimate: Estimate, term: str) -> dict[str, str]:
         "confidence": wording.confidence(estimate),
         "grade": wording.grade(estimate),
         "note": wording.flat(estimate.reason),
-        "method": wording.flat(estimate.method),
+        "known": _known(estimate),
     }
+
+
+def _known(estimate: Estimate) -> str:
+    """Grade, method, and why a value is missing, as one cell."""
+    method, reason = wording.flat(estimate.method), wording.flat(estimate.reason)
+    return wording.grade(estimate) + (f": {method}" if method else "") + (f"; {reason}" if reason else "")
 
 
 def curve_rows(budget: Budget) -> list[dict[str, str]]:

@@ -44,7 +44,7 @@ class Layout:
 
 
 WIDE = Layout(width=1040, left=216, right=700, lane=24, head=0, above=False)
-NARROW = Layout(width=340, left=10, right=330, lane=36, head=24, above=True)
+NARROW = Layout(width=300, left=8, right=292, lane=36, head=24, above=True)
 
 
 def lanes(budget: Budget) -> list[Lane]:
@@ -132,7 +132,7 @@ def _anchor(x: float, layout: Layout) -> str:
 def _row(budget: Budget, found: list[Lane], y: float, scale: Linear, layout: Layout) -> list[Element | None]:
     encoder, method = wording.flat(budget.encoder), wording.method(budget.method)
     if layout.above:
-        name = label(10, y + 14, shorten(f"{encoder} · {method}", 320, 13), "row-name")
+        name = label(8, y + 14, shorten(f"{encoder} · {method}", 286, 13), "row-name")
         parts: list[Element | None] = [name]
     else:
         parts = [
@@ -160,7 +160,7 @@ def _lane(lane: Lane, y: float, scale: Linear, layout: Layout) -> list[Element |
     bar = el("rect", x=left, y=top, width=max(width, 1.5), height=12, rx=1.5, class_=shape)
     whisker = _whisker(lane, top + 6, top + 16, scale)
     if layout.above:
-        return [bar, whisker, label(10, y + 12, shorten(lane.text, 324, 11), f"lane {lane.hue}")]
+        return [bar, whisker, label(8, y + 12, shorten(lane.text, 330, 11.5), f"lane {lane.hue}")]
     reach = max(end, start, *(scale(x) for x in (lane.low, lane.high) if x is not None))
     return [bar, whisker, label(reach + 12, y + 13, lane.text, f"lane {lane.hue}")]
 
