@@ -157,7 +157,11 @@ class Store:
 
     def unlisted(self) -> frozenset[str]:
         """Keys of published results that the ledger does not list; the next coordinator adopts them."""
-        return frozenset(self._published() - {row.key for row in self.rows()})
+        ledger = self._readable()
+        if ledger is None:
+            return frozenset(self._published())
+        with self._closing(ledger):
+            return frozenset(self._published() - ledger.keys())
 
     def _published(self) -> set[str]:
         runs = self.writer.runs

@@ -1,0 +1,37 @@
+"""The doctor names what depends on damage, changes nothing, and imports no torch."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+from limen.records.cell import Cell
+from limen.records.stage import StageRecord
+from limen.store import Store
+from limen.store.doctor import doctor
+
+
+def test_damage_is_listed_with_the_results_that_rest_on_it(store: Store, record: StageRecord) -> None:
+    below = Cell("features", "minilm", {"x": 1}, {})
+    above = Cell("fit", "minilm · banking77", {"x": 2}, {}, {"features": below.key})
+    with store.coordinate():
+        folder = store.publish(below, record, 1.0)
+        store.publish(above, record, 1.0)
+    assert not [p for p in doctor(store.root).problems if "sha256" in p.what]
+    content = bytearray((folder / "losses.npy").read_bytes())
+    content[-1] ^= 1
+    (folder / "losses.npy").write_bytes(content)
+    report = doctor(store.root)
+    (problem,) = [p for p in report.problems if "sha256" in p.what]
+    assert problem.where.endswith("losses.npy")
+    assert "minilm · banking77 (fit)" in problem.cause
+    assert folder.is_dir()
+    assert report.store is not None
+    assert (report.store.results, report.store.failures, report.store.holder) == (2, 0, "")
+    assert json.loads(json.dumps(report.to_json(), allow_nan=False))["schema"] == "limen.doctor/1"
+
+
+def test_no_torch() -> None:
+    code = "import sys; from limen.store.doctor import doctor; doctor(); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
