@@ -1,0 +1,45 @@
+"""Hub libraries, told before their first import that there is no network; and their versions."""
+
+from __future__ import annotations
+
+import os
+from importlib import metadata
+from typing import Any
+
+from limen.data.extras import require
+
+OFFLINE = {
+    "HF_HUB_OFFLINE": "1",
+    "TRANSFORMERS_OFFLINE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_DISABLE_IMPLICIT_TOKEN": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+
+
+def hub_library(name: str) -> Any:
+    """`transformers` or `sentence_transformers`, imported offline. Raises BadInput naming the extra when missing.
+
+    Variables that the user has set are left alone; models are opened as local files either way.
+    """
+    for key, value in OFFLINE.items():
+        os.environ.setdefault(key, value)
+    library = require(name, "hf", "hub models")
+    quiet = require("transformers.utils.logging", "hf", "hub models")
+    quiet.disable_progress_bar()
+    return library
+
+
+def versions(*packages: str) -> dict[str, str]:
+    """Installed versions by package name; packages that are not installed are left out.
+
+    >>> sorted(versions("numpy", "no-such-package"))
+    ['numpy']
+    """
+    found = {}
+    for package in packages:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
