@@ -76,8 +76,8 @@ def test_every_cell_comes_after_what_it_needs(folder: Path) -> None:
         canonical_json(cell.identity)
         canonical_json(cell.spec)
     stages = [cell.stage for cell in found.cells.values()]
-    # 1 run; bag of words on 3 tables, random and 2 checkpoints on 2; (1 + 1 + 2) encoders × 2 methods
-    assert (stages.count("pretrain"), stages.count("features"), stages.count("fit")) == (1, 9, 8)
+    # 1 run; bag of words on 3 tables, random and 2 checkpoints on 2; (1 + 1 + 2) encoders × (2 radii + knn)
+    assert (stages.count("pretrain"), stages.count("features"), stages.count("fit")) == (1, 9, 12)
     assert [(str(f.encoder), f.task) for f in found.fits if f.method == "knn"] == [
         ("bow", "notes"), ("random", "digits"), ("scratch@0", "digits"), ("scratch", "digits"),
     ]  # fmt: skip
@@ -118,12 +118,12 @@ def test_moving_files_keeps_keys(folder: Path, tmp_path_factory: pytest.TempPath
 @pytest.mark.parametrize(
     ("path", "value", "stages"),
     [
-        ("seed", 1, {"pretrain": 1, "features": 4, "fit": 8}),
-        ("encoder.bow.dimension", 65, {"features": 3, "fit": 2}),
-        ("encoder.random.dimension", 33, {"features": 2, "fit": 2}),
-        ("encoder.random.seed", 1, {"features": 2, "fit": 2}),
+        ("seed", 1, {"pretrain": 1, "features": 4, "fit": 12}),
+        ("encoder.bow.dimension", 65, {"features": 3, "fit": 3}),
+        ("encoder.random.dimension", 33, {"features": 2, "fit": 3}),
+        ("encoder.random.seed", 1, {"features": 2, "fit": 3}),
         *(
-            (f"encoder.scratch.{key}", value, {"pretrain": 1, "features": 4, "fit": 4})
+            (f"encoder.scratch.{key}", value, {"pretrain": 1, "features": 4, "fit": 6})
             for key, value in {
                 "data": "digits", "heldout": 0.1, "temperature": 0.2, "projection": 8, "batch_size": 16,
                 "sampling": "iid", "optimizer": {"name": "sgd", "learning_rate": 0.2}, "schedule": "cosine",
@@ -131,19 +131,19 @@ def test_moving_files_keeps_keys(folder: Path, tmp_path_factory: pytest.TempPath
                 "evaluation": {"draws": 3},
             }.items()
         ),
-        ("task.notes.test", "typos.csv", {"fit": 2}),
-        ("task.notes.label", "who", {"fit": 2}),
-        ("task.notes.group", "who", {"fit": 2}),
-        ("task.notes.id", "who", {"fit": 2}),
-        ("task.notes.slices", ["who"], {"fit": 2}),
-        ("task.notes.column", "who", {"features": 3, "fit": 2}),
-        ("task.notes.same_population", True, {"fit": 2}),
-        ("task.notes.shift", {}, {"fit": 2}),
-        ("adapt.labels", [10, "all"], {"fit": 8}),
-        ("adapt.seeds", 3, {"fit": 8}),
-        ("adapt.loss", "squared", {"fit": 8}),
-        ("adapt.subsets", "stratified", {"fit": 8}),
-        ("adapt.linear-probe.radius", 4.0, {"fit": 4}),
+        ("task.notes.test", "typos.csv", {"fit": 3}),
+        ("task.notes.label", "who", {"fit": 3}),
+        ("task.notes.group", "who", {"fit": 3}),
+        ("task.notes.id", "who", {"fit": 3}),
+        ("task.notes.slices", ["who"], {"fit": 3}),
+        ("task.notes.column", "who", {"features": 3, "fit": 3}),
+        ("task.notes.same_population", True, {"fit": 3}),
+        ("task.notes.shift", {}, {"fit": 3}),
+        ("adapt.labels", [10, "all"], {"fit": 12}),
+        ("adapt.seeds", 3, {"fit": 12}),
+        ("adapt.loss", "squared", {"fit": 12}),
+        ("adapt.subsets", "stratified", {"fit": 12}),
+        ("adapt.linear-probe.radius", [4.0, 8.0], {"fit": 4}),
         ("adapt.knn", {"k": 3}, {"fit": 4}),
     ],
 )  # fmt: skip
@@ -159,7 +159,7 @@ def test_other_data_are_other_cells(folder: Path) -> None:
     before = keys(PLAIN, folder)
     (folder / "test.csv").write_text((folder / "test.csv").read_text().replace("word3 ", "word4 "))
     new = [cell.stage for key, cell in planned(PLAIN, folder).cells.items() if key not in before]
-    assert sorted(new) == ["features", "fit", "fit"]
+    assert sorted(new) == ["features", "fit", "fit", "fit"]
 
 
 def test_weights_are_known_by_content(folder: Path) -> None:
@@ -170,16 +170,16 @@ def test_weights_are_known_by_content(folder: Path) -> None:
     shutil.copytree(folder / "model", folder / "elsewhere")
     assert keys(changed("encoder.bow", {"source": "transformers", "path": "elsewhere"}), folder) == before
     (folder / "model" / "config.json").write_text("[]")
-    assert len(keys(plain, folder) - before) == 5
+    assert len(keys(plain, folder) - before) == 6
     for extra in ({"pooling": "cls"}, {"layer": 2}, {"batch_size": 8}, {"max_length": 9}):
         other = changed("encoder.bow", {"source": "transformers", "path": "elsewhere", **extra})
-        assert len(keys(other, folder) - before) == 5
+        assert len(keys(other, folder) - before) == 6
 
 
 def test_equal_encoders_share_their_cells(folder: Path) -> None:
     found = planned(changed("encoder.twin", PLAIN["encoder"]["bow"]), folder)
     assert set(found.cells) == keys(PLAIN, folder)
-    assert len(found.fits) == 10
+    assert len(found.fits) == 15
 
 
 def test_references_of_a_task() -> None:

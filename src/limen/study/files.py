@@ -8,12 +8,12 @@ weights file, or a hub id `owner/name` with a pinned revision that lies in the l
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from limen.records.errors import BadInput, Problem
+
 BUILTIN = ("digits", "digits:train", "digits:test")
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +57,15 @@ class Files:
         return self._hashes[text]
 
     def model(self, text: str, revision: str | None = None) -> Path:
-        """Where the weights are; the path that was looked for if they are not there."""
+        """Where the weights are. Raises BadInput if not on this machine, with the command that fetches them."""
         path = self._found(text)
-        if path.exists() or revision is None or not hub_id(text):
+        if path.exists():
             return path
-        return hub_folder(text, revision)
+        from limen.models.folder import HUB_ID, model_folder
+
+        if not HUB_ID.fullmatch(text) or Path(text).is_dir():  # a folder of the caller's directory is not the study's
+            raise BadInput(Problem(str(path), "there is no such file or folder", fix="check it, or pass --data DIR"))
+        return model_folder(text, revision)
 
     def model_hash(self, text: str, revision: str | None = None) -> str:
         """Who the weights are: SHA-256 of a file, or of the names and contents of a folder."""
@@ -82,19 +86,3 @@ def files_of(study: Path, data: Path | None = None) -> Files:
     """The files of the study at `study`, with `--data` or $LIMEN_DATA."""
     given = data or (Path(os.environ["LIMEN_DATA"]) if os.environ.get("LIMEN_DATA") else None)
     return Files(study.absolute().parent, given)
-
-
-def hub_id(text: str) -> bool:
-    """Whether a path could be the name of a model on the Hugging Face hub.
-
-    >>> hub_id("sentence-transformers/all-MiniLM-L6-v2"), hub_id("models/x/y"), hub_id("./m")
-    (True, False, False)
-    """
-    return _HUB_ID.fullmatch(text) is not None
-
-
-def hub_folder(name: str, revision: str) -> Path:
-    """The folder of one revision in the local Hugging Face cache ($HF_HUB_CACHE, else $HF_HOME/hub)."""
-    home = Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface")
-    cache = Path(os.environ.get("HF_HUB_CACHE") or home / "hub")
-    return cache / f"models--{name.replace('/', '--')}" / "snapshots" / revision

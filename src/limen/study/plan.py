@@ -2,7 +2,7 @@
 
     pretrain   one per encoder with source = "pretrain" and seed
     features   one per encoder reference and column of a table
-    fit        one per encoder reference, task and method; holds all label counts and seeds
+    fit        one per encoder reference, task, method and radius; holds all label counts and seeds
 
 Identity of a cell = VERSION of its stage, semantic fields that are not at their default, content hashes of data and
 weights, keys of the cells it needs. Not in it: names of study, encoder and task, paths, order of lists that are sets,
@@ -20,7 +20,7 @@ from limen.records.cell import Cell
 from limen.study.encoders import Encoder, Pretrain, SentenceTransformers, Torch, Transformers
 from limen.study.files import Files
 from limen.study.reference import EncoderReference, parse_reference
-from limen.study.spec import Adapt, Study, Task
+from limen.study.spec import Adapt, Knn, Study, Task
 from limen.study.stages import VERSIONS
 
 
@@ -32,6 +32,8 @@ class Fit:
     task: str
     method: str
     key: str
+    radius: float | None = None
+    """The radius where the study lists several: each is a fit, and their budgets share one confidence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +123,10 @@ class _Planner:
         for task_name, task, name, encoder in pairs(self.study):
             for reference in references(name, encoder, task):
                 needs = self.features(reference, encoder, task)
-                for method in dict.fromkeys(self.study.adapt.methods):
-                    cell = self.fit((reference, task_name, method), encoder, needs)
-                    fits.append(Fit(reference, task_name, method, self.add(cell)))
+                for how in fit_specs(self.study.adapt, self.study.seed):
+                    key = self.add(self.fit(reference, task_name, how, needs))
+                    listed = isinstance(self.study.adapt.linear_probe.radius, tuple) and how["radius"] != "auto"
+                    fits.append(Fit(reference, task_name, how["method"], key, how["radius"] if listed else None))
         return Plan(self.cells, tuple(fits), self.pretrained, skipped_pairs(self.study))
 
     def add(self, cell: Cell) -> str:
@@ -155,13 +158,14 @@ class _Planner:
         objective = {k: plain.pop(k) for k in ("temperature", "projection", "augmentation") if k in plain}
         for key in ("source", "input", "seeds"):
             plain.pop(key)
-        return plain | {
+        given: dict[str, Any] = {
             "data": self.files.table(encoder.data),
             "heldout": self.files.table(heldout) if isinstance(heldout, str) else heldout,
             "objective": {"name": encoder.objective, **objective},
             "checkpoints": list(encoder.kept_steps()),
             "split_seed": self.study.seed,
         }
+        return plain | given
 
     def features(self, reference: EncoderReference, encoder: Encoder, task: Task) -> dict[str, str]:
         """Population → key of the cell with its features."""
@@ -183,6 +187,8 @@ class _Planner:
             read = {"column": column, "input": task.input}
             identity = {"version": VERSIONS["features"], "encoder": meaning, "data": self.files.hash(table), **read}
             spec_here = {"encoder": spec, "data": self.files.table(table), **read}
+            if "threads" in spec:
+                spec_here["threads"] = spec["threads"]
             cell = Cell("features", f"{reference} · {_short(table)}", identity, spec_here, needs)
             keys[population] = self.add(cell)
         return keys
@@ -196,8 +202,9 @@ class _Planner:
         meaning = semantic(encoder, "path", "revision") | {"weights": self.files.model_hash(encoder.path, revision)}
         return meaning, spec | {"path": str(self.files.model(encoder.path, revision))}
 
-    def fit(self, name: tuple[EncoderReference, str, str], encoder: Encoder, needs: Mapping[str, str]) -> Cell:
-        reference, task_name, method = name
+    def fit(
+        self, reference: EncoderReference, task_name: str, how: Mapping[str, Any], needs: Mapping[str, str]
+    ) -> Cell:
         task = self.study.task[task_name]
         tables = populations(task)
         roles = {
@@ -209,21 +216,20 @@ class _Planner:
             }
             for population, table in tables.items()
         }
-        how = fit_spec(self.study.adapt, method, self.study.seed)
         identity = {
             "version": VERSIONS["fit"],
             "populations": {key: {"features": needs[key], **_given(roles[key])} for key in needs},
             "same_population": task.same_population,
-            "how": how,
+            "how": dict(how),
         }
         spec = {
             "task": task_name,
             "encoder": str(reference),
             "same_population": task.same_population,
             "populations": {key: {"data": self.files.table(tables[key]), **roles[key]} for key in needs},
-            "how": how,
+            "how": dict(how),
         }
-        return Cell("fit", f"{reference} · {task_name} · {method}", identity, spec, dict(needs))
+        return Cell("fit", f"{reference} · {task_name} · {how['method']}", identity, spec, dict(needs))
 
 
 def semantic(encoder: Encoder, *without: str) -> dict[str, Any]:
@@ -236,24 +242,25 @@ def semantic(encoder: Encoder, *without: str) -> dict[str, Any]:
     return {**kept, "source": encoder.source, "input": encoder.input}
 
 
-def fit_spec(adapt: Adapt, method: str, seed: int) -> dict[str, Any]:
-    """How to fit, with the keys of `limen.records.task.FitSpec`; sets in one order, defaults left away."""
-    labels = adapt.labels
-    radius = adapt.linear_probe.radius if method == "linear-probe" else "auto"
-    numbers = sorted({n for n in labels or () if isinstance(n, int)})
-    everything = ["all"] if labels and "all" in labels else []
-    plain: dict[str, Any] = {
-        "method": method,
-        "loss": adapt.loss,
-        "labels": [*numbers, *everything] if labels is not None else None,
-        "seeds": adapt.seeds,
-        "radius": sorted(set(radius)) if isinstance(radius, tuple) else radius,
-        "subsets": adapt.subsets,
-        "split_seed": seed,
-    }
-    if method == "knn" and adapt.knn.k != type(adapt.knn)().k:
-        plain["neighbours"] = adapt.knn.k
-    return plain
+def fit_specs(adapt: Adapt, seed: int) -> Iterator[dict[str, Any]]:
+    """Each way to fit, with the keys of `limen.records.task.FitSpec`: methods, and for a probe each listed radius."""
+    labels = sorted({n for n in adapt.labels or () if isinstance(n, int)})
+    everything = ["all"] if adapt.labels and "all" in adapt.labels else []
+    radius = adapt.linear_probe.radius
+    for method in dict.fromkeys(adapt.methods):
+        plain: dict[str, Any] = {
+            "method": method,
+            "loss": adapt.loss,
+            "labels": [*labels, *everything] if adapt.labels is not None else None,
+            "seeds": adapt.seeds,
+            "subsets": adapt.subsets,
+            "split_seed": seed,
+        }
+        if method == "knn" and adapt.knn != Knn():
+            plain["neighbours"] = adapt.knn.k
+        radii = radius if isinstance(radius, tuple) else (radius,)
+        for value in sorted(set(radii)) if method == "linear-probe" else ("auto",):
+            yield plain | {"radius": value}
 
 
 def _given(roles: Mapping[str, Any]) -> dict[str, Any]:

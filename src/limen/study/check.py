@@ -1,0 +1,220 @@
+"""Whether a study can run: every error of the file and of what it names, and the forecast of its cost.
+
+Looks at headers and footers of tables and at the folders of models; trains nothing, imports no torch, uses no network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from limen.models.folder import check_model_folder, check_safetensors, only_pickle
+from limen.records.errors import BadInput, Problem
+from limen.study.cost import fit_part
+from limen.study.encoders import Encoder, Pretrain, SentenceTransformers, Torch, Transformers
+from limen.study.files import Facts, Files, files_of
+from limen.study.forecast import Forecast, forecast, merged
+from limen.study.parse import read_study
+from limen.study.plan import column_of, label_of, pairs, populations, skipped_pairs
+from limen.study.positions import Path as KeyPath
+from limen.study.source import Finding, Source, did_you_mean
+from limen.study.spec import Study, Task
+
+SCHEMA = "limen.check/1"
+KINDS: Mapping[str, tuple[str, ...]] = {
+    "text": ("text",), "image": ("bytes", "image"), "audio": ("bytes",), "features": ("vector",),
+}  # fmt: skip
+EXTRAS: Mapping[str, tuple[str, str]] = {
+    "sentence-transformers": ("sentence_transformers", "hf"), "transformers": ("transformers", "hf"),
+    "torch": ("torch", "torch"), "pretrain": ("torch", "torch"),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """What `limen check` found."""
+
+    study: str
+    errors: tuple[Problem, ...]
+    forecast: Forecast | None
+    """None where errors leave nothing to forecast."""
+    skipped: int = 0
+    """Pairs of encoder and task whose inputs differ."""
+    notes: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """The document of schema limen.check/1; the forecast's keys are null where there is none."""
+        empty = {"cells": None, "models": None, "minutes": None, "disk_bytes": None, "memory_bytes": None}
+        return {
+            "schema": SCHEMA,
+            "study": self.study,
+            "errors": [_plain(problem) for problem in self.errors],
+            **(self.forecast.to_json() if self.forecast else empty),
+            "skipped_pairs": self.skipped,
+            "notes": list(self.notes),
+        }
+
+
+def check(path: Path | str, data: Path | None = None, workers: int = 1) -> CheckReport:
+    """Everything that keeps the study at `path` from running, and what running it would cost."""
+    path = Path(path)
+    try:
+        study, source = read_study(path)
+    except BadInput as error:
+        return CheckReport(str(path), error.problems, None)
+    files = files_of(path, data)
+    problems = [source.problem(finding) for finding in missing(study, files)]
+    expected = None if problems else forecast(study, files, workers)
+    notes = merged(study)
+    skipped = skipped_pairs(study)
+    if skipped:
+        notes.append(f"{skipped} pair{'s' * (skipped > 1)} of encoder and task skipped: their inputs differ")
+    return CheckReport(str(path), tuple(problems), expected, skipped, tuple(notes))
+
+
+def ready(study: Study, source: Source, files: Files) -> None:
+    """Raise BadInput with everything that keeps the study from running."""
+    problems = [source.problem(finding) for finding in missing(study, files)]
+    if problems:
+        raise BadInput(problems)
+
+
+def missing(study: Study, files: Files) -> list[Finding]:
+    """What the study names and what is not there, or not as it says."""
+    found = [finding for name, encoder in study.encoder.items() for finding in _encoder(name, encoder, files)]
+    for name, task in study.task.items():
+        encoders = [encoder for other, _, _, encoder in pairs(study) if other == name]
+        found += _task(name, task, encoders, files)
+        found += _labels(study, name, files)
+    return found
+
+
+def _encoder(name: str, encoder: Encoder, files: Files) -> Iterator[Finding]:
+    here: KeyPath = ("encoder", name)
+    if encoder.source in EXTRAS:
+        module, extra = EXTRAS[encoder.source]
+        if find_spec(module) is None:
+            yield Finding(((*here, "source"),), f'source = "{encoder.source}" needs the library {module}, which is not'
+                          " installed", f"pip install 'limen[{extra}]'")  # fmt: skip
+    if isinstance(encoder, SentenceTransformers | Transformers | Torch):
+        yield from _weights((*here, "path"), encoder, files)
+    if isinstance(encoder, Pretrain):
+        yield from _pretraining(here, encoder, files)
+
+
+def _weights(where: KeyPath, encoder: SentenceTransformers | Transformers | Torch, files: Files) -> Iterator[Finding]:
+    revision = getattr(encoder, "revision", None)
+    try:
+        path = files.model(encoder.path, revision)
+        if not isinstance(encoder, Torch):
+            check_model_folder(path, encoder.path, revision)
+        elif path.suffix != ".safetensors":
+            raise BadInput(only_pickle(path))
+        elif problems := check_safetensors(path):
+            raise BadInput(problems)
+    except BadInput as error:
+        yield from (_foreign(where, problem) for problem in error.problems)
+
+
+def _pretraining(here: KeyPath, encoder: Pretrain, files: Files) -> Iterator[Finding]:
+    facts, problems = _facts((*here, "data"), encoder.data, files)
+    yield from problems
+    heldout = None
+    if isinstance(encoder.heldout, str):
+        heldout, problems = _facts((*here, "heldout"), encoder.heldout, files)
+        yield from problems
+    for key, table in (("data", facts), ("heldout", heldout)):
+        if table is not None:
+            yield from _column((*here, key), "image", table, KINDS["image"])
+    if facts is None:
+        return
+    share = encoder.heldout if isinstance(encoder.heldout, float) else 0.0
+    held = heldout.rows if heldout else round(share * facts.rows)
+    training = facts.rows - round(share * facts.rows)
+    both = ((*here, "batch_size"), (*here, "heldout"))
+    if training < encoder.batch_size:
+        yield Finding(both, f"batch_size = {encoder.batch_size} is more than the {training:,} training examples",
+                      "take a smaller batch_size")  # fmt: skip
+    if held < 2 * encoder.batch_size and (heldout is not None or share):
+        yield Finding(both, f"the held-out loss needs two batches of {encoder.batch_size}, and {held:,} examples are"
+                      " held out", "hold out more, or take a smaller batch_size")  # fmt: skip
+
+
+def _task(name: str, task: Task, encoders: list[Encoder], files: Files) -> Iterator[Finding]:
+    here: KeyPath = ("task", name)
+    if task.test == task.train:
+        yield Finding(((*here, "test"), (*here, "train")), "train and test are the same table", "name another test")
+    for population, table in populations(task).items():
+        key: KeyPath = (*here, population) if population in ("train", "test") else (*here, "shift", population)
+        facts, problems = _facts(key, table, files)
+        yield from problems
+        if facts is None:
+            continue
+        if facts.rows == 0:
+            yield Finding((key,), f"{table} has no rows", "an empty selection was saved")
+        for role in ("group", "id"):
+            if (column := getattr(task, role)) is not None:
+                yield from _column((*here, role), column, facts, ())
+        for number, column in enumerate(task.slices):
+            yield from _column((*here, "slices", number), column, facts, ())
+        yield from _column((*here, "label") if "label" in task.model_fields_set else key,
+                           label_of(task, facts.columns), facts, ())  # fmt: skip
+        for column in sorted({column_of(task, encoder, facts.columns) for encoder in encoders}):
+            place = (*here, "column") if column == task.column else key
+            yield from _column(place, column, facts, KINDS[task.input])
+        if "bytes" in facts.columns.values() and task.input == "image" and find_spec("PIL") is None:
+            yield Finding((key,), "images need the library pillow, which is not installed",
+                          "pip install 'limen[images]'")  # fmt: skip
+
+
+def _labels(study: Study, name: str, files: Files) -> Iterator[Finding]:
+    task = study.task[name]
+    facts, problems = _facts((), task.train, files)
+    if facts is None or problems:
+        return
+    part = fit_part(facts.rows)
+    for number, labels in enumerate(study.adapt.labels or ()):
+        if isinstance(labels, int) and labels > part:
+            rows = f"{task.train} has {facts.rows:,} rows"
+            reason = rows if labels > facts.rows else f"{rows}, of which 75 % = {part:,} are fitted on"
+            where: tuple[KeyPath, ...] = (("adapt", "labels", number), ("task", name, "train"))
+            what = f"{labels:,} labels are asked for, and {reason}"
+            yield Finding(where, what, f'at most {part:,}; "all" stands for that many')
+
+
+def _facts(where: KeyPath, table: str, files: Files) -> tuple[Facts | None, list[Finding]]:
+    try:
+        return files.describe(table), []
+    except BadInput as error:
+        return None, [_foreign(where, problem) for problem in error.problems]
+
+
+def _foreign(where: KeyPath, problem: Problem) -> Finding:
+    """A problem of a file, tied to the key that names the file."""
+    return Finding((where,), f"{problem.where}: {problem.what}", problem.fix or "check the path, or pass --data DIR")
+
+
+def _column(where: KeyPath, column: str, facts: Facts, kinds: tuple[str, ...]) -> Iterator[Finding]:
+    kind = facts.columns.get(column)
+    if kind is None:
+        yield Finding((where,), f'there is no column "{column}"', did_you_mean(column, facts.columns))
+    elif kinds and kind not in kinds:
+        yield Finding((where,), f'column "{column}" holds {kind}, expected {" or ".join(kinds)}',
+                      "name the right column with column = …")  # fmt: skip
+
+
+def _plain(problem: Problem) -> dict[str, Any]:
+    where = problem.where.rsplit(":", 2)
+    placed = len(where) == 3 and where[1].isdigit() and where[2].isdigit()
+    return {
+        "file": where[0] if placed else problem.where,
+        "line": int(where[1]) if placed else None,
+        "column": int(where[2]) if placed else None,
+        "message": problem.what,
+        "cause": problem.cause,
+        "fix": problem.fix,
+        "context": problem.context,
+    }

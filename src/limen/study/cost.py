@@ -1,0 +1,179 @@
+"""What cells cost before they run: seconds on one core, bytes kept, bytes of memory.
+
+A conv encoder of width w on s×s images with S stages does about S·w²·s² multiplications per image and layer pair:
+
+    forward  ≈ 1.8 ns · S·w²·s²  per image        forward and backward ≈ 5 ns · S·w²·s²  per image
+
+(measured on one core of a 2-core x86-64 machine). Forecasts are meant to be right within a factor 3.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from limen.study.encoders import (
+    BagOfWords,
+    ConvArchitecture,
+    Embeddings,
+    Encoder,
+    Pixels,
+    Pretrain,
+    RandomFeatures,
+    SentenceTransformers,
+    Torch,
+    Transformers,
+)
+from limen.study.files import Facts, Files
+from limen.study.spec import Adapt
+
+FORWARD = 1.8e-9
+TRAIN = 5e-9
+VIEW = 2.5e-8
+"""Seconds of augmentation per value of a view."""
+TEXT_TOKENS = 30
+"""Tokens of a typical labelled text."""
+MULTIPLY = 1.6e-11
+"""Seconds per multiplication of a transformer on one core."""
+START = 1.5
+"""Seconds to import the libraries of a stage, paid once by a worker."""
+FIT = 4e-9
+"""Seconds per row, column, class and iteration of a probe."""
+ITERATIONS = 120
+DEFAULT_COUNTS = 8
+"""Label counts of the default doubling grid."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Seconds on one core, bytes on disk, bytes of memory of one cell."""
+
+    seconds: float
+    disk: int
+    memory: int
+
+
+def dimension_of(encoder: Encoder, files: Files) -> int:
+    """Columns of the features of an encoder, as far as it is known before anything runs."""
+    if isinstance(encoder, BagOfWords | RandomFeatures):
+        return encoder.dimension
+    if isinstance(encoder, Pretrain):
+        side = image_side(encoder.data)
+        return encoder.architecture.width << (_stages(encoder.architecture, side) - 1)
+    if isinstance(encoder, Torch):
+        side = encoder.architecture.image_size or 32
+        return encoder.architecture.width << (_stages(encoder.architecture, side) - 1)
+    if isinstance(encoder, Pixels):
+        return 3072
+    if isinstance(encoder, SentenceTransformers | Transformers):
+        return _hidden_size(files.model(encoder.path, encoder.revision))
+    return 512
+
+
+def image_side(table: str) -> int:
+    """Side of the images of a table: 8 for the bundled digits, else 32 is assumed."""
+    return 8 if table.startswith("digits") else 32
+
+
+def pretrain_cost(encoder: Pretrain, rows: int) -> Cost:
+    """One run of one seed."""
+    side = image_side(encoder.data)
+    work = _multiplications(encoder.architecture, side)
+    views = 2 * side * side * (1 if side == 8 else 3) * VIEW
+    training = encoder.steps * encoder.batch_size * (views + 2 * TRAIN * work)
+    scored = len(encoder.kept_steps()) * rows * (views + 2 * FORWARD * work)
+    weights = 4 * len(encoder.kept_steps()) * _weights(encoder.architecture, side)
+    activations = 40 * 2 * encoder.batch_size * encoder.architecture.width * side * side
+    return Cost(START + training + scored, weights, 600_000_000 + activations + 4 * rows * side * side * 3)
+
+
+def features_cost(encoder: Encoder, facts: Facts, files: Files) -> Cost:
+    """Features of one table."""
+    width = dimension_of(encoder, files)
+    per_row, memory = 2e-6 + 2e-9 * width, 200_000_000
+    if isinstance(encoder, Pretrain | Torch):
+        side = image_side(encoder.data) if isinstance(encoder, Pretrain) else encoder.architecture.image_size or 32
+        per_row, memory = FORWARD * _multiplications(encoder.architecture, side) + 1e-4, 600_000_000
+    elif isinstance(encoder, SentenceTransformers | Transformers):
+        size = _size(files.model(encoder.path, encoder.revision))
+        per_row, memory = MULTIPLY * TEXT_TOKENS * size / 4, 800_000_000 + 2 * size
+    elif isinstance(encoder, BagOfWords):
+        per_row = 3e-5 + 1e-9 * width
+    elif isinstance(encoder, RandomFeatures):
+        per_row = 5e-5 + 1e-9 * 512 * width
+    elif isinstance(encoder, Embeddings | Pixels):
+        per_row = 5e-5
+    return Cost(START + facts.rows * per_row, 4 * facts.rows * width, memory + 8 * facts.rows * width)
+
+
+def fit_cost(method: str, rows: int, width: int, adapt: Adapt) -> Cost:
+    """All label counts and seeds of one (encoder, task, method); `rows` of the train table."""
+    fitted, used = models(adapt, rows), trained_rows(adapt, rows)
+    classes = 10
+    if method == "linear-probe":
+        seconds = used * width * classes * ITERATIONS * FIT
+    elif method == "knn":
+        seconds = used * 0.2 * rows * width * 1e-10
+    else:
+        seconds = used * width * 1e-8
+    return Cost(START + seconds + 2e-3 * fitted, 24 * rows * fitted, 300_000_000 + 24 * rows * width)
+
+
+def models(adapt: Adapt, rows: int) -> int:
+    """Fitted models of one (encoder, task, method): each number of labels at each seed, all labels once."""
+    if adapt.labels is None:
+        return 1 + adapt.seeds * _default_counts(rows)
+    return adapt.seeds * len({n for n in adapt.labels if n != "all"}) + ("all" in adapt.labels)
+
+
+def trained_rows(adapt: Adapt, rows: int) -> int:
+    """Σ of the rows of all fitted models."""
+    part = fit_part(rows)
+    if adapt.labels is None:
+        return part + adapt.seeds * 2 * part
+    return adapt.seeds * sum(n for n in set(adapt.labels) if isinstance(n, int)) + part * ("all" in adapt.labels)
+
+
+def fit_part(rows: int) -> int:
+    """Rows that can be fitted on: 75 % of the train table.
+
+    >>> fit_part(1000)
+    750
+    """
+    return math.floor(0.75 * rows)
+
+
+def _default_counts(rows: int) -> int:
+    return min(DEFAULT_COUNTS, max(1, math.floor(math.log2(max(2, rows / 20)))))
+
+
+def _stages(architecture: ConvArchitecture, side: int) -> int:
+    return 1 + int(math.log2(max(1, side // architecture.stem_stride // 4)))
+
+
+def _multiplications(architecture: ConvArchitecture, side: int) -> float:
+    side = side // architecture.stem_stride
+    return _stages(architecture, side * architecture.stem_stride) * architecture.width**2 * side**2
+
+
+def _weights(architecture: ConvArchitecture, side: int) -> int:
+    widths = [architecture.width << stage for stage in range(_stages(architecture, side))]
+    return sum(19 * width**2 for width in widths) + 27 * architecture.width
+
+
+def _hidden_size(folder: Path) -> int:
+    try:
+        found = json.loads((folder / "config.json").read_text("utf-8")).get("hidden_size")
+    except (OSError, ValueError, AttributeError):
+        return 768
+    return found if isinstance(found, int) else 768
+
+
+def _size(path: Path) -> int:
+    """Bytes of weights in a file or folder."""
+    if path.is_file():
+        return path.stat().st_size
+    weights = [file.stat().st_size for file in path.rglob("*.safetensors")]
+    return sum(weights) or 400_000_000

@@ -1,0 +1,179 @@
+"""What a study will cost, counted without building its cells: a grid of 10⁷ cells is forecast in milliseconds.
+
+    cells = Σ seeds of pretrained encoders + Σ references × (tables of their tasks) + Σ references × ways to fit
+
+exact, except that encoders of equal meaning under two names are counted twice. Minutes are a range (a third of the
+estimate to three times it would be certain; half to twice is typical) on the given number of workers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from limen.records.errors import BadInput, Problem
+from limen.study.cost import Cost, dimension_of, features_cost, fit_cost, models, pretrain_cost
+from limen.study.encoders import Encoder, Pretrain
+from limen.study.files import Files
+from limen.study.plan import fit_specs, pairs, populations, references
+from limen.study.reference import parse_reference
+from limen.study.spec import Study, Task
+
+CELL_LIMIT = 100_000
+HOUR_LIMIT = 24.0
+SPREAD = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """Counts and costs of everything in a study, as if nothing had been computed."""
+
+    cells: int
+    models: int
+    """Fitted models: label counts × seeds over all fits."""
+    seconds: float
+    """On one core."""
+    disk_bytes: int
+    memory_bytes: int
+    """Of one worker at its largest cell."""
+    workers: int = 1
+
+    @property
+    def minutes(self) -> tuple[float, float]:
+        """Low and high wall-clock minutes."""
+        middle = self.seconds / self.workers / 60
+        return middle / SPREAD, middle * SPREAD
+
+    @property
+    def large(self) -> bool:
+        """Whether a person should say `--yes` first."""
+        return self.cells > CELL_LIMIT or self.minutes[0] > 60 * HOUR_LIMIT
+
+    def text(self) -> str:
+        """One line for a person."""
+        low, high = self.minutes
+        return (
+            f"{self.cells:,} cells ({self.models:,} fitted models), {duration(low)} to {duration(high)}"
+            f" on {self.workers} worker{'s' * (self.workers > 1)}, {size(self.disk_bytes)} on disk,"
+            f" {size(self.memory_bytes)} of memory a worker"
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The keys of `limen check`."""
+        low, high = self.minutes
+        return {
+            "cells": self.cells,
+            "models": self.models,
+            "minutes": {"low": low, "high": high},
+            "disk_bytes": self.disk_bytes,
+            "memory_bytes": self.memory_bytes,
+        }
+
+
+def forecast(study: Study, files: Files, workers: int = 1) -> Forecast:
+    """The forecast of a study. Raises BadInput for tables that are not there."""
+    total = _Total()
+    runs: set[str] = set()
+    tables: dict[tuple[str, str, object], int] = {}
+    for _, task, name, encoder in pairs(study):
+        count = _references(name, encoder, task)
+        for table in populations(task).values():
+            place = (name, table, task.column)
+            tables[place] = max(tables.get(place, 0), count)
+        if isinstance(encoder, Pretrain) and name not in runs:
+            runs.add(name)
+            total.add(_runs(name, encoder, study), pretrain_cost(encoder, files.describe(encoder.data).rows))
+        rows, width = files.describe(task.train).rows, dimension_of(encoder, files)
+        for how in fit_specs(study.adapt, study.seed):
+            total.add(count, fit_cost(how["method"], rows, width, study.adapt))
+            total.models += count * models(study.adapt, rows)
+    for (name, table, _), count in tables.items():
+        total.add(count, features_cost(study.encoder[name], files.describe(table), files))
+    return Forecast(total.cells, total.models, total.seconds, total.disk, total.memory, workers)
+
+
+def approve(found: Forecast, yes: bool) -> None:
+    """Raise BadInput for a study so large that it must be asked for, unless it was (`yes`)."""
+    if found.large and not yes:
+        what = f"this study is large: {found.text()}"
+        fix = "pass --yes to run it, or shorten labels, seeds, checkpoints or encoders"
+        raise BadInput(Problem("study", what, "lists multiply: encoders × checkpoints × seeds × tasks × methods", fix))
+
+
+class _Total:
+    def __init__(self) -> None:
+        self.cells, self.models, self.seconds, self.disk, self.memory = 0, 0, 0.0, 0, 0
+
+    def add(self, count: int, cost: Cost) -> None:
+        self.cells += count
+        self.seconds += count * cost.seconds
+        self.disk += count * cost.disk
+        self.memory = max(self.memory, cost.memory)
+
+
+def _references(name: str, encoder: Encoder, task: Task) -> int:
+    """How many encoders one name means for a task: `len(references(…))`, without listing a run."""
+    whole = task.encoders is None or name in task.encoders
+    if not (whole and isinstance(encoder, Pretrain)):
+        return sum(1 for _ in references(name, encoder, task))
+    layered = {text for text in task.encoders or () if parse_reference(text).layer is not None}
+    extra = task.model_copy(update={"encoders": tuple(sorted(layered)) or ("-",)})
+    here = any(parse_reference(text).name == name for text in layered)
+    listed = sum(1 for _ in references(name, encoder, extra)) if here else 0
+    return encoder.seeds * len(encoder.kept_steps()) + listed
+
+
+def _runs(name: str, encoder: Pretrain, study: Study) -> int:
+    """Seeds of an encoder that some task uses."""
+    named: set[int] = set()
+    for task in study.task.values():
+        if task.input != encoder.input:
+            continue
+        if task.encoders is None or name in task.encoders:
+            return encoder.seeds
+        named |= {r.seed for text in task.encoders if (r := parse_reference(text)).name == name}
+    return len(named)
+
+
+def duration(minutes: float) -> str:
+    """Minutes in the unit a person would use.
+
+    >>> duration(0.5), duration(30), duration(600), duration(60000)
+    ('30 s', '30 min', '10 h', '42 days')
+    """
+    if minutes < 1:
+        return f"{minutes * 60:.0f} s"
+    if minutes < 120:
+        return f"{minutes:.0f} min"
+    return f"{minutes / 60:.0f} h" if minutes < 48 * 60 else f"{minutes / 1440:,.0f} days"
+
+
+def size(count: int) -> str:
+    """Bytes in the unit a person would use.
+
+    >>> size(1_500_000), size(2_500_000_000)
+    ('1.5 MB', '2.5 GB')
+    """
+    for unit, scale in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= scale:
+            return f"{count / scale:,.1f} {unit}"
+    return f"{count} B"
+
+
+def merged(study: Study) -> list[str]:
+    """Notes on list entries that stand there twice and count once."""
+    lists: dict[str, tuple[object, ...]] = {
+        "adapt.methods": study.adapt.methods,
+        "adapt.labels": study.adapt.labels or (),
+        "adapt.linear-probe.radius": r if isinstance(r := study.adapt.linear_probe.radius, tuple) else (),
+    }
+    for name, task in study.task.items():
+        lists |= {f"task.{name}.encoders": task.encoders or (), f"task.{name}.slices": task.slices}
+    for name, encoder in study.encoder.items():
+        if isinstance(encoder, Pretrain) and isinstance(encoder.checkpoints, tuple):
+            lists[f"encoder.{name}.checkpoints"] = encoder.checkpoints
+    notes = []
+    for key, values in lists.items():
+        twice = [value for value in dict.fromkeys(values) if values.count(value) > 1]
+        notes += [f"{key}: {value} is repeated and counts once" for value in twice]
+    return notes
