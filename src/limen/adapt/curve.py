@@ -17,14 +17,13 @@ from limen.adapt.nearest_neighbours import neighbour_scores
 from limen.adapt.prepare import Prepared
 from limen.adapt.split import stratified_subset, subset_order
 from limen.records.errors import BadInput, Problem
-from limen.records.task import Integers
+from limen.records.task import FitSpec, Integers
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 TOLERANCE = 1e-4
 CURVE_TOLERANCE = 1e-3
-NEIGHBOURS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +49,9 @@ class Adapted:
     fit: BallFit | None
 
 
-def adapt(rows: Rows, method: str, radius: float | None, start: Matrix | None, tolerance: float) -> Adapted:
+def adapt(rows: Rows, spec: FitSpec, radius: float | None, start: Matrix | None, tolerance: float) -> Adapted:
     """Fit one adapter. Raises ValueError for an unknown method, a probe without radius, rows no mean can be made of."""
+    method = spec.method
     if method == "linear-probe":
         if radius is None:
             raise ValueError("a linear probe needs a radius")
@@ -61,7 +61,7 @@ def adapt(rows: Rows, method: str, radius: float | None, start: Matrix | None, t
         weights = mean_classifier(rows)
         return Adapted(lambda x: x @ weights, None)
     if method == "knn":
-        return Adapted(lambda x: neighbour_scores(rows, x, NEIGHBOURS), None)
+        return Adapted(lambda x: neighbour_scores(rows, x, spec.neighbours), None)
     raise ValueError(f"unknown method {method!r}; expected linear-probe, mean-classifier or knn")
 
 
@@ -77,7 +77,7 @@ def fit_curve(
         points, start = [], None
         for n in small:
             rows = _subset(prepared, order, n)
-            adapted = adapt(prepared.fit.take(rows), spec.method, radius, start, CURVE_TOLERANCE)
+            adapted = adapt(prepared.fit.take(rows), spec, radius, start, CURVE_TOLERANCE)
             start = adapted.fit.weights if adapted.fit else None
             points.append(_score(prepared, adapted, rows, seed))
         return points
@@ -87,7 +87,7 @@ def fit_curve(
     last = chains[0][-1].fit if chains else None
     start = last.weights if last else None
     everything = np.arange(len(prepared.fit))
-    final = adapt(prepared.fit, spec.method, radius, start, TOLERANCE)
+    final = adapt(prepared.fit, spec, radius, start, TOLERANCE)
     return (*points, _score(prepared, final, everything, None)), final
 
 

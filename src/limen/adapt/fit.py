@@ -115,7 +115,7 @@ def _probe_parts(
     path = floor_path(prepared, radius, (whole.fit, last), threads)
     own, own_loss = holdout_minimum(prepared, radius, whole.fit.weights)
     chain = [p for p in points if p.seed == 0] + [last]
-    train, held = jackknife_curve(prepared, radius, chain, threads)
+    left, train, held = jackknife_curve(prepared, radius, chain, threads)
     data |= {
         "loss_range": loss_range(prepared.spec.loss, prepared.classes, radius, prepared.phi.norm_bound),
         "final": {"loss": last.fit.loss, "gap": last.fit.gap, "gradient_norm": last.fit.gradient_norm},
@@ -133,6 +133,7 @@ def _probe_parts(
         "half_cross_validated_loss": half.cross_validated_loss,
         "holdout_own_loss": own_loss,
         "path_holdout_loss": np.stack([p.holdout_loss for p in path]),
+        "jackknife_n": left,
         "jackknife_train": train,
         "jackknife_holdout": held,
     }

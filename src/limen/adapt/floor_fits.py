@@ -1,4 +1,4 @@
-"""Fits from which the floor is bracketed: minima on all rows but design, cross-validated losses, other radii, row groups.
+"""Fits that bracket the floor: minima on all rows but design, cross-validated losses, other radii, row groups.
 
 Pool = fit + holdout rows, N of them. For the midpoint: losses per row of the minimiser on the pool and of five-fold
 cross-validation, on the pool and on a random half of it. All fits start from the pool's minimiser: a warm start changes
@@ -101,15 +101,17 @@ def floor_path(prepared: Prepared, radius: float, known: tuple[BallFit, Point], 
     return run_threads(one, PATH_STEPS, threads)
 
 
-def jackknife_curve(prepared: Prepared, radius: float, points: list[Point], threads: int) -> tuple[Matrix, Matrix]:
-    """Train and holdout loss [groups, points] with each row group left out everywhere and the grid refitted.
+def jackknife_curve(
+    prepared: Prepared, radius: float, points: list[Point], threads: int
+) -> tuple[Matrix, Matrix, Matrix]:
+    """Label count, training and holdout loss [groups, points] with each row group left out everywhere, grid refitted.
 
     `points` are those of one seed and "all": deleting a group changes every one of them.
     """
     n_fit = len(prepared.fit)
     fit_group, holdout_group = prepared.pool_groups[:n_fit], prepared.pool_groups[n_fit:]
 
-    def one(group: int) -> list[tuple[float, float]]:
+    def one(group: int) -> list[tuple[float, float, float]]:
         out = []
         kept = holdout_group != group
         for point in points:
@@ -118,8 +120,8 @@ def jackknife_curve(prepared: Prepared, radius: float, points: list[Point], thre
             fit = minimise(prepared.fit.take(rows), radius, point.fit.weights, JACKKNIFE_TOLERANCE)
             scores = prepared.holdout.features[kept] @ fit.weights
             held = per_example_loss(scores, prepared.holdout.labels[kept], prepared.spec.loss)
-            out.append((fit.loss, float(held.mean())))
+            out.append((float(len(rows)), fit.loss, float(held.mean())))
         return out
 
     table = np.array(run_threads(one, range(JACKKNIFE_GROUPS), threads))
-    return table[:, :, 0], table[:, :, 1]
+    return table[:, :, 0], table[:, :, 1], table[:, :, 2]

@@ -167,7 +167,8 @@ def _same_population(task: Task, name: str, population: LabelledFeatures) -> Pop
     rejected = test.rejected()
     finding = (
         f"{name!r} {'differs from' if rejected else 'cannot be told from'} the train file: "
-        f"labels p = {test.label_p:.2g} (total variation {test.label_total_variation:.2f}), features p = {test.feature_p:.2g} "
+        f"labels p = {test.label_p:.2g} (total variation {test.label_total_variation:.2f}), "
+        f"features p = {test.feature_p:.2g} "
         f"(AUC {test.feature_auc:.2f})"
     )
     if rejected and task.same_population and name == "test":

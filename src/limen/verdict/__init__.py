@@ -1,0 +1,6 @@
+"""Budget → advice, fits → comparisons: the only folder that sees both measurement and theory."""
+
+from limen.verdict.comparisons import compare_fits
+from limen.verdict.conclude import conclude
+
+__all__ = ["compare_fits", "conclude"]

@@ -1,0 +1,158 @@
+"""Two encoders (or methods) on the same rows: what can be told apart, and at how many rows it could be.
+
+Per-row differences on rows held out by both (error, loss) and in the pools of both (floor: midpoint losses per row).
+The floor's interval is mean ± (z·s/√N + |drift of the difference|). Paired swap bound (docs/how-sure.md):
+
+    L*_a − L*_b ≤ L(g_a) − L*_b ≤ L̂_S(g_a) − certified min_b L̂_S + z·s/√m,  and the same with a and b exchanged,
+
+valid without the midpoint; the reported interval is the midpoint's where identified, the swap bound's elsewhere.
+Errors and losses are conditional on the fitted models.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import scipy.stats
+
+from limen.arrays.intervals import mcnemar_exact, t_interval
+from limen.measure.floor import midpoint, midpoint_rows
+from limen.records.comparison import Comparison
+from limen.records.errors import BadInput, Problem
+from limen.records.estimate import Estimate, not_identified
+from limen.records.stage import StageRecord
+
+REFERENCE = "docs/how-sure.md: comparisons"
+IDENTITY = ("loss", "classes", "task")
+
+
+def compare(a: StageRecord, b: StageRecord, confidence: float = 0.95) -> tuple[Comparison, float]:
+    """The comparison with p of McNemar's exact test, not yet corrected for the number of pairs.
+
+    Raises BadInput for fits of different task, loss or classes, or without a row held out by both.
+    """
+    _comparable(a, b)
+    at_a, at_b = _common(a.arrays["holdout_rows"], b.arrays["holdout_rows"])
+    if len(at_a) < 2:
+        what = f"{len(at_a)} rows are held out by both, expected at least 2"
+        raise BadInput(Problem("compare", what, cause="files of different rows", fix="use embeddings of the same rows"))
+    wrong_a, wrong_b = (
+        (fit.arrays["curve_holdout_prediction"][-1] != fit.arrays["holdout_labels"])[at]
+        for fit, at in ((a, at_a), (b, at_b))
+    )
+    p = mcnemar_exact(int((wrong_a & ~wrong_b).sum()), int((~wrong_a & wrong_b).sum()))
+    loss = a.arrays["curve_holdout_loss"][-1][at_a] - b.arrays["curve_holdout_loss"][-1][at_b]
+    floor, needed = _floor_difference(a, b, confidence)
+    return Comparison(
+        a=_name(a),
+        b=_name(b),
+        task=a.data["task"],
+        n=len(at_a),
+        error_difference=_paired(wrong_a.astype(float) - wrong_b.astype(float), confidence),
+        loss_difference=_paired(loss, confidence),
+        floor_difference=floor,
+        p_holm=p,
+        separable=_excludes_zero(floor),
+        n_to_separate=None if _excludes_zero(floor) else needed,
+    ), p
+
+
+def _name(fit: StageRecord) -> str:
+    method = fit.data["method"]
+    name = str(fit.data["encoder"])
+    return name if method == "linear-probe" else f"{name} · {method}"
+
+
+def _comparable(a: StageRecord, b: StageRecord) -> None:
+    problems = [
+        Problem(
+            "compare",
+            f"{_name(a)} and {_name(b)} differ in {key}: {a.data[key]} and {b.data[key]}",
+            cause="budgets of different loss, classes or task measure different things",
+            fix="fit both the same way",
+        )
+        for key in IDENTITY
+        if a.data[key] != b.data[key]
+    ]
+    if problems:
+        raise BadInput(problems)
+
+
+def _common(rows_a: np.ndarray, rows_b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    _, at_a, at_b = np.intersect1d(rows_a, rows_b, return_indices=True)
+    return at_a, at_b
+
+
+def _paired(difference: np.ndarray, confidence: float) -> Estimate:
+    found = t_interval(difference, confidence)
+    return Estimate(
+        found.value,
+        found.low,
+        found.high,
+        confidence=confidence,
+        grade="statistical",
+        n=found.units,
+        method="paired t interval",
+        assumptions=("independent rows", "conditional on the fitted models"),
+        reference=REFERENCE,
+    )
+
+
+def _excludes_zero(estimate: Estimate) -> bool:
+    return (estimate.low is not None and estimate.low > 0) or (estimate.high is not None and estimate.high < 0)
+
+
+def _floor_difference(a: StageRecord, b: StageRecord, confidence: float) -> tuple[Estimate, int | None]:
+    if any("pool_train_loss" not in fit.arrays for fit in (a, b)):
+        return not_identified("one of the two has no lower side, so its floor is unknown"), None
+    low, high = _swap(a, b, confidence)
+    swap = {"low": low, "high": high, "confidence": confidence, "grade": "statistical", "reference": REFERENCE}
+    sides = [midpoint(fit, confidence)[0] for fit in (a, b)]
+    if any(side.value is None for side in sides):
+        reason = next(side.reason for side in sides if side.value is None)
+        return not_identified(reason, method="paired swap bound", **swap), None
+    difference, half = (_pooled(a, b, part) for part in ("pool", "half"))
+    if len(difference) < 2 or len(half) < 2:
+        return not_identified("the pools share too few rows", method="paired swap bound", **swap), None
+    value, drift = float(difference.mean()), float(abs(difference.mean() - half.mean()))
+    spread = float(difference.std(ddof=1))
+    z = float(scipy.stats.norm.isf((1 - confidence) / 2))
+    width = z * spread / math.sqrt(len(difference)) + drift
+    estimate = Estimate(
+        value,
+        value - width,
+        value + width,
+        confidence=confidence,
+        grade="statistical",
+        n=len(difference),
+        method="paired midpoint with drift",
+        assumptions=("independent rows",),
+        reference=REFERENCE,
+    )
+    room = abs(value) - drift  # the drift shrinks with more rows too; keeping it makes the answer cautious
+    needed = math.ceil((z * spread / room) ** 2) if room > 0 else None
+    return estimate, needed
+
+
+def _pooled(a: StageRecord, b: StageRecord, part: str) -> np.ndarray:
+    rows = []
+    for fit in (a, b):
+        pool = np.concatenate([fit.arrays["fit_rows"], fit.arrays["holdout_rows"]])
+        rows.append(pool if part == "pool" else pool[fit.arrays["half_rows"]])
+    at_a, at_b = _common(*rows)
+    difference: np.ndarray = midpoint_rows(a, part)[at_a] - midpoint_rows(b, part)[at_b]
+    return difference
+
+
+def _swap(a: StageRecord, b: StageRecord, confidence: float) -> tuple[float, float]:
+    """[low, high] of L*_a − L*_b by the paired swap bound, each end at half of 1 − confidence."""
+    z = float(scipy.stats.norm.isf((1 - confidence) / 2))
+
+    def upper(g: StageRecord, other: StageRecord) -> float:
+        at_g, at_other = _common(g.arrays["holdout_rows"], other.arrays["holdout_rows"])
+        difference = g.arrays["curve_holdout_loss"][-1][at_g] - other.arrays["holdout_own_loss"][at_other]
+        slack = float(np.mean(other.arrays["holdout_own_loss"])) - other.data["holdout_minimum"]
+        return float(difference.mean() + slack + z * difference.std(ddof=1) / math.sqrt(len(difference)))
+
+    return -upper(b, a), upper(a, b)

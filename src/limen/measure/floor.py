@@ -1,0 +1,161 @@
+"""Three sides of the floor L* = min over ‖W‖_F ≤ radius of the population loss (docs/how-sure.md).
+
+With N pool rows (all but design), m holdout rows, min L̂_N certified, δ each event's share of 1 − confidence:
+
+certified    [kl⁻¹(min L̂_N, ln(1/δ)/N), min of kl and Maurer-Pontil on the holdout], losses in [0, b]
+statistical  [min L̂_N − z·ŝ/√N, holdout mean + z·s/√m]; min L̂_N ≤ L̂_N(h*) for the fixed best h*, ŝ = sd on the holdout
+midpoint     M_N ± (z·s/√N + |M_N − M_{N/2}|),  M = (k·train + (k − 1)·CV_k)/(2k − 1),  s = sd over rows of that mean
+
+Weights of the midpoint: with tr(NJ)/2 = T, E train = L* − T/N and E CV_k = L* + T/(N(1 − 1/k)) to leading order, so
+these weights, not ½ and ½, cancel T (k → ∞ gives the leave-one-out midpoint). Not identified where the drift exceeds
+2·z·s/√N. Midpoint and drift: validated by simulation, docs/validation.md; never certified.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.stats
+
+from limen.arrays.intervals import kl_lower, kl_upper, maurer_pontil_upper
+from limen.measure.risk import mean_error
+from limen.records.budget import Floor, FloorPoint
+from limen.records.estimate import Estimate, not_identified
+from limen.records.stage import StageRecord
+
+EVENTS = 3  # floor, lower and upper side of the adaptation loss share 1 − confidence
+REFERENCE = "docs/how-sure.md: the floor"
+
+
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """One-sided bounds with shared error probability: low ≤ L*, loss_low ≤ L(ĝ) ≤ high (and L* ≤ L(ĝ))."""
+
+    low: float
+    loss_low: float
+    high: float
+
+
+def certified_sides(fit: StageRecord, confidence: float) -> Sides:
+    """Distribution-free sides; valid for independent rows only."""
+    delta = (1 - confidence) / EVENTS
+    top, held = fit.data["loss_range"], fit.arrays["curve_holdout_loss"][-1]
+    mean, m = float(held.mean()), len(held)
+    # two valid upper bounds, so each takes half of δ
+    high = min(kl_upper(mean, m, delta / 2, top), maurer_pontil_upper(held, delta / 2, top))
+    low = kl_lower(max(fit.data["pool"]["minimum"], 0.0), fit.data["pool"]["n"], delta, top)
+    return Sides(low, kl_lower(mean, m, delta, top), high)
+
+
+def statistical_sides(fit: StageRecord, confidence: float) -> Sides:
+    """Asymptotic sides; rows of one group count as one unit."""
+    delta = (1 - confidence) / EVENTS
+    held = fit.arrays["curve_holdout_loss"][-1]
+    mean, error = mean_error(held, fit.arrays.get("holdout_groups"))
+    z = float(scipy.stats.norm.isf(delta))
+    n = fit.data["pool"]["n"]
+    low = fit.data["pool"]["minimum"] - z * error * np.sqrt(len(held) / n)
+    return Sides(float(low), mean - z * error, mean + z * error)
+
+
+def midpoint_rows(fit: StageRecord, part: str) -> np.ndarray:
+    """Weighted mean of training and cross-validated loss of every row of `pool` or `half`."""
+    k = fit.data["pool"]["folds"]
+    train, out = fit.arrays[f"{part}_train_loss"], fit.arrays[f"{part}_cross_validated_loss"]
+    rows: np.ndarray = (k * train + (k - 1) * out) / (2 * k - 1)
+    return rows
+
+
+def midpoint(fit: StageRecord, confidence: float) -> tuple[Estimate, float]:
+    """The midpoint as an Estimate at its share of the joint confidence, and its drift."""
+    rows, half = midpoint_rows(fit, "pool"), midpoint_rows(fit, "half")
+    value, drift = float(rows.mean()), float(abs(rows.mean() - half.mean()))
+    error = float(rows.std(ddof=1) / np.sqrt(len(rows)))
+    held, groups = fit.arrays["curve_holdout_loss"][-1], fit.arrays.get("holdout_groups")
+    if groups is not None:  # pool rows carry no groups of their own here: widen by the holdout's design effect
+        error *= mean_error(held, groups)[1] / mean_error(held, None)[1]
+    delta = (1 - confidence) / EVENTS
+    half_width = float(scipy.stats.norm.isf(delta / 2)) * error + drift
+    noise = 2 * float(scipy.stats.norm.isf((1 - confidence) / 2)) * error
+    common: dict[str, Any] = {
+        "confidence": 1 - delta,
+        "grade": "statistical",
+        "n": len(rows),
+        "method": "five-fold midpoint with drift",
+        "reference": REFERENCE,
+    }
+    if drift > noise:
+        reason = (
+            f"the midpoint still moves by {drift:.3g} when the labels double (noise {noise:.3g}); "
+            "more labels or a smaller radius would identify it"
+        )
+        return not_identified(reason, **common), drift
+    assumptions = ("independent rows", "bias of order below 1/n, checked by the drift")
+    return Estimate(value, value - half_width, value + half_width, assumptions=assumptions, **common), drift
+
+
+def floor_sides(fit: StageRecord, confidence: float, minimum: float) -> Floor:
+    """All three sides, and whether the certified one says anything."""
+    certified, statistical = certified_sides(fit, confidence), statistical_sides(fit, confidence)
+    middle, drift = midpoint(fit, confidence)
+    pool, delta = fit.data["pool"], (1 - confidence) / EVENTS
+    price = fit.data["loss_range"] * float(np.log(1 / delta)) / pool["n"]
+    grouped = "holdout_groups" in fit.arrays
+    informative = not grouped and price <= pool["minimum"] / 4
+    if grouped:
+        said = "certified side not available: rows come in groups, so they are not independent"
+    elif informative:
+        said = "a bracket; the point is the midpoint's"
+    else:
+        needed = 4 * fit.data["loss_range"] * float(np.log(1 / delta)) / max(pool["minimum"], 1e-12)
+        said = (
+            f"certified side uninformative at this n: b·ln(1/δ)/n = {price:.3g} against a minimum of "
+            f"{pool['minimum']:.3g}; about {needed:,.0f} rows would do"
+        )
+    joint = 1 - 2 * delta
+    return Floor(
+        certified=not_identified(
+            said,
+            low=None if grouped else certified.low,
+            high=None if grouped else certified.high,
+            confidence=joint,
+            grade="certified",
+            n=pool["n"],
+            method="kl bound below, kl and Maurer-Pontil above",
+            assumptions=("independent rows", "class and radius fixed on design"),
+            reference=REFERENCE,
+        ),
+        statistical=not_identified(
+            "a bracket; the point is the midpoint's",
+            low=statistical.low,
+            high=statistical.high,
+            confidence=joint,
+            grade="statistical",
+            n=pool["n"],
+            method="certified minimum less its error, holdout plus its error",
+            assumptions=("independent groups" if grouped else "independent rows",),
+            reference=REFERENCE,
+        ),
+        midpoint=middle,
+        empirical_minimum=minimum,
+        informative=informative,
+        drift=drift,
+    )
+
+
+def floor_path(fit: StageRecord, confidence: float) -> tuple[FloorPoint, ...]:
+    """Simultaneous statistical interval of L*(radius) on the grid; tightened by its being non-increasing."""
+    points, held = fit.data["path"], fit.arrays["path_holdout_loss"]
+    groups = fit.arrays.get("holdout_groups")
+    z = float(scipy.stats.norm.isf((1 - confidence) / (2 * len(points))))
+    n = fit.data["pool"]["n"]
+    lows, highs = [], []
+    for point, losses in zip(points, held, strict=True):
+        mean, error = mean_error(losses, groups)
+        lows.append(point["minimum"] - z * error * float(np.sqrt(len(losses) / n)))
+        highs.append(mean + z * error)
+    low = np.maximum.accumulate(lows[::-1])[::-1]
+    high = np.minimum.accumulate(highs)
+    return tuple(FloorPoint(point["radius"], float(a), float(b)) for point, a, b in zip(points, low, high, strict=True))

@@ -1,0 +1,124 @@
+"""Losses and errors on rows that were not fitted, with intervals of the grade that the rows allow."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from limen.arrays.intervals import (
+    clopper_pearson_lower,
+    clopper_pearson_upper,
+    cluster_mean,
+    t_interval,
+    weighted_hoeffding_deviation,
+    welch_interval,
+)
+from limen.records.estimate import Estimate, not_identified
+
+Vector = NDArray[np.floating]
+Labels = NDArray[np.integer]
+
+REFERENCE = "docs/how-sure.md: losses and errors"
+
+
+def mean_error(losses: Vector, groups: Labels | None) -> tuple[float, float]:
+    """Mean over rows and its standard error; rows of one group are one unit.
+
+    >>> mean_error(np.array([0.0, 2.0]), None)
+    (1.0, 1.0)
+    """
+    found = t_interval(losses) if groups is None else cluster_mean(losses, groups)
+    return found.value, found.standard_error
+
+
+def loss_estimate(losses: Vector, groups: Labels | None, confidence: float) -> Estimate:
+    """Mean loss with its t interval (clustered by groups). Shapes [m], [m]."""
+    found = t_interval(losses, confidence) if groups is None else cluster_mean(losses, groups, confidence)
+    return Estimate(
+        found.value,
+        found.low,
+        found.high,
+        confidence=confidence,
+        grade="statistical",
+        n=found.units,
+        method="mean with t interval",
+        assumptions=("independent rows",) if groups is None else ("independent groups",),
+        reference=REFERENCE,
+    )
+
+
+def error_estimate(wrong: NDArray[np.bool_], groups: Labels | None, confidence: float) -> Estimate:
+    """0-1 error: Clopper-Pearson for independent rows (certified), a cluster t interval for grouped ones.
+
+    >>> error_estimate(np.array([True] * 5 + [False] * 95), None, 0.95).text()
+    '0.050 (0.016 to 0.113) ■'
+    """
+    if groups is not None:
+        return loss_estimate(wrong.astype(np.float64), groups, confidence).but(method="error with cluster t interval")
+    k, n, delta = int(wrong.sum()), len(wrong), (1 - confidence) / 2
+    return Estimate(
+        k / n,
+        clopper_pearson_lower(k, n, delta),
+        clopper_pearson_upper(k, n, delta),
+        confidence=confidence,
+        grade="certified",
+        n=n,
+        method="Clopper-Pearson",
+        assumptions=("independent rows",),
+        reference=REFERENCE,
+    )
+
+
+def balanced_error_estimate(wrong: NDArray[np.bool_], labels: Labels, classes: int, confidence: float) -> Estimate:
+    """Mean over classes of the error within the class, with a weighted Hoeffding interval (given the labels)."""
+    counts = np.bincount(labels, minlength=classes)
+    empty = np.flatnonzero(counts == 0)
+    if len(empty):
+        reason = f"{len(empty)} of {classes} classes have no held-out row (first: label {empty[0]})"
+        return not_identified(reason, method="mean of class errors", reference=REFERENCE)
+    per_class = np.bincount(labels, weights=wrong.astype(np.float64), minlength=classes) / counts
+    value = float(per_class.mean())
+    deviation = weighted_hoeffding_deviation(np.full(classes, 1 / classes), counts, (1 - confidence) / 2)
+    return Estimate(
+        value,
+        value - deviation,
+        value + deviation,
+        confidence=confidence,
+        grade="certified",
+        n=len(labels),
+        method="mean of class errors, weighted Hoeffding",
+        assumptions=("independent rows within each class",),
+        reference=REFERENCE,
+    )
+
+
+def shift_estimate(losses: Vector, reference_losses: Vector, confidence: float) -> Estimate:
+    """Loss on another population less the loss on the holdout: two samples, Welch interval."""
+    found = welch_interval(losses, reference_losses, confidence)
+    return Estimate(
+        found.value,
+        found.low,
+        found.high,
+        confidence=confidence,
+        grade="statistical",
+        n=found.units,
+        method="difference of means, Welch",
+        assumptions=("independent rows in both populations",),
+        reference=REFERENCE,
+    )
+
+
+def label_weighted_loss(losses: Vector, labels: Labels, target_shares: Vector, confidence: float) -> Estimate:
+    """Loss if only the label mix differed: rows weighted by π_target(y)/π_here(y), labels' noise by delta method."""
+    counts = np.bincount(labels, minlength=len(target_shares))
+    missing = np.flatnonzero((counts == 0) & (np.asarray(target_shares) > 0))
+    if len(missing):
+        reason = f"{len(missing)} classes of the train mix have no row here, so no weight reaches them"
+        return not_identified(reason, method="label-weighted mean", reference=REFERENCE)
+    per_class = np.bincount(labels, weights=losses, minlength=len(counts)) / np.maximum(counts, 1)
+    weights = np.asarray(target_shares) / np.maximum(counts / counts.sum(), 1e-300)
+    # influence of a row on Σ_c π_c·mean_c: π_c/share_c·(loss − mean_c)
+    rows = float(target_shares @ per_class) + weights[labels] * (losses - per_class[labels])
+    return loss_estimate(rows, None, confidence).but(
+        method="label-weighted mean", assumptions=("independent rows", "only the label mix differs")
+    )

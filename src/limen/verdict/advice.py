@@ -1,0 +1,202 @@
+"""What to do next, and why: each rule reads terms of one budget and may add one piece of advice.
+
+Rules (reference: docs/advice.md). A rule acts on the end of an interval that must hold, never on a point; its grade is
+that of the side that decides. Without a target the rules only rank where the loss comes from.
+"""
+
+from __future__ import annotations
+
+from limen.records.budget import Advice, Budget
+from limen.records.estimate import Estimate, Grade
+from limen.records.task import Question
+
+
+def advise(budget: Budget, question: Question) -> tuple[Advice, ...]:
+    """Advice in order of urgency: what cannot work, what helps most, what is not worth doing, what is unknown."""
+    rules = (_stop_labelling, _reach_target, _label_more, _larger_radius, _shift, _solver, _other_encoder, _unknown)
+    return tuple(advice for rule in rules if (advice := rule(budget, question)) is not None)
+
+
+def _stop_labelling(budget: Budget, question: Question) -> Advice | None:
+    """Floor above the target at the largest radius: labels cannot help."""
+    if question.target_loss is not None and budget.floor_path:
+        largest = budget.floor_path[-1]
+        if largest.low is not None and largest.low > question.target_loss:
+            certified = budget.sides and budget.sides.informative and budget.sides.certified.low
+            grade: Grade = (
+                "certified"
+                if certified and certified > question.target_loss and largest.radius == budget.radius
+                else "statistical"
+            )
+            return Advice(
+                "stop-labelling",
+                f"No number of labels reaches a loss of {question.target_loss:g} with this encoder and a linear probe "
+                f"with ‖W‖ ≤ {largest.radius:g}: its floor is at least {largest.low:.3g}.",
+                ("floor_path[-1].low",),
+                grade,
+            )
+    law = budget.extrapolation
+    if question.target_error is not None and law is not None and law.asymptote.value is not None:
+        low = law.asymptote.low if law.asymptote.low is not None else law.asymptote.value
+        if low > question.target_error:
+            return Advice(
+                "stop-labelling",
+                f"The error's learning curve levels off near {law.asymptote.value:.3g}, above the target of "
+                f"{question.target_error:g}: more labels alone are not expected to reach it.",
+                ("extrapolation.asymptote",),
+                "extrapolated",
+            )
+    return None
+
+
+def _reach_target(budget: Budget, question: Question) -> Advice | None:
+    """The target is met already, or so many labels would meet it."""
+    target = question.target_loss if question.target_loss is not None else question.target_error
+    if target is None:
+        return None
+    name = "adaptation_loss" if question.target_loss is not None else "error"
+    measured = budget.terms[name]
+    if measured.high is not None and measured.high <= target:
+        return Advice(
+            "target-met",
+            f"The target of {target:g} is met: {name.replace('_', ' ')} is at most {measured.high:.3g}.",
+            (f"terms.{name}.high",),
+            measured.grade,
+        )
+    needed = budget.extrapolation.labels_needed if budget.extrapolation else None
+    if needed is None or needed.value is None:
+        return None
+    return Advice(
+        "labels-for-target",
+        f"About {needed.value:,.0f} labels would reach the target of {target:g}{_between(needed)}.",
+        ("extrapolation.labels_needed",),
+        "extrapolated",
+        needed,
+    )
+
+
+def _between(labels: Estimate) -> str:
+    if labels.low is not None and labels.high is not None:
+        return f" ({labels.low:,.0f} to {labels.high:,.0f})"
+    if labels.low is not None:
+        return f" (at least {labels.low:,.0f})"
+    return ""
+
+
+def _label_more(budget: Budget, question: Question) -> Advice | None:
+    """Too few labels is the largest reducible term, and surely worth the margin."""
+    term = budget.terms.get("estimation_gap")
+    if term is None or term.low is None or term.value is None or term.low <= question.margin:
+        return None
+    rivals = [budget.terms["optimization_gap"].value or 0.0, *(_shift_low(budget).values())]
+    if max(rivals) >= term.value:
+        return None
+    gain = _doubling_gain(budget)
+    text = f"Label more: too few labels cost {term.text()[:-2]} of the loss, and no more than that can be gained"
+    if gain is not None:
+        text += f"; twice the labels would buy about {gain.value:.2g}"
+    return Advice("label-more", text + ".", ("terms.estimation_gap.low",), "statistical", gain or term)
+
+
+def _doubling_gain(budget: Budget) -> Estimate | None:
+    """Fall of the fitted law from n to 2n labels, capped by the high end of the estimation gap."""
+    law = budget.extrapolation.law if budget.extrapolation else {}
+    if not law or budget.extrapolation is None or budget.extrapolation.asymptote.grade != "extrapolated":
+        return None
+
+    def loss(n: float) -> float:
+        step = n ** -law["exponent"]
+        return law["asymptote"] + law["amplitude"] * step + law["curvature"] * step**2
+
+    fall = loss(budget.n_train) - loss(2 * budget.n_train)
+    cap = budget.terms["estimation_gap"].high
+    if fall <= 0 or (cap is not None and fall > cap):
+        return None
+    assumptions = ("the fitted law holds to twice the labels",)
+    return Estimate(fall, grade="extrapolated", n=budget.n_train, method="two-sided law", assumptions=assumptions)
+
+
+def _larger_radius(budget: Budget, question: Question) -> Advice | None:
+    """A larger class reaches surely lower: the constraint, not the encoder, is the floor."""
+    own = next((p for p in budget.floor_path if p.radius == budget.radius), None)
+    if own is None or own.low is None:
+        return None
+    floor = budget.terms["minimal_adaptation_loss"].low
+    for point in budget.floor_path:
+        better = floor is not None and point.high is not None and point.high < floor - question.margin
+        if point.radius > own.radius and better:
+            return Advice(
+                "larger-radius",
+                f"Allow a larger probe: with ‖W‖ ≤ {point.radius:g} the loss is at most {point.high:.3g}, below the "
+                f"floor of ‖W‖ ≤ {own.radius:g}.",
+                ("floor_path", "terms.minimal_adaptation_loss.low"),
+                "statistical",
+            )
+    return None
+
+
+def _shift_low(budget: Budget) -> dict[str, float]:
+    lows = {name: population["shift_gap"].low for name, population in budget.shift.items()}
+    return {name: low for name, low in lows.items() if low is not None}
+
+
+def _shift(budget: Budget, question: Question) -> Advice | None:
+    """A scored population is surely worse than the holdout by more than the margin."""
+    worse = {name: low for name, low in _shift_low(budget).items() if low > question.margin}
+    if not worse:
+        return None
+    name = max(worse, key=lambda key: worse[key])
+    gap = budget.shift[name]["shift_gap"]
+    return Advice(
+        "fix-shift",
+        f"{name!r} loses {gap.text()[:-2]} more than held-out rows of the training population: label rows from there.",
+        (f"terms.shift.{name}.shift_gap.low",),
+        gap.grade,
+        gap,
+    )
+
+
+def _solver(budget: Budget, question: Question) -> Advice | None:
+    """The optimization gap is proven small, or worth removing."""
+    gap = budget.terms.get("optimization_gap")
+    if gap is None or gap.value is None:
+        return None
+    if gap.value > question.margin:
+        return Advice(
+            "tune-solver",
+            f"Solve better: {gap.value:.2g} of the loss is optimization, which a better solver or tuning removes.",
+            ("terms.optimization_gap.value",),
+            gap.grade,
+            gap,
+        )
+    return Advice(
+        "leave-solver",
+        f"Do not tune the solver: the optimization gap is at most {gap.value:.1g}, proven by its certificate.",
+        ("terms.optimization_gap.value",),
+        gap.grade,
+    )
+
+
+def _other_encoder(budget: Budget, question: Question) -> Advice | None:
+    """The floor is surely the larger part of the loss."""
+    floor, loss = budget.terms.get("minimal_adaptation_loss"), budget.terms["adaptation_loss"]
+    if floor is None or floor.low is None or loss.high is None or floor.low <= max(loss.high / 2, question.margin):
+        return None
+    return Advice(
+        "other-encoder",
+        f"Most of the loss is the floor (at least {floor.low:.3g} of {loss.value:.3g}): another encoder, layer or a "
+        "richer adapter lowers it, labels do not.",
+        ("terms.minimal_adaptation_loss.low", "terms.adaptation_loss.high"),
+        floor.grade,
+    )
+
+
+def _unknown(budget: Budget, question: Question) -> Advice | None:
+    """What cannot be decided here, and what would."""
+    del question
+    floor = budget.terms.get("minimal_adaptation_loss")
+    if floor is None or floor.value is not None:
+        return None
+    return Advice(
+        "floor-not-identified", f"The floor is not identified: {floor.reason}.", ("sides.midpoint",), "statistical"
+    )
