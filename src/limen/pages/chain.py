@@ -131,7 +131,8 @@ def _hue(term: str) -> str:
 def _stacked(name: str, gap: Estimate, hue: str) -> tuple[tuple[str, str], ...]:
     """`name value mark` above its interval."""
     inside = wording.interval(gap)
-    head = (f"{name} {wording.value(gap)} {gap.mark}", f"gap {hue}")
+    said = wording.value(gap) if gap.value is not None else wording.missing(gap)
+    head = (f"{name} {said} {gap.mark}", f"gap {hue}")
     return (head, (f"({inside})", "small soft")) if inside else (head,)
 
 

@@ -27,12 +27,12 @@ def tall(chain: Chain, key: str) -> Element:
         y += 66
     parts += _threshold(chain, y)
     y += 50
-    height = 60 + 2 * STEP + 40 + (44 if chain.estimation else 0)
+    height = 60 + 2 * STEP + 40 + (12 + 16 * len(chain.estimation) if chain.estimation else 0)
     parts.append(_room(y, height, "ADAPTATION", True))
     parts += _column(chain, chain.adaptation, chain.gaps, y + 60)
     if chain.estimation:
-        said = " ".join(text for text, _ in chain.estimation)
-        parts.append(label(20, y + height - 18, said, "gap estimation"))
+        first = y + height - 14 - 16 * (len(chain.estimation) - 1)
+        parts += [label(16, first + 16 * i, text, class_) for i, (text, class_) in enumerate(chain.estimation)]
     drawn = el("g", *parts, class_="chain")
     return picture(key, (WIDTH, y + height + 8), Caption(chain.title, chain.description), drawn)
 

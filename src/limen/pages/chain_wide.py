@@ -30,8 +30,8 @@ def wide(chain: Chain, key: str) -> Element:
     else:
         lines = ("not recorded:", "the encoder came", "without a record of", "its pretraining")
         parts += [label(left / 2, 150 + 18 * i, text, "small soft unroomed", "middle") for i, text in enumerate(lines)]
-    parts += _row(chain.adaptation, chain.gaps, places, _scale(chain, chain.adaptation))
     parts += _estimation(chain, places)
+    parts += _row(chain.adaptation, chain.gaps, places, _scale(chain, chain.adaptation))
     drawn = el("g", *parts, class_="chain")
     return picture(key, (WIDTH, HEIGHT), Caption(chain.title, chain.description), drawn)
 

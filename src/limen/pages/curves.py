@@ -32,13 +32,13 @@ class Plot:
 
 def curves(budget: Budget, key: str, size: tuple[float, float], caption: Caption) -> Element:
     """One panel; `size` 310×270 suits a column of small multiples and a phone, 1040×400 a page of its own."""
-    plot = _plot(budget, size)
+    plot, floor = _plot(budget, size), budget.terms.get("minimal_adaptation_loss")
     parts = [
         *_grid(plot),
-        *_floor(budget.terms.get("minimal_adaptation_loss"), plot),
+        *_floor(floor, plot),
         *_law(budget, plot),
-        *_series(budget.curve, "training", plot),
-        *_series(budget.curve, "held-out", plot),
+        *_series(budget.curve, "training", plot, floor),
+        *_series(budget.curve, "held-out", plot, floor),
         *_diverged(budget.curve, plot),
         *_needed(budget, plot),
     ]
@@ -107,22 +107,49 @@ def _floor(floor: Estimate | None, plot: Plot) -> list[Element]:
     return [*parts, label(left + 6, top, said, "gap floor")]
 
 
-def _series(points: Iterable[CurvePoint], series: str, plot: Plot) -> list[Element | None]:
+def _series(points: Iterable[CurvePoint], series: str, plot: Plot, floor: Estimate | None) -> list[Element | None]:
     known = [(p, loss) for p in points if (loss := _loss(p, series)) is not None]
     if not known:
         return []
-    middle = []
-    for n in sorted({p.n for p, _ in known}):
-        losses = sorted(loss for p, loss in known if p.n == n)
-        middle.append((plot.x(n), plot.y(losses[(len(losses) - 1) // 2])))
+    middle = _middle(known, plot)
     every = -(-len(known) // DRAWN)
     dots = [_dot(p, loss, series, plot) for p, loss in known[::every]]
-    name = "held out" if series == "held-out" else "training"
-    x, y = middle[min(1, len(middle) - 1)]
-    named = (
-        label(x + 9, y - 6, name, f"gap {series}") if series == "held-out" else label(x, y - 8, name, f"gap {series}")
-    )
+    if series == "held-out":
+        x, y = middle[min(1, len(middle) - 1)]
+        named = label(x + 9, y - 6, "held out", "gap held-out")
+    else:
+        above = _middle([(p, p.adaptation_loss) for p, _ in known if p.adaptation_loss is not None], plot)
+        named = label(*_clear(middle, above, floor, plot), "training", "gap training", "middle")
     return [line(middle, f"series {series}"), *dots, named]
+
+
+def _middle(known: list[tuple[CurvePoint, float]], plot: Plot) -> list[tuple[float, float]]:
+    """The middle subset of every label count, in pixels."""
+    found = []
+    for n in sorted({p.n for p, _ in known}):
+        losses = sorted(loss for p, loss in known if p.n == n)
+        found.append((plot.x(n), plot.y(losses[(len(losses) - 1) // 2])))
+    return found
+
+
+def _clear(
+    own: list[tuple[float, float]], above: list[tuple[float, float]], floor: Estimate | None, plot: Plot
+) -> tuple[float, float]:
+    """Where the word beside a line touches least: above or below one of its points."""
+    fixed = [plot.y.start + 4.0]
+    if floor is not None and floor.value is not None:
+        fixed.append(plot.y(floor.value))
+    words = plot.y(floor.high) - 9 if floor is not None and floor.high is not None else None
+
+    def room(place: tuple[float, float]) -> float:
+        x, y = place
+        others = [v for u, v in (*above, *own) if abs(u - x) < 40]
+        written = [words] if words is not None and x < 200 else []
+        return min(abs(y - 4 - v) for v in (*fixed, *others, *written))
+
+    # Points at the rim would push the word out of the picture.
+    points = [(min(max(x, 76.0), plot.width - 44), y) for x, y in own]
+    return max((place for x, y in points for place in ((x, y - 9), (x, y + 19))), key=room)
 
 
 def _dot(point: CurvePoint, loss: float, series: str, plot: Plot) -> Element:

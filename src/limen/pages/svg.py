@@ -117,5 +117,5 @@ def shorten(text: str, width: Number, size: Number = 12) -> str:
     'fits'
     """
     flat = " ".join(text.split())
-    room = max(2, int(width / (0.56 * size)))
+    room = max(2, int(width / (0.68 * size)))  # a wide face in bold; narrower ones leave space
     return flat if len(flat) <= room else flat[: room - 1].rstrip() + "…"

@@ -41,14 +41,16 @@ class Layout:
     lane: float
     head: float
     above: bool
+    room: float
+    """Pixels for the name of a shift."""
 
 
-WIDE = Layout(width=1040, left=216, right=700, lane=24, head=0, above=False)
-NARROW = Layout(width=300, left=8, right=292, lane=36, head=24, above=True)
+WIDE = Layout(width=1040, left=216, right=700, lane=24, head=0, above=False, room=160)
+NARROW = Layout(width=300, left=8, right=292, lane=36, head=24, above=True, room=60)
 
 
-def lanes(budget: Budget) -> list[Lane]:
-    """The waterfall of one budget, from the floor up to the loss under each shift."""
+def lanes(budget: Budget, room: float = 160) -> list[Lane]:
+    """The waterfall of one budget, from the floor up to the loss under each shift; `room` pixels for a shift's name."""
     terms = budget.terms
     loss = terms.get("adaptation_loss")
     if loss is None or loss.value is None:
@@ -63,7 +65,7 @@ def lanes(budget: Budget) -> list[Lane]:
         gap = population.get("shift_gap")
         if gap is not None and gap.value is not None:
             ends = [None if x is None else loss.value + x for x in (gap.low, gap.high)]
-            text = f"shift to {shorten(name, 90)} {wording.full(gap, signed=True)} {gap.mark}"
+            text = f"shift to {shorten(name, room)} {wording.full(gap, signed=True)} {gap.mark}"
             found.append(Lane("shift", text, loss.value, loss.value + gap.value, ends[0], ends[1]))
     return found
 
@@ -105,7 +107,7 @@ def _unsplit(floor: Estimate | None, loss: float) -> Lane:
 
 def waterfall(budgets: Sequence[Budget], key: str, layout: Layout, caption: Caption) -> Element:
     """One picture for budgets of one task and loss; rows in the given order, one scale for all."""
-    rows = [(budget, lanes(budget)) for budget in budgets]
+    rows = [(budget, lanes(budget, layout.room)) for budget in budgets]
     ends = [x for _, found in rows for lane in found for x in (lane.start, lane.end, lane.low, lane.high)]
     known = [x for x in ends if x is not None]
     low, high = min([0.0, *known]), max([*known, 0.0])
@@ -160,7 +162,7 @@ def _lane(lane: Lane, y: float, scale: Linear, layout: Layout) -> list[Element |
     bar = el("rect", x=left, y=top, width=max(width, 1.5), height=12, rx=1.5, class_=shape)
     whisker = _whisker(lane, top + 6, top + 16, scale)
     if layout.above:
-        return [bar, whisker, label(8, y + 12, shorten(lane.text, 330, 11.5), f"lane {lane.hue}")]
+        return [bar, whisker, label(8, y + 12, lane.text, f"lane {lane.hue}")]
     reach = max(end, start, *(scale(x) for x in (lane.low, lane.high) if x is not None))
     return [bar, whisker, label(reach + 12, y + 13, lane.text, f"lane {lane.hue}")]
 
@@ -170,7 +172,7 @@ def _whisker(lane: Lane, middle: float, under: float, scale: Linear) -> Element 
     if lane.low is None and lane.high is None:
         return None
     y = under if lane.hue == "floor" else middle
-    start = scale(lane.low) if lane.low is not None else scale(lane.high or 0.0) - 34
+    start = scale(lane.low) if lane.low is not None else max(scale(lane.high or 0.0) - 34, scale.start + 1)
     end = scale(lane.high) if lane.high is not None else scale(lane.low or 0.0) + 34
     first = (
         f"M{number(start)} {number(y - 3.5)}v7"

@@ -1,0 +1,176 @@
+"""The page says every number it got, says what it does not know, and lets no name become markup."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import page_cases as cases
+import pytest
+
+from limen.pages.chain import chain
+from limen.pages.curves import curves
+from limen.pages.figure import budget_figure
+from limen.pages.page import render_html
+from limen.pages.svg import Caption
+from limen.pages.waterfall import NARROW, WIDE, lanes, waterfall
+from limen.records.report import Report
+
+CAPTION = Caption("title", "description")
+
+
+class Seen(HTMLParser):
+    """Tags, ids and references of a page, as a browser would build them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.ids: list[str] = []
+        self.references: list[str] = []
+        self.handlers: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        for name, value in attrs:
+            if name == "id":
+                self.ids.append(value or "")
+            if name in ("aria-labelledby", "aria-describedby"):
+                self.references += (value or "").split()
+            if name.startswith("on") or name in ("src", "srcset", "action", "formaction"):
+                self.handlers.append(f"{name}={value}")
+            if name in ("href", "xlink:href") and not (value or "").startswith("#"):
+                self.handlers.append(f"{name}={value}")
+
+
+def seen(page: str) -> Seen:
+    parser = Seen()
+    parser.feed(page)
+    return parser
+
+
+@pytest.mark.parametrize("name", list(cases.CASES))
+def test_page_is_self_contained_and_its_references_resolve(name: str) -> None:
+    parser = seen(render_html(cases.CASES[name]()))
+    assert parser.handlers == []
+    assert parser.tags.count("script") == 1
+    assert not {"link", "img", "iframe", "object", "embed", "form", "base"} & set(parser.tags)
+    assert len(set(parser.ids)) == len(parser.ids)
+    assert set(parser.references) <= set(parser.ids)
+
+
+def test_same_report_gives_the_same_bytes() -> None:
+    assert render_html(cases.study()) == render_html(cases.study())
+
+
+def test_hostile_names_stay_text() -> None:
+    page = render_html(cases.hostile())
+    assert "alert(" in page
+    assert "<script>alert" not in page
+    assert page.count("<script") == page.count("</script>") == 1
+    assert page.count("<svg") == page.count("</svg>")
+
+
+def test_policy_allows_exactly_the_script_of_the_page() -> None:
+    import base64
+    import hashlib
+
+    page = render_html(cases.one())
+    script = page.split("<script>")[1].split("</script>")[0]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', page)
+    assert policy is not None
+    assert f"script-src &#39;sha256-{digest}&#39;" in policy[1]
+    assert "default-src &#39;none&#39;" in policy[1]
+    assert "unsafe-eval" not in policy[1]
+
+
+def test_one_report_is_small_and_a_large_one_below_the_limit() -> None:
+    assert len(render_html(cases.one()).encode()) < 200_000
+    assert len(render_html(cases.study()).encode()) < 1_000_000
+    assert len(render_html(cases.large()).encode()) < 15_000_000
+
+
+def test_every_subset_is_a_dot_and_every_diverged_fit_a_cross() -> None:
+    budget = cases.unidentified()
+    drawn = str(curves(budget, "k", (310, 270), CAPTION))
+    known = [p for p in budget.curve if not p.diverged]
+    assert drawn.count('class="dot held-out"') == len(known)
+    assert drawn.count('class="dot training"') == len(known)
+    assert drawn.count('class="dot cross"') == 1
+    assert "1 diverged" in drawn
+    assert "616 labels, seed 4: diverged, loss became infinite at iteration 31" in drawn
+
+
+def test_law_is_drawn_only_where_it_was_fitted() -> None:
+    fitted, without = cases.budget(), cases.unidentified()
+    assert 'class="law held-out"' in str(curves(fitted, "k", (310, 270), CAPTION))
+    assert "20,400 labels" in str(curves(fitted, "k", (310, 270), CAPTION))
+    assert 'class="law' not in str(curves(without, "k", (310, 270), CAPTION))
+
+
+@pytest.mark.parametrize("layout", [WIDE, NARROW])
+def test_waterfall_says_what_is_not_known(layout: object) -> None:
+    drawn = str(waterfall([cases.one_sided(), cases.unidentified()], "k", layout, CAPTION))  # type: ignore[arg-type]
+    assert "at most 0.249: upper side only" in drawn
+    assert "2.20 to 3.10: interval only" in drawn
+    assert 'class="bar outline floor"' in drawn
+
+
+def test_lanes_chain_from_zero_to_the_loss() -> None:
+    budget = cases.budget()
+    floor, estimation, optimization, total, shift = lanes(budget)
+    assert floor.start == 0.0
+    assert estimation.start == floor.end
+    assert optimization.start == estimation.end
+    loss = budget.terms["adaptation_loss"].value
+    assert optimization.end == pytest.approx(loss)
+    assert total.end == loss == shift.start
+
+
+def test_negative_gap_goes_back() -> None:
+    floor, estimation, *_ = lanes(cases.negative())
+    assert estimation.end < floor.end
+    assert "−0.031" in estimation.text
+
+
+def test_chain_knows_the_pretraining_of_its_encoder() -> None:
+    report = cases.study()
+    with_record = next(b for b in report.budgets if b.encoder == "scratch#0@5000")
+    assert chain(with_record, report.interfaces).pretraining is not None
+    assert chain(report.budgets[0], report.interfaces).pretraining is None
+    assert "not recorded" in render_html(cases.one())
+
+
+def test_standalone_figure_is_valid_xml_with_its_own_colours() -> None:
+    from xml.etree import ElementTree
+
+    for budget in (cases.budget(), cases.one_sided(), *cases.hostile().budgets):
+        drawn = budget_figure(budget)
+        root = ElementTree.fromstring(drawn)
+        assert root.get("class") == "limen"
+        assert "--floor:" in drawn
+
+
+def test_empty_report_says_so() -> None:
+    page = render_html(Report("x", ()))
+    assert "no budget" in page
+    page = render_html(cases.nothing())
+    assert "weights are missing" in page
+
+
+def test_every_section_shows_its_numbers() -> None:
+    page = render_html(cases.study())
+    for text in (
+        "0.171",
+        "0.150 to 0.192",
+        "out of memory",
+        "not separable at 2,001 rows",
+        "about 18,000 rows",
+        "&lt; 0.001",
+    ):
+        assert text in page, text
+    without = render_html(replace(cases.study(), comparisons=(), interfaces=(), cells=()))
+    for heading in ("Side by side", "The interface: pretraining", "What ran"):
+        assert heading in page
+        assert heading not in without

@@ -1,0 +1,175 @@
+"""The page in a real browser: nothing leaves it, it reads without scripts, by keyboard, narrow, dark and on paper."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import page_cases as cases
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from limen.pages.page import render_html
+
+pytestmark = pytest.mark.browser
+
+ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    path = os.environ.get("LIMEN_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    if path is None:
+        pytest.skip("no Chromium on this machine; set LIMEN_CHROMIUM to its path")
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=path, args=list(ARGUMENTS))
+        yield running
+        running.close()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("pages")
+    for name, case in cases.CASES.items():
+        (path / f"{name}.html").write_text(render_html(case()), encoding="utf-8")
+    return path
+
+
+def opened(browser: Browser, file: Path, width: int = 1200, **options: object) -> tuple[Page, list[str], list[str]]:
+    """The page, what it asked for, and what it complained about."""
+    page = browser.new_page(viewport={"width": width, "height": 900}, **options)  # type: ignore[arg-type]
+    asked: list[str] = []
+    complaints: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(file.as_uri())
+    return page, asked, complaints
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", ["one", "study", "nothing", "hostile"])
+def test_quiet_accessible_and_nothing_leaves(browser: Browser, folder: Path, name: str, scheme: str) -> None:
+    page, asked, complaints = opened(browser, folder / f"{name}.html", color_scheme=scheme)
+    page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+    found = Axe().run(page)
+    assert found.violations_count == 0, found.generate_report()
+    assert [url for url in asked if not url.startswith("file:")] == []
+    assert len(asked) == 1
+    assert complaints == []
+    page.close()
+
+
+@pytest.mark.parametrize("name", list(cases.CASES))
+def test_320_pixels_are_enough(browser: Browser, folder: Path, name: str) -> None:
+    page, _, _ = opened(browser, folder / f"{name}.html", width=320)
+    page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 320
+    assert Axe().run(page).violations_count == 0
+    cut = page.evaluate("""() => [...document.querySelectorAll('svg')].flatMap(svg => {
+        const box = svg.getBoundingClientRect();
+        return box.width ? [...svg.querySelectorAll('text')].filter(t => {
+            const b = t.getBoundingClientRect();
+            return b.left < box.left - 2 || b.right > box.right + 2;
+        }).map(t => t.textContent) : [];
+    })""")
+    assert cut == []
+    page.close()
+
+
+@pytest.mark.parametrize("name", ["one", "study", "dozen"])
+def test_no_text_leaves_its_picture(browser: Browser, folder: Path, name: str) -> None:
+    page, _, _ = opened(browser, folder / f"{name}.html")
+    cut = page.evaluate("""() => [...document.querySelectorAll('svg')].flatMap(svg => {
+        const box = svg.getBoundingClientRect();
+        return box.width ? [...svg.querySelectorAll('text')].filter(t => {
+            const b = t.getBoundingClientRect();
+            return b.left < box.left - 1 || b.right > box.right + 1 || b.top < box.top - 1 || b.bottom > box.bottom + 1;
+        }).map(t => t.textContent) : [];
+    })""")
+    assert cut == []
+    page.close()
+
+
+def test_keyboard_walks_the_dots(browser: Browser, folder: Path) -> None:
+    page, _, _ = opened(browser, folder / "one.html")
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.className") == "plot":
+            break
+    assert page.evaluate("document.activeElement.className") == "plot"
+    page.keyboard.press("ArrowRight")
+    first = page.locator("#tip").inner_text()
+    assert "labels, seed 0" in first
+    assert "made by: limen run study.toml" in first
+    page.keyboard.press("ArrowRight")
+    assert page.locator("#tip").inner_text() != first
+    assert page.locator(".dot.here").count() == 1
+    page.keyboard.press("Escape")
+    assert page.locator("#tip").is_hidden()
+    page.close()
+
+
+def test_pointer_names_the_subset(browser: Browser, folder: Path) -> None:
+    page, _, _ = opened(browser, folder / "one.html")
+    page.locator(".for-wide .dot.held-out").last.hover()
+    assert "7,502 labels, all rows" in page.locator("#tip").inner_text()
+    page.close()
+
+
+def test_details_open_by_keyboard(browser: Browser, folder: Path) -> None:
+    page, _, _ = opened(browser, folder / "one.html")
+    summary = page.locator("summary").first
+    summary.focus()
+    page.keyboard.press("Enter")
+    assert page.locator("details").first.evaluate("d => d.open")
+    page.close()
+
+
+def test_reads_without_javascript(browser: Browser, folder: Path) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto((folder / "study.html").as_uri())
+    assert page.locator("svg .dot title").count() > 100
+    assert page.locator("p.lead").first.is_visible()
+    assert page.locator("figure svg").first.is_visible()
+    page.locator("summary").nth(1).click()
+    assert page.locator("table").first.is_visible()
+    context.close()
+
+
+def test_hostile_names_run_nothing(browser: Browser, folder: Path) -> None:
+    page = browser.new_page()
+    dialogs: list[str] = []
+    page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+    page.goto((folder / "hostile.html").as_uri())
+    assert dialogs == []
+    assert page.locator("script").count() == 1
+    page.close()
+
+
+def test_prints_light_with_all_pictures(browser: Browser, folder: Path) -> None:
+    page, _, complaints = opened(browser, folder / "study.html", color_scheme="dark")
+    page.emulate_media(media="print")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert page.evaluate("getComputedStyle(document.body).color") == "rgb(0, 0, 0)"
+    assert len(page.pdf()) > 10_000
+    assert complaints == []
+    page.close()
+
+
+def test_reduced_motion_moves_nothing(browser: Browser, folder: Path) -> None:
+    page, _, _ = opened(browser, folder / "one.html", reduced_motion="reduce")
+    assert page.evaluate("getComputedStyle(document.getElementById('tip')).transitionDuration") == "0s"
+    page.close()
