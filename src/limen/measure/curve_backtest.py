@@ -43,7 +43,7 @@ def backtest(data: CurveData, confidence: float = 0.95) -> Mapping[str, Any]:
     if names < 2 * GROUPS:
         return _missing(f"a back-test needs {2 * GROUPS} or more independent held-out units, got {names}")
     train = None if curve.train is None else curve.train[:-1]
-    law = fit_law(curve.n[:-1], train, curve.test[:-1])
+    law = fit_law(curve.n[:-1], train, curve.test[:-1], curve.n[:-1])
     if isinstance(law, NotIdentified):
         return _missing(f"without the largest label count, {law.reason}")
     before, foretold = predict(law, curve.n[-2:]).tolist()
@@ -76,8 +76,7 @@ def _units(curve: CurveData) -> tuple[int, np.ndarray]:
 
 def _contains_zero(surprise: np.ndarray, member: np.ndarray, confidence: float) -> bool:
     interval = cluster_mean(surprise, member, confidence)
-    rounding = 1e-12 * max(1.0, float(np.abs(surprise).max()))
-    return interval.low <= rounding and interval.high >= -rounding
+    return interval.low <= 0.0 <= interval.high
 
 
 def _missing(reason: str) -> Mapping[str, Any]:

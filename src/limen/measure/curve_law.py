@@ -81,11 +81,9 @@ def fit_law(
         on_grid[i] = rss(float(GRID[i]))
     best = int(np.argmin(on_grid))
     if best in (0, GRID.size - 1):
-        edge = "smallest" if best == 0 else "largest"
-        return NotIdentified(
-            f"the best exponent is the {edge} of the prior range {EXPONENTS[0]} to {EXPONENTS[1]}: "
-            "the points do not bend as the law does; add smaller and larger label counts"
-        )
+        edge, advice = ("smallest", "add larger label counts") if best == 0 else ("largest", "leave out the smallest n")
+        prior = f"{EXPONENTS[0]} to {EXPONENTS[1]}"
+        return NotIdentified(f"the best exponent is the {edge} of its prior range {prior}: {advice}")
     polished = minimize_scalar(rss, bounds=(GRID[best - 1], GRID[best + 1]), method="bounded", options={"xatol": 1e-13})
     exponent = float(polished.x) if polished.fun < on_grid[best] else float(GRID[best])
     coefficients, norm = nnls(_design(exponent, ratio, roots, two_sided), target)
@@ -153,7 +151,7 @@ def _points(
 
 def _free_rss(ratio: Floats, roots: Floats, two_sided: bool, target: Floats) -> Floats:
     """Residual sum of squares on the whole grid [G] where the signs hold unforced, NaN where they must be forced."""
-    designs = np.stack([_design(a, ratio, roots, two_sided)[:, :3] for a in GRID])
+    designs = _design(GRID, ratio, roots, two_sided)[..., :3]
     q, r = np.linalg.qr(designs)
     projected = np.einsum("gij,i->gj", q, target)
     coefficients = np.linalg.solve(r, projected[..., None])[..., 0]
@@ -162,11 +160,13 @@ def _free_rss(ratio: Floats, roots: Floats, two_sided: bool, target: Floats) -> 
     return np.asarray(np.where(feasible, np.sum(residuals**2, axis=1), np.nan))
 
 
-def _design(exponent: float, ratio: Floats, roots: Floats, two_sided: bool) -> Floats:
+def _design(exponent: float | Floats, ratio: Floats, roots: Floats, two_sided: bool) -> Floats:
+    """Columns of the law at one exponent [points, columns], or at a grid of them [G, points, columns]."""
     # Label counts enter as n/min n, so that columns stay near 1; C is free, hence a column of each sign.
-    x = np.exp(-exponent * ratio)
+    x = np.exp(-np.multiply.outer(exponent, ratio)) * roots
+    one = np.broadcast_to(roots, x.shape)
     if not two_sided:
-        return np.stack([roots, roots * x], axis=1)
-    square = x**2
-    sides = [np.stack([np.ones_like(x), sign * x, square, -square], axis=1) * roots[:, None] for sign in (-1, 1)]
-    return np.concatenate(sides)
+        return np.stack([one, x], axis=-1)
+    square = x**2 / roots
+    sides = [np.stack([one, sign * x, square, -square], axis=-1) for sign in (-1, 1)]
+    return np.concatenate(sides, axis=-2)

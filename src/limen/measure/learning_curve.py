@@ -1,26 +1,27 @@
 """What more labels would buy: the asymptote of the learning curve, its exponent and the labels that reach a target.
 
-In order: the shape is tested (a law is not fitted through a peak), the two-sided law of `curve_law` is fitted, every
-number gets the t interval of the delete-a-group jackknife over row groups (whole grid refitted without each group),
-and the law is back-tested at the largest label count (`curve_backtest`). What the points cannot tell is an Estimate
-`not_identified` with its reason: fewer than 4 label counts, a rise or peak, an exponent at the edge of its prior range,
-an interval wider than the prior range (exponents 0.05 to 2; asymptotes 0 to the smallest held-out loss measured).
+In order: the shape is tested (a law is not fitted through a peak), the two-sided law of `curve_law` is fitted with
+weights n (the noise of a mean over n rows and the terms the law leaves out both shrink with n), every number gets the
+t interval of the delete-a-group jackknife over row groups (whole grid refitted without each group), and the law is
+back-tested at the largest label count (`curve_backtest`). What the points cannot tell is an Estimate `not_identified`
+with its reason: fewer than 4 label counts, a rise or peak, an exponent at the edge of its prior range, an interval
+wider than the prior range (exponents 0.05 to 2; asymptotes 0 to the smallest held-out loss measured).
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.stats import t as student
 
 from limen.arrays.checks import Floats
 from limen.arrays.intervals import Interval, jackknife
 from limen.measure.curve_backtest import backtest
 from limen.measure.curve_data import CurveData
-from limen.measure.curve_law import EXPONENTS, Law, NotIdentified, fit_law, labels_needed, predict
+from limen.measure.curve_law import EXPONENTS, MOST_LABELS, Law, NotIdentified, fit_law, labels_needed, predict
 from limen.measure.curve_shape import Shape, shape_of
 from limen.records.budget import Extrapolation
 from limen.records.estimate import Estimate, not_identified
@@ -42,6 +43,8 @@ __all__ = [
 ]
 
 REFERENCE = "docs/how-sure.md: learning curve"
+STEPS = 2401
+"""Label counts tried for the ends of an interval: 1 to 10^12 in steps of 1.2 %, ends rounded outwards."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +95,11 @@ def extrapolate(data: CurveData, question: Question) -> Extrapolation:
 def jackknife_law(data: CurveData, question: Question) -> LawEstimates:
     """The law's asymptote, exponent and labels needed with delete-a-group jackknife intervals (g − 1 dof).
 
-    Without deleted refits the values are graded `point`. Labels needed are positive and skewed: their interval is the
-    jackknife's on the logarithm. `low` of an asymptote without a train side is missing: nothing holds it from below.
+    Without deleted refits the values are graded `point`. The interval of the labels needed holds every label count at
+    which the interval of the law's loss holds the target (Fieller's inversion); it is open above where the target lies
+    inside the asymptote's interval. `low` of an asymptote without a train side is missing: nothing holds it from below.
     """
-    full = fit_law(data.n, data.train, data.test)
+    full = fit_law(data.n, data.train, data.test, data.n)
     common: dict[str, Any] = {"method": _method(data), "reference": REFERENCE}
     if isinstance(full, NotIdentified):
         missing = not_identified(full.reason, **common)
@@ -148,7 +152,7 @@ def _deleted_laws(data: CurveData) -> list[Law | NotIdentified]:
     g = data.deleted_test.shape[0]
     sizes = np.tile(data.n, (g, 1)) if data.deleted_n is None else data.deleted_n
     train = [None] * g if data.deleted_train is None else list(data.deleted_train)
-    return [fit_law(sizes[j], train[j], data.deleted_test[j]) for j in range(g)]
+    return [fit_law(sizes[j], train[j], data.deleted_test[j], sizes[j]) for j in range(g)]
 
 
 def _estimate(value: float, interval: Interval | None, prior_width: float, common: dict[str, Any]) -> Estimate:
@@ -165,27 +169,38 @@ def _estimate(value: float, interval: Interval | None, prior_width: float, commo
 
 
 def _labels(full: Law, laws: list[Law], question: Question, common: dict[str, Any]) -> Estimate:
-    if question.target_loss is None:
+    target = question.target_loss
+    if target is None:
         return not_identified("no loss target was given", **common)
-    needed = labels_needed(full, question.target_loss)
+    needed = labels_needed(full, target)
+    if laws:
+        low, high = _labels_between([full, *laws], needed, target, question.confidence)
+        common = common | {"low": low, "high": high, "grade": "extrapolated"}
+        if (low, high) != (None, None):
+            common["confidence"] = question.confidence
     if isinstance(needed, NotIdentified):
         return not_identified(needed.reason, **common)
-    if not laws:
-        return Estimate(float(needed), grade="point", **common)
-    each = [labels_needed(law, question.target_loss) for law in laws]
-    lost = [count for count in each if isinstance(count, NotIdentified)]
-    if lost:
-        return not_identified(f"in {len(lost)} of {len(each)} deletions {lost[0].reason}", **common)
-    logs = [math.log(count) for count in each if isinstance(count, int)]
-    interval = jackknife(math.log(needed), logs, question.confidence)
-    if interval.high > math.log(10**12):
-        return not_identified("the interval of the labels needed is open above", **common)
-    ends: dict[str, Any] = {
-        "low": math.exp(interval.low),
-        "high": math.exp(interval.high),
-        "confidence": interval.confidence,
-    }
-    return Estimate(float(needed), grade="extrapolated", **ends, **common)
+    return Estimate(float(needed), **common)
+
+
+def _labels_between(
+    laws: list[Law], needed: int | NotIdentified, target: float, confidence: float
+) -> tuple[float | None, float | None]:
+    """Label counts around `needed` at which the jackknife interval of the law's loss holds the target.
+
+    `laws` are the full law and those without each group. None where that set has no end: no label count can be promised, or none is excluded.
+    """
+    counts = np.geomspace(1.0, MOST_LABELS, STEPS)
+    start = STEPS - 1 if isinstance(needed, NotIdentified) else int(np.searchsorted(counts, needed))
+    full, *rest = (predict(law, counts) for law in laws)
+    deleted, g = np.stack(rest), len(rest)
+    error = np.sqrt((g - 1) / g * np.sum((deleted - deleted.mean(axis=0)) ** 2, axis=0))
+    reach = float(student.isf((1 - confidence) / 2, g - 1)) * error
+    outside = np.flatnonzero(np.abs(full - target) > reach)
+    if isinstance(needed, NotIdentified) and start in outside:
+        return None, None
+    below, above = outside[outside < start], outside[outside > start]
+    return float(counts[below[-1]]) if below.size else None, float(counts[above[0]]) if above.size else None
 
 
 def _assumptions(data: CurveData, deleted: bool) -> tuple[str, ...]:
