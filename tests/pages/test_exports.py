@@ -1,0 +1,132 @@
+"""CSV, JSON, Markdown and terminal carry the same records, and no name becomes a formula, a tag or markup."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+
+import page_cases as cases
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from limen.pages.document import render_json
+from limen.pages.markdown import render_markdown
+from limen.pages.markdown import safe as markdown_safe
+from limen.pages.table import render_csv, safe
+from limen.pages.terminal import render_terminal
+from limen.records.budget import Budget
+
+
+def rows(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def test_csv_has_one_row_a_term_with_plain_floats() -> None:
+    budget = cases.budget()
+    found = rows(render_csv(cases.one()))
+    assert len(found) == len(budget.terms) + 3 + sum(len(p) for p in budget.shift.values())
+    for name, term in budget.terms.items():
+        row = next(r for r in found if r["term"] == name and not r["population"])
+        assert float(row["value"]) == term.value
+        assert (row["low"] == "") == (term.low is None)
+
+
+def test_csv_leaves_unknown_numbers_empty_and_says_why() -> None:
+    report = cases.study()
+    row = next(r for r in rows(render_csv(report)) if r["adapter"] == "lora" and r["term"] == "minimal_adaptation_loss")
+    assert (row["value"], row["low"], float(row["high"])) == ("", "", 0.249)
+    assert row["state"] == "not_identified"
+    assert "no lower side" in row["reason"]
+
+
+def test_csv_cells_are_never_formulas() -> None:
+    for row in rows(render_csv(cases.hostile())):
+        for cell in row.values():
+            if cell.startswith(("=", "+", "-", "@", "\t", "\r")):
+                float(cell)
+
+
+@given(st.text())
+def test_safe_changes_only_formula_starts(text: str) -> None:
+    kept = safe(text)
+    assert kept in (text, "'" + text)
+    assert kept == text or text[0] in "=+-@\t\r"
+
+
+@pytest.mark.parametrize("name", list(cases.CASES))
+def test_json_gives_the_budgets_back(name: str) -> None:
+    report = cases.CASES[name]()
+    plain = json.loads(render_json(report), parse_constant=lambda x: pytest.fail(f"{x} in JSON"))
+    assert plain["schema"] == "limen.report/1"
+    assert tuple(Budget.from_json(b) for b in plain["budgets"]) == report.budgets
+    assert [c["reason"] for c in plain["cells"]] == [c.reason for c in report.cells]
+    assert len(plain["interfaces"]) == len(report.interfaces)
+
+
+@given(st.text())
+def test_markdown_cell_is_one_line_without_open_markup(text: str) -> None:
+    kept = markdown_safe(text)
+    assert "\n" not in kept
+    assert not re.search(r"(?<!\\)(?:\\\\)*[|<>`]", kept)
+
+
+def test_markdown_says_lead_terms_and_recipe() -> None:
+    text = render_markdown(cases.study())
+    for part in (
+        "# banking77",
+        "**0.267 nats**",
+        "0.150 to 0.192",
+        "not separable",
+        "out of memory",
+        "limen run study.toml",
+    ):
+        assert part in text, part
+    assert "<script>" not in re.sub(r"`[^`]*`", "", render_markdown(cases.hostile()))
+
+
+def test_markdown_tables_have_equal_columns() -> None:
+    for block in render_markdown(cases.hostile()).split("\n\n"):
+        lines = [line for line in block.splitlines() if line.startswith("|")]
+        assert len({len(re.findall(r"(?<!\\)\|", line)) for line in lines}) <= 1
+
+
+def printed(budget: Budget, width: int = 80, colour: bool = False) -> str:
+    stream = io.StringIO()
+    render_terminal(
+        budget, Console(file=stream, width=width, force_terminal=colour, color_system="standard" if colour else None)
+    )
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("budget", [cases.budget(), cases.one_sided(), cases.unidentified(), cases.negative()])
+def test_terminal_fits_80_columns_and_is_plain_without_a_tty(budget: Budget) -> None:
+    text = printed(budget)
+    assert "\x1b" not in text
+    assert max(len(line) for line in text.splitlines()) <= 80
+    assert "loss on held-out rows" in text
+    assert "…" not in text
+
+
+def test_terminal_uses_colour_only_on_a_tty_and_says_the_same() -> None:
+    plain, coloured = printed(cases.budget()), printed(cases.budget(), colour=True)
+    assert "\x1b[" in coloured
+    assert re.sub(r"\x1b\[[0-9;]*m", "", coloured) == plain
+
+
+def test_terminal_says_what_is_missing() -> None:
+    text = printed(cases.unidentified())
+    assert "1 diverged" in text
+    assert "interval only" in text
+    assert "about 20,000 rows would" in " ".join(text.split())
+
+
+def test_terminal_reads_no_markup_from_names() -> None:
+    from dataclasses import replace
+
+    text = printed(replace(cases.budget(), encoder="[bold red]x[/]", task="[link=http://a]t"))
+    assert "[bold red]x[/]" in text
+    assert "[link=http://a]t" in text
