@@ -6,7 +6,7 @@
 
 Identity of a cell = VERSION of its stage, semantic fields that are not at their default, content hashes of data and
 weights, keys of the cells it needs. Not in it: names of study, encoder and task, paths, order of lists that are sets,
-confidence, target, margin. Cells of equal identity are one cell.
+rows in one batch of an encoder, confidence, target, margin. Cells of equal identity are one cell.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from itertools import product
 from typing import Any
 
 from limen.records.cell import Cell
+from limen.study.cost import dimension_of, features_cost, fit_cost, pretrain_cost
 from limen.study.encoders import Encoder, Pretrain, SentenceTransformers, Torch, Transformers
 from limen.study.files import Files
 from limen.study.reference import EncoderReference, parse_reference
@@ -140,6 +141,7 @@ class _Planner:
             identity = semantic(encoder, "data", "heldout", "checkpoints", "seeds")
             heldout = encoder.heldout
             spec = self.pretrain_spec(encoder) | {"seed": seed}
+            seconds = pretrain_cost(encoder, self.files.describe(encoder.data).rows).seconds
             identity |= {
                 "version": VERSIONS["pretrain"],
                 "data": self.files.hash(encoder.data),
@@ -148,7 +150,7 @@ class _Planner:
                 "seed": seed,
                 "split_seed": self.study.seed,
             }
-            self.pretrained[reference] = self.add(Cell("pretrain", f"{reference}", identity, spec))
+            self.pretrained[reference] = self.add(Cell("pretrain", str(reference), identity, spec, {}, seconds))
         return self.pretrained[reference]
 
     def pretrain_spec(self, encoder: Pretrain) -> dict[str, Any]:
@@ -183,13 +185,15 @@ class _Planner:
             meaning, spec = meaning | {"layer": layer}, spec | {"layer": layer}
         keys = {}
         for population, table in populations(task).items():
-            column = column_of(task, encoder, self.files.describe(table).columns)
+            facts = self.files.describe(table)
+            column = column_of(task, encoder, facts.columns)
             read = {"column": column, "input": task.input}
             identity = {"version": VERSIONS["features"], "encoder": meaning, "data": self.files.hash(table), **read}
             spec_here = {"encoder": spec, "data": self.files.table(table), **read}
             if "threads" in spec:
                 spec_here["threads"] = spec["threads"]
-            cell = Cell("features", f"{reference} · {_short(table)}", identity, spec_here, needs)
+            cell = Cell("features", f"{reference} · {_short(table)}", identity, spec_here, needs,
+                        features_cost(encoder, facts, self.files).seconds)  # fmt: skip
             keys[population] = self.add(cell)
         return keys
 
@@ -199,7 +203,9 @@ class _Planner:
         if not isinstance(encoder, SentenceTransformers | Transformers | Torch):
             return semantic(encoder, "column"), spec
         revision = getattr(encoder, "revision", None)
-        meaning = semantic(encoder, "path", "revision") | {"weights": self.files.model_hash(encoder.path, revision)}
+        meaning = semantic(encoder, "path", "revision", "batch_size") | {
+            "weights": self.files.model_hash(encoder.path, revision)
+        }
         return meaning, spec | {"path": str(self.files.model(encoder.path, revision))}
 
     def fit(
@@ -229,7 +235,10 @@ class _Planner:
             "populations": {key: {"data": self.files.table(tables[key]), **roles[key]} for key in needs},
             "how": dict(how),
         }
-        return Cell("fit", f"{reference} · {task_name} · {how['method']}", identity, spec, dict(needs))
+        rows, encoder = self.files.describe(task.train).rows, self.study.encoder[reference.name]
+        cost = fit_cost(how["method"], rows, dimension_of(encoder, self.files), self.study.adapt)
+        label = f"{reference} · {task_name} · {how['method']}"
+        return Cell("fit", label, identity, spec, dict(needs), cost.seconds)
 
 
 def semantic(encoder: Encoder, *without: str) -> dict[str, Any]:

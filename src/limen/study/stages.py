@@ -40,16 +40,14 @@ def features(spec: Mapping[str, Any], inputs: Mapping[str, StageRecord]) -> Stag
     from limen.study.inputs import encoder_inputs
 
     values = encoder_inputs(spec["data"], spec["column"], spec["input"])
-    encoder = _encoder(spec["encoder"], inputs)
-    matrix = np.asarray(encoder.encode(values))
-    return StageRecord("features", VERSIONS["features"], {"rows": len(matrix), "dimension": int(matrix.shape[1])},
-                       {"features": matrix})  # fmt: skip
+    matrix = np.asarray(_encoded(spec["encoder"], inputs, values))
+    data = {"rows": len(matrix), "dimension": int(matrix.shape[1])}
+    return StageRecord("features", VERSIONS["features"], data, {"features": matrix})
 
 
 def fit(spec: Mapping[str, Any], inputs: Mapping[str, StageRecord]) -> StageRecord:
     """Fit one (encoder, task, method) at all label counts and seeds. `inputs` = features of every population."""
     from limen.adapt.fit import fit_task
-
     from limen.study.rows import task_of
 
     return fit_task(task_of(spec, inputs), fit_spec(spec["how"]))
@@ -63,14 +61,15 @@ def fit_spec(plain: Mapping[str, Any]) -> Any:
     return FitSpec(**fields)
 
 
-def _encoder(spec: Mapping[str, Any], inputs: Mapping[str, StageRecord]) -> Any:
+def _encoded(spec: Mapping[str, Any], inputs: Mapping[str, StageRecord], values: Any) -> Any:
     if spec["source"] == "pretrain":
         from limen.pretrain.encoder import encode_checkpoint
 
-        return encode_checkpoint(inputs["encoder"], spec["step"], spec.get("layer"), spec["threads"])
+        return encode_checkpoint(inputs["encoder"], spec["step"], spec.get("layer"), spec["threads"]).encode(values)
+    from limen.models.extract import BATCH, extract
     from limen.models.load import load_encoder
 
-    return load_encoder(spec)
+    return extract(load_encoder(spec), values, spec.get("batch_size", BATCH))
 
 
 STAGES: dict[str, Stage] = {"pretrain": pretrain, "features": features, "fit": fit}

@@ -1,0 +1,121 @@
+"""From the records of finished cells to everything that a page shows: budgets, comparisons, interfaces.
+
+A budget is a pure function of one fit record and the question (confidence, target, margin), so nothing here is stored:
+the same store answers another question without running anything. Names of encoders and tasks are those of the study
+now, whatever they were when the cell ran. Where a study lists m radii, each budget holds at confidence 1 − (1 − c)/m.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from limen.measure.interface import RunLosses, interface, with_task
+from limen.measure.pretraining import heldout_batches, pretraining_checkpoints
+from limen.records.budget import Budget
+from limen.records.comparison import Comparison
+from limen.records.report import CellOutcome, Checkpoint, Interface, Report
+from limen.records.stage import StageRecord
+from limen.records.task import Question
+from limen.study.encoders import Pretrain
+from limen.study.plan import Fit, Plan
+from limen.study.reference import EncoderReference
+from limen.study.spec import Study
+from limen.verdict import compare_fits, conclude
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A study whose cells have run, as far as they have."""
+
+    study: Study
+    plan: Plan
+    load: Callable[[str], StageRecord]
+    """Record of a published cell by key."""
+    has: Callable[[str], bool]
+    cells: tuple[CellOutcome, ...] = ()
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+
+
+def report(finished: Finished) -> Report:
+    """Everything that the published cells of a study say; cells that are not published are left out."""
+    done = [fit for fit in finished.plan.fits if finished.has(fit.key)]
+    records = {fit.key: finished.load(fit.key) for fit in done}
+    question = question_of(finished.study)
+    budgets = {fit: _budget(fit, records[fit.key], question, finished.study) for fit in done}
+    return Report(
+        name=finished.study.name,
+        budgets=tuple(budgets.values()),
+        comparisons=_comparisons(done, records, finished.study),
+        interfaces=_interfaces(finished, budgets),
+        cells=finished.cells,
+        recipe=finished.recipe,
+    )
+
+
+def question_of(study: Study) -> Question:
+    """What the study asks: its confidence, target and margin."""
+    target = study.advice.target
+    return Question(study.confidence, target.loss, target.error, study.advice.margin)
+
+
+def _budget(fit: Fit, record: StageRecord, question: Question, study: Study) -> Budget:
+    if fit.radius is not None:
+        radii = study.adapt.linear_probe.radius
+        count = len(set(radii)) if isinstance(radii, tuple) else 1
+        question = replace(question, confidence=1 - (1 - question.confidence) / count)
+    return replace(conclude(record, question), encoder=str(fit.encoder), task=fit.task)
+
+
+def _comparisons(done: Sequence[Fit], records: Mapping[str, StageRecord], study: Study) -> tuple[Comparison, ...]:
+    """All pairs of encoders of one task, method and radius, Holm-corrected among themselves."""
+    families: dict[tuple[str, str, float | None], dict[str, str]] = {}
+    for fit in done:
+        if fit.encoder.step is None:  # earlier checkpoints are the matter of the interface
+            families.setdefault((fit.task, fit.method, fit.radius), {})[str(fit.encoder)] = fit.key
+    found: list[Comparison] = []
+    for (task, _, _), encoders in families.items():
+        named = {
+            name: replace(records[key], data={**records[key].data, "encoder": name, "task": task})
+            for name, key in encoders.items()
+        }
+        if len(named) > 1:
+            found += compare_fits(named, question_of(study))
+    return tuple(found)
+
+
+def _interfaces(finished: Finished, budgets: Mapping[Fit, Budget]) -> tuple[Interface, ...]:
+    confidence = finished.study.confidence
+    found = []
+    for reference, key in finished.plan.pretrained.items():
+        if not finished.has(key):
+            continue
+        record, run = finished.load(key), f"{reference.name}#{reference.seed}"
+        checkpoints = [
+            _downstream(checkpoint, _fits_of(reference, checkpoint.step, finished.study, budgets))
+            for checkpoint in pretraining_checkpoints(record, run, confidence)
+        ]
+        losses = RunLosses(run, record.data["objective"], record.data["loss_name"], heldout_batches(record))
+        if checkpoints:
+            found.append(interface(losses, checkpoints, confidence))
+    return tuple(found)
+
+
+def _fits_of(run: EncoderReference, step: int, study: Study, budgets: Mapping[Fit, Budget]) -> list[Budget]:
+    """The budgets of a checkpoint read out at its last layer by a linear probe, one a task."""
+    encoder = study.encoder[run.name]
+    last = encoder.kept_steps()[-1] if isinstance(encoder, Pretrain) else None
+    wanted = EncoderReference(run.name, run.seed, None, None if step == last else step)
+    chosen: dict[str, Budget] = {}
+    for fit, budget in budgets.items():
+        if fit.encoder == wanted and budget.sides is not None:
+            chosen[fit.task] = budget  # of several radii the largest: they are in increasing order
+    return list(chosen.values())
+
+
+def _downstream(checkpoint: Checkpoint, budgets: Sequence[Budget]) -> Checkpoint:
+    for budget in budgets:
+        floor, loss = budget.terms["minimal_adaptation_loss"], budget.terms["adaptation_loss"]
+        checkpoint = with_task(checkpoint, budget.task, floor, loss, budget.terms["error"])
+    return checkpoint

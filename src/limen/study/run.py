@@ -1,0 +1,208 @@
+"""Run a study: what is published stays, what is missing runs, the result is one report.
+
+    read → check → plan → ask the store what is cached → run the missing cells → report
+
+Interrupted or killed at any moment, the same call continues: nothing that was published runs again.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TextIO
+
+from limen.cluster import Event, EventLog, Executor, LocalProcesses, Pool, Progress, Work, run_cells
+from limen.records.cell import Cell
+from limen.records.errors import BadInput, Problem
+from limen.records.report import CellOutcome, Report
+from limen.store import Store
+from limen.study.check import ready
+from limen.study.files import Files, files_of
+from limen.study.forecast import approve, forecast, size
+from limen.study.parse import read_study
+from limen.study.plan import Plan, plan
+from limen.study.source import Source
+from limen.study.spec import Study
+
+SCHEMA = "limen.run/1"
+EXECUTORS: Mapping[str, Callable[[Work, Pool], Executor]] = {"local": LocalProcesses}
+STAGE_FUNCTION = "limen.study.stages:run_stage"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to run; nothing here changes a result."""
+
+    workers: int = 1
+    executor: str = "local"
+    data: Path | None = None
+    """Where relative paths of data begin, None = $LIMEN_DATA or the study's folder."""
+    store: Path | None = None
+    """None = `STUDY-STEM.limen` beside the study."""
+    yes: bool = False
+    """Run a study of more than 100,000 cells or a day."""
+    quiet: bool = False
+    stream: TextIO = field(default_factory=lambda: sys.stderr)
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A sound study with its files, plan and store."""
+
+    study: Study
+    source: Source
+    files: Files
+    plan: Plan
+    store: Store
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """What a run did and what the study now says."""
+
+    cached: int
+    run: int
+    failed: int
+    """Cells that failed, or were skipped because one that they need failed."""
+    waiting: int
+    """Cells not started because the run was interrupted."""
+    report: Report
+    exit_code: int
+    """0 done, 1 some cells failed, 130 interrupted."""
+
+    def line(self) -> str:
+        """`N cached / M run`, and what else there is to say."""
+        failed = f" / {self.failed} failed" if self.failed else ""
+        waiting = f" / {self.waiting} waiting" if self.waiting else ""
+        return f"{self.cached} cached / {self.run} run{failed}{waiting}"
+
+    def to_json(self) -> dict[str, Any]:
+        """The document of schema limen.run/1."""
+        cells = [
+            {"key": c.key, "stage": c.stage, "label": c.label, "outcome": c.outcome, "seconds": c.seconds}
+            | ({"reason": c.reason} if c.reason else {})
+            for c in self.report.cells
+        ]
+        return {
+            "schema": SCHEMA,
+            "study": self.report.name,
+            "cached": self.cached,
+            "run": self.run,
+            "failed": self.failed,
+            "waiting": self.waiting,
+            "cells": cells,
+            "budgets": [budget.to_json() for budget in self.report.budgets],
+            "comparisons": [comparison.to_json() for comparison in self.report.comparisons],
+            "recipe": dict(self.report.recipe),
+        }
+
+
+def open_study(path: Path | str, options: Options | None = None) -> Opened:
+    """The study at `path` with its plan and store; nothing runs. Raises BadInput with everything that is wrong."""
+    options, path = options or Options(), Path(path)
+    study, source = read_study(path)
+    files = files_of(path, options.data)
+    ready(study, source, files)
+    approve(forecast(study, files, options.workers), options.yes)
+    root = options.store or path.absolute().with_suffix(".limen")
+    return Opened(study, source, files, plan(study, files), Store(root))
+
+
+def run_study(path: Path | str, options: Options | None = None) -> RunResult:
+    """Run what is missing of the study at `path` and report on everything that is there.
+
+    Raises BadInput (exit 2) for a study that cannot run, StoreError (exit 3) when another run holds the store or the
+    disk refuses. Cells that fail are in the result, not raised.
+    """
+    options = options or Options()
+    if options.executor not in EXECUTORS:
+        what = f"expected {' or '.join(EXECUTORS)}, got {options.executor!r}"
+        raise BadInput(Problem("--executor", what, "this version runs cells on one machine"))
+    begun = time.perf_counter()
+    opened = open_study(path, options)
+    outcomes, interrupted = _run_missing(opened, options)
+    counts = {kind: sum(c.outcome in kinds for c in outcomes) for kind, kinds in _KINDS.items()}
+    recipe = _recipe(opened, outcomes, time.perf_counter() - begun)
+    code = 130 if interrupted else int(counts["failed"] > 0)
+    result = RunResult(**counts, report=report_of(opened, outcomes, recipe), exit_code=code)
+    if not options.quiet:
+        print(result.line(), file=options.stream)
+    return result
+
+
+_KINDS = {"cached": ("cached",), "run": ("run",), "failed": ("failed", "skipped"), "waiting": ("waiting",)}
+
+
+def report_of(
+    opened: Opened, outcomes: tuple[CellOutcome, ...] = (), recipe: Mapping[str, Any] | None = None
+) -> Report:
+    """The report of what is published, without running anything; without outcomes, cells are `cached` or `waiting`."""
+    from limen.study.results import Finished, report  # scipy costs a second: only when there is something to report
+
+    if not outcomes:
+        cells = opened.plan.cells.values()
+        outcomes = tuple(_outcome(c, "cached" if opened.store.has(c.key) else "waiting") for c in cells)
+    recipe = _recipe(opened, outcomes, 0.0) if recipe is None else recipe
+    return report(Finished(opened.study, opened.plan, opened.store.load, opened.store.has, outcomes, recipe))
+
+
+def _run_missing(opened: Opened, options: Options) -> tuple[tuple[CellOutcome, ...], bool]:
+    """The outcome of every cell of the plan, and whether the run was interrupted."""
+    store, cells = opened.store, opened.plan.cells
+    with store.coordinate() as recovery:
+        if str(recovery) and not options.quiet:
+            print(recovery, file=options.stream)
+        missing = [cell for key, cell in cells.items() if not store.has(key)]
+        outcomes = {key: _outcome(cell, "cached") for key, cell in cells.items()}
+        if not missing:
+            return tuple(outcomes.values()), False
+        _warn_of_space(opened, options)
+        work = Work(STAGE_FUNCTION, store.writer.load, store.writer.publish, has=store.has,
+                    acknowledge=lambda cell: store.adopt(cell.key), refuse=store.fail)  # fmt: skip
+        log = EventLog(store.root / "events.jsonl")
+        pool = Pool(workers=options.workers, log=store.root / "workers.log")
+        with Progress(len(missing), options.stream, options.quiet) as progress:
+
+            def tell(event: Event) -> None:
+                log(event)
+                progress(event)
+
+            try:
+                summary = run_cells(missing, work, pool, tell, EXECUTORS[options.executor])
+            finally:
+                log.close()
+        outcomes |= {outcome.key: outcome for outcome in summary.outcomes}
+        return tuple(outcomes.values()), summary.interrupted
+
+
+def _warn_of_space(opened: Opened, options: Options) -> None:
+    needed = forecast(opened.study, opened.files).disk_bytes
+    free = shutil.disk_usage(opened.store.root).free
+    if free < needed and not options.quiet:
+        text = f"warning: the whole study needs about {size(needed)}, {size(free)} are free on {opened.store.root}"
+        print(text, file=options.stream)
+
+
+def _outcome(cell: Cell, outcome: str) -> CellOutcome:
+    return CellOutcome(cell.key, cell.stage, cell.label, outcome)
+
+
+def _recipe(opened: Opened, outcomes: tuple[CellOutcome, ...], seconds: float) -> dict[str, Any]:
+    """Everything needed to run the study again, and what it cost."""
+    from limen.arrays.environment import environment
+
+    spent = {row.key: row.seconds for row in opened.store.rows() if row.key in opened.plan.cells}
+    data = {cell.spec["data"]: cell.identity["data"] for cell in opened.plan.cells.values() if "data" in cell.spec}
+    return {
+        "command": f"limen run {opened.source.name}",
+        "study": opened.source.text,
+        "data": data,
+        "environment": environment(),
+        "cpu_seconds": sum(spent.values()),
+        "wall_seconds": seconds,
+        "cells": {kind: sum(o.outcome == kind for o in outcomes) for kind in sorted({o.outcome for o in outcomes})},
+    }

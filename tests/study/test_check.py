@@ -1,0 +1,230 @@
+"""Every bad input of a study is found before anything runs; the forecast counts what the plan builds."""
+
+from __future__ import annotations
+
+import copy
+import json
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tomli_w
+
+from limen.records.errors import BadInput
+from limen.study.check import CheckReport, check
+from limen.study.files import Files
+from limen.study.forecast import Forecast, approve, duration, forecast
+from limen.study.plan import plan
+from limen.study.spec import Study
+from limen.study.starter import STARTER, write_starter
+
+PLAIN: dict[str, Any] = {
+    "name": "one",
+    "encoder": {
+        "bow": {"source": "bag-of-words", "dimension": 64},
+        "pixels": {"source": "pixels"},
+        "given": {"source": "embeddings"},
+        "scratch": {"source": "pretrain", "data": "digits:train", "heldout": 0.1, "steps": 20, "batch_size": 32,
+                    "checkpoints": [0, 10, 20], "seeds": 2},
+    },
+    "task": {
+        "notes": {"train": "train.csv", "test": "test.csv", "input": "text"},
+        "digits": {"train": "digits:train", "test": "digits:test", "input": "image"},
+        "vectors": {"train": "vectors.npz", "input": "features"},
+    },
+    "adapt": {"methods": ["linear-probe", "knn"], "labels": [10, "all"], "seeds": 2},
+}  # fmt: skip
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in ("train", "test"):
+        (tmp_path / f"{name}.csv").write_text("text,label\n" + "".join(f"{name} {i},{i % 2}\n" for i in range(40)))
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "vectors.npz", X=rng.normal(size=(40, 3)), y=np.arange(40) % 2)
+    return tmp_path
+
+
+def checked(plain: dict[str, Any], folder: Path, data: Path | None = None) -> CheckReport:
+    (folder / "study.toml").write_text(tomli_w.dumps(plain), encoding="utf-8")
+    return check(folder / "study.toml", data)
+
+
+def changed(path: str, value: Any) -> dict[str, Any]:
+    plain = copy.deepcopy(PLAIN)
+    node = plain
+    *parents, last = path.split(".")
+    for part in parents:
+        node = node.setdefault(part, {})
+    node[last] = value
+    return plain
+
+
+def test_a_sound_study_has_no_errors_and_the_forecast_counts_its_cells(folder: Path) -> None:
+    report = checked(PLAIN, folder)
+    assert report.errors == ()
+    study = Study.from_plain(PLAIN)
+    cells = plan(study, Files(folder)).cells
+    found = report.forecast
+    assert found is not None
+    assert found.cells == len(cells)
+    assert found.seconds == pytest.approx(sum(cell.seconds for cell in cells.values()))
+    assert found.models == (1 + 1 + 6 + 1) * 2 * (2 + 1)
+    assert report.skipped == 8
+    plain = report.to_json()
+    assert json.loads(json.dumps(plain, allow_nan=False)) == plain
+    assert plain["schema"] == "limen.check/1"
+    assert {"errors", "cells", "minutes", "disk_bytes", "memory_bytes"} <= set(plain)
+    assert 0 < plain["minutes"]["low"] < plain["minutes"]["high"]
+
+
+def test_some_references_count_as_the_plan_builds_them(folder: Path) -> None:
+    for chosen in (["scratch"], ["scratch#1"], ["scratch", "scratch#1:stem@10"], ["scratch@0", "scratch#0@20"]):
+        study = Study.from_plain(changed("task.digits.encoders", [*chosen, "pixels"]))
+        assert forecast(study, Files(folder)).cells == len(plan(study, Files(folder)).cells)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "what", "fix"),
+    [
+        ("task.notes.train", "trian.csv", "trian.csv", "train.csv"),
+        ("task.notes.test", "train.csv", "train and test are the same table", ""),
+        ("task.notes.label", "lable", 'there is no column "lable"', 'did you mean "label"?'),
+        ("task.notes.column", "label", 'column "label" holds number, expected text', "column = "),
+        ("task.notes.group", "who", 'there is no column "who"', "known here: text, label"),
+        ("task.notes.slices", ["who"], 'there is no column "who"', ""),
+        ("task.notes.id", "who", 'there is no column "who"', ""),
+        ("task.notes.shift", {"typos": "typos.csv"}, "typos.csv", ""),
+        ("task.notes.train", "vectors.npz", 'there is no column "text"', ""),
+        ("task.notes.train", "study.toml", "expected a .parquet, .csv or .npz file", ""),
+        ("adapt.labels", [31], "31 labels are asked for, and train.csv has 40 rows, of which 75 % = 30", '"all"'),
+        ("adapt.labels", [41], "41 labels are asked for, and train.csv has 40 rows", ""),
+        ("encoder.scratch.data", "train.csv", 'there is no column "image"', ""),
+        ("encoder.scratch.heldout", 0.01, "needs two batches of 32, and 13 examples are held out", "hold out more"),
+        ("encoder.scratch.batch_size", 2000, "more than the 1,212 training examples", ""),
+        ("encoder.bow", {"source": "transformers", "path": "models/none/x"}, "there is no such file or folder", ""),
+        ("encoder.bow", {"source": "sentence-transformers", "path": "org/name"}, "pinned revision", "revision ="),
+        ("encoder.bow", {"source": "sentence-transformers", "path": "org/name", "revision": "a" * 40},
+         "the weights are not on this machine", f"hf download org/name --revision {'a' * 40}"),
+        ("encoder.pixels", {"source": "torch", "path": "train.csv", "architecture": {"width": 8}}, "pickle", ""),
+    ],
+)  # fmt: skip
+def test_what_a_study_names_is_looked_at(folder: Path, path: str, value: Any, what: str, fix: str) -> None:
+    start = time.perf_counter()
+    report = checked(changed(path, value), folder)
+    assert time.perf_counter() - start < 5
+    assert report.forecast is None
+    found = [problem for problem in report.errors if what in problem.what and fix in problem.fix]
+    assert found, [str(problem) for problem in report.errors]
+    assert found[0].where.startswith("study.toml:")
+    assert "^" in found[0].context
+    plain = report.to_json()
+    assert plain["cells"] is None
+    assert isinstance(plain["errors"][0]["line"], int)
+
+
+def test_labels_beyond_the_rows_show_the_list_and_the_table(folder: Path) -> None:
+    (found,) = checked(changed("adapt.labels", [10, 35, "all"]), folder).errors[:1]
+    assert found.context.count("^") > 2
+    assert 'train = "train.csv"' in found.context
+
+
+def test_a_missing_extra_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("limen.study.check.find_spec", lambda name: None if name == "torch" else object())
+    (found,) = checked(PLAIN, folder).errors
+    assert "needs the library torch" in found.what
+    assert found.fix == "pip install 'limen[torch]'"
+
+
+def test_syntax_and_type_errors_arrive_in_the_report(folder: Path) -> None:
+    (folder / "study.toml").write_text("name = \n")
+    report = check(folder / "study.toml")
+    assert report.to_json()["errors"][0] | {"context": ""} == {
+        "file": "study.toml", "line": 1, "column": 8, "message": "this is no TOML: invalid value", "cause": "",
+        "fix": 'text needs quotes: key = "value"', "context": "",
+    }  # fmt: skip
+    assert check(folder / "none.toml").errors
+
+
+def test_the_data_folder_comes_first(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    data = tmp_path_factory.mktemp("data")
+    for name in ("train.csv", "test.csv", "vectors.npz"):
+        shutil.move(folder / name, data / name)
+    assert checked(PLAIN, folder).errors
+    assert not checked(PLAIN, folder, data).errors
+
+
+def test_repeated_values_are_merged_and_noted(folder: Path) -> None:
+    plain = changed("adapt.labels", [10, "all", 10])
+    plain["task"]["notes"]["encoders"] = ["bow", "bow"]
+    report = checked(plain, folder)
+    assert not report.errors
+    assert "adapt.labels: 10 is repeated and counts once" in report.notes
+    assert "task.notes.encoders: bow is repeated and counts once" in report.notes
+    assert report.forecast == checked(PLAIN, folder).forecast
+
+
+def test_ten_million_cells_are_forecast_at_once_and_need_a_yes(folder: Path) -> None:
+    plain = changed("encoder.scratch.seeds", 1_000_000)
+    start = time.perf_counter()
+    report = checked(plain, folder)
+    assert time.perf_counter() - start < 5
+    assert report.forecast is not None
+    # a million runs, three checkpoints each on two tables and with two methods, and eleven other cells
+    assert report.forecast.cells == 1_000_000 * (1 + 3 * 2 + 3 * 2) + 11
+    with pytest.raises(BadInput) as caught:
+        approve(report.forecast, yes=False)
+    text = str(caught.value)
+    assert "13,000,011 cells" in text
+    assert "days" in text
+    assert "TB on disk" in text or "GB on disk" in text
+    assert "--yes" in text
+    approve(report.forecast, yes=True)
+
+
+def test_long_studies_need_a_yes_too() -> None:
+    short, long = (Forecast(10, 10, hours * 3600, 0, 0) for hours in (1, 100))
+    approve(short, yes=False)
+    with pytest.raises(BadInput, match="this study is large"):
+        approve(long, yes=False)
+    approve(Forecast(10, 10, 100 * 3600, 0, 0, workers=16), yes=False)
+    assert duration(1e6) == "694 days"
+
+
+def test_the_starter_passes_check_without_any_data(tmp_path: Path) -> None:
+    study, schema = write_starter(tmp_path)
+    report = check(study)
+    assert report.errors == ()
+    assert report.notes == ()
+    assert report.forecast is not None
+    assert json.loads(schema.read_text())["title"] == "Limen study"
+    with pytest.raises(BadInput, match="exists already"):
+        write_starter(tmp_path)
+
+
+def test_everything_the_starter_offers_in_comments_is_sound(tmp_path: Path) -> None:
+    sections = ("encoder.scratch", "encoder.mine", "encoder.minilm", "task.digits.shift")
+    lines, on = [], False
+    for line in STARTER.splitlines():
+        on = any(f"[{name}]" in line for name in sections) or (on and line.startswith("# "))
+        lines.append(line.removeprefix("# ") if on else line)
+    (tmp_path / "study.toml").write_text("\n".join(lines))
+    said = [problem.what for problem in check(tmp_path / "study.toml").errors]
+    assert said == [  # every key is sound: only the tasks for text and for vectors are not there
+        "encoder.minilm: this encoder has no task: it takes text and no task gives that",
+        "encoder.mine: this encoder has no task: it takes features and no task gives that",
+    ]
+
+
+def test_check_imports_no_torch(folder: Path) -> None:
+    (folder / "study.toml").write_text(tomli_w.dumps(PLAIN), encoding="utf-8")
+    code = (
+        "import sys; from limen.study.check import check; r = check(sys.argv[1]); "
+        "assert not r.errors, r.errors; sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code, str(folder / "study.toml")], check=False).returncode == 0
