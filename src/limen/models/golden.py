@@ -104,7 +104,7 @@ def _record(file: Path, rows: Features) -> None:
 
 def _recall(file: Path) -> tuple[Features, dict[str, str]] | None:
     try:
-        with np.load(file, allow_pickle=False) as saved:
+        with np.load(io.BytesIO(file.read_bytes()), allow_pickle=False) as saved:
             return np.asarray(saved["rows"], dtype=np.float32), dict(json.loads(str(saved["versions"])))
     except FileNotFoundError:
         return None
