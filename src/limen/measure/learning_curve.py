@@ -188,7 +188,8 @@ def _labels_between(
 ) -> tuple[float | None, float | None]:
     """Label counts around `needed` at which the jackknife interval of the law's loss holds the target.
 
-    `laws` are the full law and those without each group. None where that set has no end: no label count can be promised, or none is excluded.
+    `laws` are the full law and those without each group. An end is None where the set has none: no label count can be
+    promised, or none is excluded.
     """
     counts = np.geomspace(1.0, MOST_LABELS, STEPS)
     start = STEPS - 1 if isinstance(needed, NotIdentified) else int(np.searchsorted(counts, needed))
