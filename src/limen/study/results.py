@@ -76,12 +76,11 @@ def _comparisons(done: Sequence[Fit], records: Mapping[str, StageRecord], study:
             families.setdefault((fit.task, fit.method, fit.radius), {})[str(fit.encoder)] = fit.key
     found: list[Comparison] = []
     for (task, _, _), encoders in families.items():
-        named = {
-            name: replace(records[key], data={**records[key].data, "encoder": name, "task": task})
+        named = [
+            replace(records[key], data={**records[key].data, "encoder": name, "task": task})
             for name, key in encoders.items()
-        }
-        if len(named) > 1:
-            found += compare_fits(named, question_of(study))
+        ]
+        found += compare_fits(named, study.confidence)
     return tuple(found)
 
 
