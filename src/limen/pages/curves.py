@@ -136,7 +136,7 @@ def _clear(
     own: list[tuple[float, float]], above: list[tuple[float, float]], floor: Estimate | None, plot: Plot
 ) -> tuple[float, float]:
     """Where the word beside a line touches least: above or below one of its points."""
-    fixed = [plot.y.start + 4.0]
+    fixed = [plot.y.start]
     if floor is not None and floor.value is not None:
         fixed.append(plot.y(floor.value))
     words = plot.y(floor.high) - 9 if floor is not None and floor.high is not None else None
@@ -149,7 +149,8 @@ def _clear(
 
     # Points at the rim would push the word out of the picture.
     points = [(min(max(x, 76.0), plot.width - 44), y) for x, y in own]
-    return max((place for x, y in points for place in ((x, y - 9), (x, y + 19))), key=room)
+    places = [(x, v) for x, y in points for v in (y - 9, y + 19) if v < plot.y.start - 2]
+    return max(places, key=room)
 
 
 def _dot(point: CurvePoint, loss: float, series: str, plot: Plot) -> Element:

@@ -48,7 +48,7 @@ def summarize(report: Report) -> dict[str, Any]:
         ],
         "comparisons": [comparison_row(duel) for duel in report.comparisons],
         "shift": [row for members in groups.values() for budget in members for row in shift_rows(budget)],
-        "checks": [row for members in groups.values() for budget in members for row in check_rows(budget)],
+        "checks": _merged([row for members in groups.values() for budget in members for row in check_rows(budget)]),
         "troubles": [trouble(cell) for cell in report.cells if cell.outcome in ("failed", "skipped")],
         "recipe": recipe(report.recipe),
         "command": wording.flat(str(report.recipe.get("command", ""))),
@@ -197,6 +197,22 @@ def check_rows(budget: Budget) -> list[dict[str, str]]:
         }
         for check in budget.population_checks
     ]
+
+
+def _merged(rows: list[dict[str, str]]) -> list[dict[str, str]]:
+    """Equal findings once, with all budgets they are about; rejected first, then noted."""
+    found: dict[tuple[str, str, str], list[str]] = {}
+    for row in rows:
+        found.setdefault((row["name"], row["outcome"], row["finding"]), []).append(row["budget"])
+    merged = [
+        {"name": name, "outcome": outcome, "finding": finding, "budget": _joined(budgets)}
+        for (name, outcome, finding), budgets in found.items()
+    ]
+    return sorted(merged, key=lambda row: "✕!✓".index(row["outcome"][0]))
+
+
+def _joined(budgets: list[str]) -> str:
+    return budgets[0] if len(budgets) == 1 else f"{len(budgets)} budgets: {'; '.join(budgets)}"
 
 
 def trouble(cell: CellOutcome) -> dict[str, str]:

@@ -45,7 +45,7 @@ class Layout:
     """Pixels for the name of a shift."""
 
 
-WIDE = Layout(width=1040, left=216, right=700, lane=24, head=0, above=False, room=160)
+WIDE = Layout(width=1040, left=216, right=725, lane=24, head=0, above=False, room=160)
 NARROW = Layout(width=300, left=8, right=292, lane=36, head=24, above=True, room=60)
 
 
@@ -137,10 +137,10 @@ def _row(budget: Budget, found: list[Lane], y: float, scale: Linear, layout: Lay
         name = label(8, y + 14, shorten(f"{encoder} · {method}", 286, 13), "row-name")
         parts: list[Element | None] = [name]
     else:
-        parts = [
-            label(layout.left - 16, y + 14, shorten(encoder, 190, 13.5), "row-name", "end"),
-            label(layout.left - 16, y + 30, shorten(method, 190, 11.5), "small soft", "end"),
-        ]
+        names = _lines(encoder, 190, 13.5)
+        x = layout.left - 16
+        parts = [label(x, y + 14 + 16 * i, name, "row-name", "end") for i, name in enumerate(names)]
+        parts.append(label(x, y + 14 + 16 * len(names), shorten(method, 190, 11.5), "small soft", "end"))
     top = y + layout.head
     if not found:
         text = (
@@ -152,6 +152,20 @@ def _row(budget: Budget, found: list[Lane], y: float, scale: Linear, layout: Lay
     for index, lane in enumerate(found):
         parts += _lane(lane, top + index * layout.lane, scale, layout)
     return parts
+
+
+def _lines(name: str, width: float, size: float) -> list[str]:
+    """A long name on two lines, broken after a separator of the first line's second half, or where it is full.
+
+    >>> _lines("sentence-transformers/all-MiniLM-L6-v2", 190, 13.5)
+    ['sentence-transformer', 's/all-MiniLM-L6-v2']
+    """
+    first = shorten(name, width, size)
+    if not first.endswith("…") or first == name:
+        return [first]
+    room = len(first)
+    cut = max((name.rfind(mark, room // 2, room) + 1 for mark in "-/_@: "), default=0) or room
+    return [name[:cut].rstrip(), shorten(name[cut:], width, size)]
 
 
 def _lane(lane: Lane, y: float, scale: Linear, layout: Layout) -> list[Element | None]:
