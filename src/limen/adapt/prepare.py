@@ -56,6 +56,8 @@ def prepare(task: Task, spec: FitSpec) -> Prepared:
     checks: list[PopulationCheck] = []
     kept = _without_recurring(task, checks)
     block = blocks(identical_rows(train.features[kept]), None if train.groups is None else train.groups[kept])
+    if task.together is not None:
+        block = blocks(block, task.together[kept])
     repeated = len(kept) - len(np.unique(block))
     if repeated:
         finding = f"{repeated} rows share features or a group with an earlier row; they stay in one part of every split"

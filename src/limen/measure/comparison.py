@@ -12,6 +12,7 @@ Errors and losses are conditional on the fitted models.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import scipy.stats
@@ -106,8 +107,10 @@ def _excludes_zero(estimate: Estimate) -> bool:
 def _floor_difference(a: StageRecord, b: StageRecord, confidence: float) -> tuple[Estimate, int | None]:
     if any("pool_train_loss" not in fit.arrays for fit in (a, b)):
         return not_identified("one of the two has no lower side, so its floor is unknown"), None
-    low, high = _swap(a, b, confidence)
-    swap = {"low": low, "high": high, "confidence": confidence, "grade": "statistical", "reference": REFERENCE}
+    ends = _swap(a, b, confidence)
+    swap: dict[str, Any] = {"grade": "statistical", "reference": REFERENCE}
+    if ends is not None:
+        swap |= {"low": ends[0], "high": ends[1], "confidence": confidence}
     sides = [midpoint(fit, confidence)[0] for fit in (a, b)]
     if any(side.value is None for side in sides):
         reason = next(side.reason for side in sides if side.value is None)
@@ -145,8 +148,10 @@ def _pooled(a: StageRecord, b: StageRecord, part: str) -> np.ndarray:
     return difference
 
 
-def _swap(a: StageRecord, b: StageRecord, confidence: float) -> tuple[float, float]:
-    """[low, high] of L*_a − L*_b by the paired swap bound, each end at half of 1 − confidence."""
+def _swap(a: StageRecord, b: StageRecord, confidence: float) -> tuple[float, float] | None:
+    """[low, high] of L*_a − L*_b, each end at half of 1 − confidence; None if the holdouts differ."""
+    if set(a.arrays["holdout_rows"].tolist()) != set(b.arrays["holdout_rows"].tolist()):
+        return None  # the certified minimum belongs to the whole holdout
     z = float(scipy.stats.norm.isf((1 - confidence) / 2))
 
     def upper(g: StageRecord, other: StageRecord) -> float:

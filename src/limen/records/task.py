@@ -52,6 +52,9 @@ class Task:
     """`test` and every shift set by name."""
     same_population: bool = False
     """Whether `populations["test"]` was drawn from the same population as `train`: it is then the holdout."""
+    together: Integers | None = None
+    """Class of every train row [n]: rows of one class stay in one part of every split, though they are independent
+    units (rows that other encoders or the raw input find identical)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,7 +106,7 @@ def _doubling_gain(budget: Budget) -> Estimate | None:
 
     def loss(n: float) -> float:
         step = n ** -law["exponent"]
-        return law["asymptote"] + law["amplitude"] * step + law["curvature"] * step**2
+        return float(law["asymptote"] + law["amplitude"] * step + law["curvature"] * step**2)
 
     fall = loss(budget.n_train) - loss(2 * budget.n_train)
     cap = budget.terms["estimation_gap"].high

@@ -1,0 +1,121 @@
+"""`limen budget`: one command on the user's own embeddings. Where the loss comes from, how sure that is, what helps."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from numpy.typing import ArrayLike
+
+from limen.adapt.fit import fit_task
+from limen.data.arrays import from_arrays
+from limen.data.embeddings import match_population, read_embeddings, read_population
+from limen.records.budget import Budget
+from limen.records.errors import BadInput, Problem
+from limen.records.task import FitSpec, LabelledFeatures, Loss, Method, Task
+from limen.verbs.ask import Target, question_of
+from limen.verdict import conclude
+
+Population = tuple[ArrayLike, ArrayLike] | str | Path
+
+
+def budget(
+    X: ArrayLike | str | Path,
+    y: ArrayLike | None = None,
+    *,
+    test: Population | None = None,
+    shift: Mapping[str, Population] | None = None,
+    same_population: bool = False,
+    group: ArrayLike | str | None = None,
+    label: str | None = None,
+    labels: tuple[int | Literal["all"], ...] | list[int | Literal["all"]] | None = None,
+    seeds: int = 5,
+    method: Method = "linear-probe",
+    loss: Loss = "log",
+    radius: float | Literal["auto"] = "auto",
+    target: Target = None,
+    margin: float = 0.01,
+    confidence: float = 0.95,
+    name: str = "embeddings",
+    threads: int | None = None,
+) -> Budget:
+    """The error budget of adapting on features X [n, d] with labels y [n], or on one .npz, .parquet or .csv file.
+
+    Terms satisfy adaptation_loss = minimal_adaptation_loss − optimism + optimization_gap + generalization_gap exactly,
+    in nats (loss="log") or squared units; see docs/how-sure.md for each interval and its grade.
+    `test` and `shift` are scored, never trained on; with `same_population` the test rows are the holdout.
+    `target` is {"loss": 0.3} or {"error": 0.05} (or "loss=0.3"); `threads` defaults to the usable processors.
+
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> y = rng.integers(0, 2, 400)
+    >>> found = budget(rng.normal(size=(400, 3)) + 2 * y[:, None], y, labels=[64, 128], seeds=2)
+    >>> found.identity_residual < 1e-9, found.terms["error"].grade
+    (True, 'certified')
+
+    Raises BadInput with every problem of the input found, never a partial result.
+    """
+    train = _rows(X, y, label, group, "X")
+    populations = {
+        key: _population(value, train, label, key)
+        for key, value in {**({} if test is None else {"test": test}), **(shift or {})}.items()
+    }
+    spec = FitSpec(
+        method=method,
+        loss=loss,
+        labels=None if labels is None else tuple(labels),
+        seeds=_positive("seeds", seeds),
+        radius=radius,
+    )
+    asked = question_of(target, margin, confidence)
+    encoder = Path(X).stem if isinstance(X, str | Path) else name
+    task = Task(
+        _task_name(X, name), encoder, train, populations, same_population=_has_test(same_population, populations)
+    )
+    return conclude(fit_task(task, spec, threads or usable_processors()), asked)
+
+
+def usable_processors() -> int:
+    """Processors this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _rows(
+    X: ArrayLike | str | Path, y: ArrayLike | None, label: str | None, group: Any, where: str
+) -> LabelledFeatures:
+    if isinstance(X, str | Path):
+        if y is not None:
+            raise BadInput(Problem("y", f"expected no y beside the file {X}", fix="leave y out: the file holds it"))
+        if group is not None and not isinstance(group, str):
+            raise BadInput(Problem("group", "expected the name of a column of the file, got an array"))
+        return read_embeddings(X, label=label, group=group)
+    if y is None:
+        raise BadInput(Problem(where, "expected labels y beside the features X, got none", fix="budget(X, y)"))
+    return from_arrays(X, y, group=group)
+
+
+def _population(value: Population, train: LabelledFeatures, label: str | None, name: str) -> LabelledFeatures:
+    if isinstance(value, str | Path):
+        return read_population(value, train, label=label)
+    if not (isinstance(value, tuple) and len(value) == 2):
+        raise BadInput(Problem(name, f"expected a file or a pair (X, y), got {type(value).__name__}"))
+    return match_population(from_arrays(value[0], value[1], classes=train.classes), train, name)
+
+
+def _task_name(X: ArrayLike | str | Path, name: str) -> str:
+    return Path(X).absolute().parent.name or name if isinstance(X, str | Path) else name
+
+
+def _has_test(same_population: bool, populations: Mapping[str, LabelledFeatures]) -> bool:
+    if same_population and "test" not in populations:
+        what = "same_population says that the test rows are the holdout, but there is no test"
+        raise BadInput(Problem("same_population", what, fix="give test=… (--test FILE), or leave it out"))
+    return same_population
+
+
+def _positive(name: str, value: int) -> int:
+    if not isinstance(value, int) or value < 1:
+        raise BadInput(Problem(name, f"expected a whole number of at least 1, got {value!r}"))
+    return value
