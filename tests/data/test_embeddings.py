@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import os
 import pickle
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -344,3 +346,22 @@ def test_real_embeddings(shared_data: Path) -> None:
     assert test.features.shape == (3080, 384)
     assert len(train.classes) == 77
     assert np.bincount(test.labels).tolist() == [40] * 77
+
+
+def test_an_archive_without_arrays_is_not_an_npz(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("document.xml", "<x/>")
+    says(tmp_path / "a.npz", "without arrays", "document.xml")
+    with zipfile.ZipFile(tmp_path / "a.npz", "w"):
+        pass
+    says(tmp_path / "a.npz", "without arrays", "none")
+
+
+def test_reading_embeddings_needs_neither_torch_nor_scikit_learn(tmp_path: Path) -> None:
+    code = (
+        "import sys\nfrom limen.data.embeddings import read_embeddings\n"
+        "import limen.data.tables, limen.data.fingerprint\n"
+        f"read_embeddings({str(save(tmp_path, '.npz'))!r})\n"
+        "assert not {'torch', 'sklearn', 'scipy'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

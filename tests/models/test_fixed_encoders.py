@@ -162,7 +162,7 @@ def test_extract_reports_progress_and_takes_nothing() -> None:
 
 def test_these_encoders_need_no_torch() -> None:
     code = (
-        "import sys\nfrom limen.models.load import *\nimport limen.data.embeddings, limen.data.inputs\n"
+        "import sys\nfrom limen.models.load import *\nimport limen.data.embeddings, limen.data.tables\n"
         "load_encoder({'source': 'bag-of-words'}).encode(['a word'])\n"
         "load_encoder({'source': 'random-features', 'dimension': 4}).encode([[1.0]])\n"
         "assert not {'torch', 'transformers', 'huggingface_hub'} & set(sys.modules)"

@@ -19,6 +19,13 @@ def decode_audio(clips: Sequence[bytes], rate: int) -> list[NDArray[np.float32]]
     """Samples of every clip: channels averaged, resampled (polyphase) to `rate` per second.
 
     Raises BadInput for bytes that are not sound PCM wav files of 8, 16 or 32 bits, with row numbers.
+
+    >>> content = io.BytesIO()
+    >>> with wave.open(content, "wb") as clip:
+    ...     clip.setparams((1, 2, 8000, 0, "NONE", ""))
+    ...     clip.writeframes(np.array([0, 16384, -32768], dtype="<i2").tobytes())
+    >>> decode_audio([content.getvalue()], 8000)[0].tolist()
+    [0.0, 0.5, -1.0]
     """
     decoded: list[NDArray[np.float32]] = []
     broken: list[int] = []

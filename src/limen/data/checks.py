@@ -28,6 +28,10 @@ def labelled_features(raw: RawRows, classes: Sequence[str] | None = None) -> Lab
     column, so that its columns can be matched to those of the train rows.
 
     Raises BadInput with every problem found.
+
+    >>> rows = labelled_features(RawRows("", np.array([[1, 5], [2, 5]]), np.array([1, 0])))
+    >>> rows.features.tolist(), rows.dropped_columns, rows.notes[0]
+    ([[1.0], [2.0]], (1,), 'X was int64; it was converted to float64')
     """
     problems = [*_check_shape(raw), *check_labels(raw), *_check_lengths(raw), *_check_ids(raw), *_check_groups(raw)]
     shaped = raw.features.ndim == 2 and raw.features.size > 0

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.datasets import load_digits
 
 from limen.arrays.random import stream
 
@@ -30,6 +29,8 @@ def digits(name: str) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """
     if name not in NAMES:
         raise KeyError(name)
+    from sklearn.datasets import load_digits  # a second, which nobody pays who reads files
+
     bundle = load_digits()
     order = stream("digits split").permutation(TRAIN_ROWS + TEST_ROWS)
     rows = {"digits": order, "digits:train": order[:TRAIN_ROWS], "digits:test": order[TRAIN_ROWS:]}[name]

@@ -43,6 +43,13 @@ def read_embeddings(
     Raises BadInput with every problem found: a file that is missing, empty, damaged or not what its name says,
     pickles, missing columns, wrong types and shapes, NaN or infinite features, all columns constant, one class,
     unequal lengths, continuous or multi-label y, repeated ids, classes that the train rows do not have.
+
+    >>> import tempfile; folder = tempfile.TemporaryDirectory()
+    >>> file = Path(folder.name, "rows.npz"); np.savez(file, X=np.eye(2), y=["b", "a"])
+    >>> rows = read_embeddings(file)
+    >>> rows.features.tolist(), rows.labels.tolist(), rows.classes
+    ([[1.0, 0.0], [0.0, 1.0]], [1, 0], ('a', 'b'))
+    >>> folder.cleanup()
     """
     return labelled_features(_read(Path(path), label, group, id_column), classes)
 

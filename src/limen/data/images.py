@@ -24,6 +24,11 @@ def decode_images(images: Sequence[bytes], size: tuple[int, int] | None = None) 
     `size` = (h, w) resizes every image (bicubic with antialiasing); without it all images must have one size.
     Raises BadInput for bytes that are not a sound JPEG or PNG (with row numbers), images of different sizes, and
     without Pillow.
+
+    >>> from PIL import Image
+    >>> content = io.BytesIO(); Image.new("RGB", (2, 1), (255, 0, 7)).save(content, "PNG")
+    >>> decode_images([content.getvalue()]).tolist()
+    [[[[255, 0, 7], [255, 0, 7]]]]
     """
     library = require("PIL.Image", "images", "image bytes")
     claims = (library.DecompressionBombError, library.DecompressionBombWarning)

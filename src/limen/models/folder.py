@@ -31,6 +31,10 @@ def model_folder(path: str, revision: str | None = None) -> Path:
 
     Raises BadInput for a folder that is not there, a hub id without commit, and weights that are not on this machine
     (with the command that fetches them).
+
+    >>> model_folder("some/model", "main")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    limen.records.errors.BadInput: ...
     """
     folder = Path(path).expanduser()
     if folder.is_dir():
