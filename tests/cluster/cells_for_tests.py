@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,8 +14,9 @@ import numpy as np
 
 from limen.arrays.random import stream
 from limen.records.cell import Cell
-from limen.records.errors import BadInput, Problem
+from limen.records.errors import BadInput, Problem, StoreError
 from limen.records.stage import StageRecord
+from limen.store import Writer
 
 
 def run_stage(stage: str, spec: Mapping[str, Any], inputs: Mapping[str, StageRecord]) -> StageRecord:
@@ -62,7 +64,50 @@ def nan(spec: Mapping[str, Any], inputs: Mapping[str, StageRecord]) -> StageReco
     return StageRecord("nan", 1, {"curve": [{"loss": float("nan")}]})
 
 
-STAGES = {"draw": draw, "threads": threads, "die": die, "bad": bad, "crash": crash, "nan": nan}
+def nest(spec: Mapping[str, Any], inputs: Mapping[str, StageRecord]) -> StageRecord:
+    """Start a process of its own, as a distributed training run does, and wait for it."""
+    child = subprocess.Popen(["sleep", "60"])
+    Path(spec["journal"]).write_text(f"{os.getpid()} {child.pid}")
+    child.wait()
+    return StageRecord("nest", 1, {})
+
+
+def say(spec: Mapping[str, Any], inputs: Mapping[str, StageRecord]) -> StageRecord:
+    print("said", spec["seed"], flush=True)
+    return StageRecord("say", 1, {})
+
+
+def publish_and_die(writer: Writer, cell: Cell, record: StageRecord, seconds: float) -> Path:
+    """Publish, then die before telling anyone."""
+    writer.publish(cell, record, seconds)
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError("unreachable")
+
+
+def publish_slowly(writer: Writer, wait: float, cell: Cell, record: StageRecord, seconds: float) -> Path:
+    """Say that publishing has begun, wait, publish."""
+    (writer.root / "publishing").touch()
+    time.sleep(wait)
+    return writer.publish(cell, record, seconds)
+
+
+def publish_on_a_full_disk(writer: Writer, cell: Cell, record: StageRecord, seconds: float) -> Path:
+    """Publish seeds below 3, refuse the others."""
+    if cell.spec["seed"] < 3:
+        return writer.publish(cell, record, seconds)
+    raise StoreError(Problem(str(writer.runs), "[Errno 28 ENOSPC] No space left on device", fix="free space"))
+
+
+STAGES = {
+    "nest": nest,
+    "say": say,
+    "draw": draw,
+    "threads": threads,
+    "die": die,
+    "bad": bad,
+    "crash": crash,
+    "nan": nan,
+}
 
 
 def cell(stage: str, seed: int = 0, needs: Mapping[str, str] | None = None, **spec: Any) -> Cell:

@@ -73,20 +73,22 @@ class Ledger:
             self._db.close()
             raise
 
-    def add(self, row: Row) -> None:
-        """List a result, durably."""
-        plain = (row.key, row.stage, row.label, row.version, row.seconds, row.bytes)
-        documents = (json.dumps(row.identity), json.dumps(row.environment))
+    def add(self, *rows: Row) -> None:
+        """List results, durably, in one transaction."""
         with self._guarded(), self._db:
-            self._db.execute("DELETE FROM runs WHERE key = ?", (row.key,))
-            self._db.execute("INSERT INTO runs VALUES (?,?,?,?,?,?,?,?)", (*plain, *documents))
-            self._db.executemany("INSERT INTO needs VALUES (?,?,?)", [(row.key, *need) for need in row.needs.items()])
+            for row in rows:
+                plain = (row.key, row.stage, row.label, row.version, row.seconds, row.bytes)
+                documents = (json.dumps(row.identity), json.dumps(row.environment))
+                self._db.execute("DELETE FROM runs WHERE key = ?", (row.key,))
+                self._db.execute("INSERT INTO runs VALUES (?,?,?,?,?,?,?,?)", (*plain, *documents))
+                needs = [(row.key, name, needed) for name, needed in row.needs.items()]
+                self._db.executemany("INSERT INTO needs VALUES (?,?,?)", needs)
             fault("ledger.before_commit")
 
-    def remove(self, key: str) -> None:
-        """Stop listing a result."""
+    def remove(self, *keys: str) -> None:
+        """Stop listing results."""
         with self._guarded(), self._db:
-            self._db.execute("DELETE FROM runs WHERE key = ?", (key,))
+            self._db.executemany("DELETE FROM runs WHERE key = ?", [(key,) for key in keys])
 
     def keys(self) -> set[str]:
         """Keys of all listed results."""

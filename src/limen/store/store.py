@@ -116,8 +116,7 @@ class Store:
     def rebuild(self) -> Recovery:
         """Make the ledger anew from the folders, re-hashing every result; damaged ones are quarantined."""
         ledger = self._held()
-        for key in sorted(ledger.keys()):
-            ledger.remove(key)
+        ledger.remove(*ledger.keys())
         return self._reconcile(swept=self.sweep(), rebuilt=True)
 
     def verify(self, key: str) -> tuple[Problem, ...]:
@@ -142,18 +141,17 @@ class Store:
 
     def gc(self, keep: Set[str]) -> Freed:
         """Remove every result whose key is not in `keep`, and everything in quarantine."""
-        ledger, results, size = self._held(), 0, 0
+        ledger, size = self._held(), 0
         with guarded(self.root):
-            for key in self._published() - keep:
+            doomed = self._published() - keep
+            ledger.remove(*doomed)
+            for key in doomed:
                 folder = self.writer.runs / key
                 size += _size(folder)
-                ledger.remove(key)
-                doomed = folder.rename(folder.with_name(temporary_name()))
-                shutil.rmtree(doomed)
-                results += 1
+                shutil.rmtree(folder.rename(folder.with_name(temporary_name())))
             size += _size(self.root / "quarantine")
             shutil.rmtree(self.root / "quarantine", ignore_errors=True)
-        return Freed(results, size)
+        return Freed(len(doomed), size)
 
     def unlisted(self) -> frozenset[str]:
         """Keys of published results that the ledger does not list; the next coordinator adopts them."""
@@ -205,18 +203,16 @@ class Store:
         """Adopt published results that are not listed, drop listed ones that are gone."""
         ledger, published = self._held(), self._published()
         listed = ledger.keys()
-        adopted, quarantined = [], []
-        for key in sorted(published - listed):
-            if self.verify(key):
-                quarantined.append(key)
-            else:
-                self.adopt(key)
-                adopted.append(key)
+        quarantined = [key for key in sorted(published - listed) if self.verify(key)]
+        adopted = sorted(published - listed - set(quarantined))
         vanished = sorted(listed - published)
-        for key in vanished:
-            ledger.remove(key)
-        for key in published - set(quarantined):
-            self._failures.forget(key)  # a crash may have come between the ledger's row and this
+        if adopted:
+            ledger.add(*(row(read_manifest(self.writer.runs / key)) for key in adopted))
+        if vanished:
+            ledger.remove(*vanished)
+        for failure in self.failures():
+            if failure.key in published - set(quarantined):
+                self._failures.forget(failure.key)  # a crash came between the ledger's row and this
         return Recovery(tuple(adopted), tuple(quarantined), tuple(vanished), swept, rebuilt)
 
 
