@@ -15,69 +15,33 @@ Values may leave [0, 1]: nothing is clipped. The list follows SimCLR (Chen et al
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import torch
 from torch.nn import functional
 
+from limen.pretrain.augmentation import Augmentation
 
-@dataclass(frozen=True, slots=True)
-class Augmentation:
-    """Strengths of the random transformations; every one is off at its default.
 
-    >>> Augmentation(crop=0.6, noise=0.05).text()
-    'crop 0.6, noise 0.05'
-    """
-
-    crop: float = 1.0
-    """Smallest side of the window, as a share of the image's side."""
-    flip: bool = False
-    brightness: float = 0.0
-    contrast: float = 0.0
-    saturation: float = 0.0
-    grayscale: float = 0.0
-    noise: float = 0.0
-
-    @classmethod
-    def usual(cls, channels: int) -> Self:
-        """Strengths used when a study names none: photographs for 3 channels, written characters for 1.
-
-        >>> Augmentation.usual(1).flip, Augmentation.usual(3).flip
-        (False, True)
-        """
-        if channels == 3:
-            return cls(crop=0.5, flip=True, brightness=0.4, contrast=0.4, saturation=0.4, grayscale=0.2, noise=0.02)
-        return cls(crop=0.6, brightness=0.3, contrast=0.3, noise=0.1)
-
-    def text(self) -> str:
-        """The transformations that are on, with their strengths: part of the name of a pretraining loss."""
-        parts = []
-        for f in fields(self):
-            value = getattr(self, f.name)
-            if value != f.default:
-                parts.append(f.name if value is True else f"{f.name} {value:g}")
-        return ", ".join(parts) or "no augmentation"
-
-    def __call__(self, images: Any, rng: np.random.Generator) -> Any:
-        """One random view of each image: tensor [n, c, h, w] → tensor [n, c, h, w]; all randomness is from `rng`."""
-        views = _window(images, self, rng) if self.crop < 1 or self.flip else images
-        n, channels = views.shape[:2]
-        if self.brightness:
-            views = views * (1 + _uniform(rng, n, self.brightness))
-        if self.contrast:
-            mean = views.mean(dim=(1, 2, 3), keepdim=True)
-            views = mean + (1 + _uniform(rng, n, self.contrast)) * (views - mean)
-        if channels == 3 and (self.saturation or self.grayscale):
-            grey = views.mean(dim=1, keepdim=True)
-            colour = 1 + _uniform(rng, n, self.saturation)
-            colour = torch.where(_column(rng.random(n) < self.grayscale), 0.0, colour)
-            views = grey + colour * (views - grey)
-        if self.noise:
-            noise = rng.standard_normal(tuple(views.shape), dtype=np.float32)
-            views = views + self.noise * torch.from_numpy(noise)
-        return views
+def random_view(images: Any, augmentation: Augmentation, rng: np.random.Generator) -> Any:
+    """One random view of each image: tensor [n, c, h, w] → tensor [n, c, h, w]; all randomness is from `rng`."""
+    views = _window(images, augmentation, rng) if augmentation.crop < 1 or augmentation.flip else images
+    n, channels = views.shape[:2]
+    if augmentation.brightness:
+        views = views * (1 + _uniform(rng, n, augmentation.brightness))
+    if augmentation.contrast:
+        mean = views.mean(dim=(1, 2, 3), keepdim=True)
+        views = mean + (1 + _uniform(rng, n, augmentation.contrast)) * (views - mean)
+    if channels == 3 and (augmentation.saturation or augmentation.grayscale):
+        grey = views.mean(dim=1, keepdim=True)
+        colour = 1 + _uniform(rng, n, augmentation.saturation)
+        colour = torch.where(_column(rng.random(n) < augmentation.grayscale), 0.0, colour)
+        views = grey + colour * (views - grey)
+    if augmentation.noise:
+        noise = rng.standard_normal(tuple(views.shape), dtype=np.float32)
+        views = views + augmentation.noise * torch.from_numpy(noise)
+    return views
 
 
 def _window(images: Any, augmentation: Augmentation, rng: np.random.Generator) -> Any:

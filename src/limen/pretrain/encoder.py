@@ -34,13 +34,13 @@ class CheckpointEncoder:
         return int(self.module.dimension(self.layer))
 
     def encode(self, images: NDArray[np.generic]) -> NDArray[np.float32]:
-        """Features [n, d] of images [n, c, h, w], uint8 or float in [0, 1]; a row depends on its image alone.
+        """Features [n, d] of images [n, h, w, c], uint8 or float in [0, 1]; a row depends on its image alone.
 
         Raises BadInput for images of another shape or type.
         """
         shape = self.module.shape
         images = checked_images(images, "images")
-        expected = (shape.in_channels, shape.image_size, shape.image_size)
+        expected = (shape.image_size, shape.image_size, shape.in_channels)
         if images.shape[1:] != expected:
             what = f"expected images of shape {list(expected)}, as in pretraining, got {list(images.shape[1:])}"
             raise BadInput(Problem("images", what, fix="resize them, or pretrain on images of their size"))

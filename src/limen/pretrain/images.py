@@ -1,6 +1,6 @@
 """The examples of a pretraining run: images as one array, split once into training and held-out examples.
 
-Pixels are [n, c, h, w], either uint8 (0 to 255, divided by 255 when a batch is made) or float32 in [0, 1].
+Pixels are [n, h, w, c], either uint8 (0 to 255, divided by 255 when a batch is made) or float32 in [0, 1].
 The split is uniform over distinct images: identical images stay on one side, so nothing held out was trained on.
 """
 
@@ -13,10 +13,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.datasets import load_digits
 
 from limen.arrays.random import stream
+from limen.data.images import decode_images
+from limen.data.tables import read_table
 from limen.records.errors import BadInput, Problem
+
+COLUMN = "image"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +31,17 @@ class Split:
 
 
 def load_images(data: str) -> NDArray[np.generic]:
-    """Images [n, c, h, w] of a named data set."""
-    if data == "digits":
-        images: NDArray[np.float32] = (load_digits().images[:, None] / 16.0).astype(np.float32)
-        return images
-    raise BadInput(Problem("data", f"expected 'digits', got {data!r}"))
+    """Images [n, h, w, c] in the column `image` of a built-in name (`digits:train`), an .npz or a .parquet.
+
+    JPEG and PNG bytes are decoded. Raises BadInput for files and columns that are not there and for broken images.
+
+    >>> load_images("digits:test").shape
+    (450, 8, 8, 1)
+    """
+    column = read_table(data, [COLUMN]).columns[COLUMN]
+    if column.dtype == object:
+        column = decode_images(column.tolist())
+    return checked_images(column, data)
 
 
 def checked_images(images: NDArray[np.generic], where: str) -> NDArray[np.generic]:
@@ -41,8 +50,8 @@ def checked_images(images: NDArray[np.generic], where: str) -> NDArray[np.generi
     Raises BadInput for another shape or type, values outside [0, 1], NaN.
     """
     problems = []
-    if images.ndim != 4 or images.shape[2] != images.shape[3] or len(images) == 0:
-        problems.append(Problem(where, f"expected square images of shape [n, c, h, h], got {list(images.shape)}"))
+    if images.ndim != 4 or images.shape[1] != images.shape[2] or len(images) == 0:
+        problems.append(Problem(where, f"expected square images of shape [n, h, h, c], got {list(images.shape)}"))
     if images.dtype != np.uint8 and images.dtype.kind != "f":
         problems.append(Problem(where, f"expected uint8 or float pixels, got {images.dtype}"))
     elif images.dtype.kind == "f" and images.size and not (images.min() >= 0 and images.max() <= 1):
@@ -74,10 +83,8 @@ def split_images(images: NDArray[np.generic], heldout: float, seed: int) -> Spli
 
 def batch_tensor(images: NDArray[np.generic], rows: NDArray[np.int64] | slice) -> Any:
     """Rows of `images` as a float32 tensor [b, c, h, w] in [0, 1]."""
-    pixels = images[rows]
-    if pixels.dtype == np.uint8:
-        return torch.from_numpy(pixels.astype(np.float32)) / 255
-    return torch.from_numpy(np.ascontiguousarray(pixels, dtype=np.float32))
+    pixels = torch.from_numpy(np.moveaxis(images[rows], 3, 1).astype(np.float32, order="C"))
+    return pixels / 255 if images.dtype == np.uint8 else pixels
 
 
 def channel_moments(images: NDArray[np.generic], rows: NDArray[np.int64]) -> tuple[list[float], list[float]]:
@@ -86,13 +93,13 @@ def channel_moments(images: NDArray[np.generic], rows: NDArray[np.int64]) -> tup
     A constant channel gets standard deviation 1.
     """
     scale = 255.0 if images.dtype == np.uint8 else 1.0
-    total = np.zeros(images.shape[1])
-    square = np.zeros(images.shape[1])
+    total = np.zeros(images.shape[3])
+    square = np.zeros(images.shape[3])
     for start in range(0, len(rows), 4096):
         block = images[rows[start : start + 4096]].astype(np.float64) / scale
-        total += block.sum(axis=(0, 2, 3))
-        square += (block**2).sum(axis=(0, 2, 3))
-    count = len(rows) * images.shape[2] * images.shape[3]
+        total += block.sum(axis=(0, 1, 2))
+        square += (block**2).sum(axis=(0, 1, 2))
+    count = len(rows) * images.shape[1] * images.shape[2]
     mean = total / count
     std = np.sqrt(np.maximum(square / count - mean**2, 0))  # rounding may leave −1e-17 for a constant channel
     return mean.tolist(), np.where(std > 1e-6, std, 1.0).tolist()

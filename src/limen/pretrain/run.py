@@ -29,14 +29,15 @@ from torch import nn
 
 from limen.arrays.random import stream
 from limen.models.architectures.registry import build
+from limen.pretrain.augmentation import Augmentation
 from limen.pretrain.checkpoints import Arrays, CheckpointKeeper, pack
 from limen.pretrain.determinism import deterministic
 from limen.pretrain.evaluate import BatchLosses, Scored, evaluate
-from limen.pretrain.images import batch_tensor, channel_moments, checked_images, load_images, split_images
+from limen.pretrain.images import batch_tensor, channel_moments, load_images, split_images
 from limen.pretrain.loop import Diverged, Outcome, Training, train
 from limen.pretrain.objectives.nt_xent import NTXent
 from limen.pretrain.samplers import Sampler
-from limen.pretrain.spec import PretrainSpec
+from limen.pretrain.spec import OBJECTIVE, PretrainSpec
 from limen.records.errors import BadInput, Problem
 from limen.records.observer import StepObserver
 from limen.records.stage import StageRecord
@@ -54,7 +55,7 @@ def pretrain(spec: Mapping[str, Any], observers: Sequence[StepObserver] = ()) ->
     run = PretrainSpec.parse(spec)
     training, heldout = _examples(run)
     with deterministic(run.threads):
-        objective = run.objective_for(training.shape[1])
+        objective = make_objective(run, channels=training.shape[3])
         model = make_model(run, objective, training)
         keeper = CheckpointKeeper(run.checkpoints)
         outcome = train(_training(run, objective, model, training), (keeper, *observers))
@@ -86,9 +87,17 @@ def pretrain(spec: Mapping[str, Any], observers: Sequence[StepObserver] = ()) ->
     )
 
 
+def make_objective(run: PretrainSpec, channels: int) -> NTXent:
+    """The objective on images of `channels` channels; without a named augmentation, the usual one for them."""
+    options = {k: v for k, v in run.objective.items() if k in OBJECTIVE}
+    named = run.objective.get("augmentation")
+    augmentation = Augmentation.usual(channels) if named is None else Augmentation(**named)
+    return NTXent(augmentation, **{**OBJECTIVE, **options})
+
+
 def make_model(run: PretrainSpec, objective: NTXent, training: NDArray[np.generic]) -> Any:
     """Encoder and head with weights drawn for this run's seed and the normalisation of its training images."""
-    given = {"in_channels": int(training.shape[1]), "image_size": int(training.shape[2])}
+    given = {"in_channels": int(training.shape[3]), "image_size": int(training.shape[1])}
     wrong = [
         Problem(f"architecture.{key}", f"expected {value}, as in the images of {run.data}, got {run.architecture[key]}")
         for key, value in given.items()
@@ -105,9 +114,9 @@ def make_model(run: PretrainSpec, objective: NTXent, training: NDArray[np.generi
 
 
 def _examples(run: PretrainSpec) -> tuple[NDArray[np.generic], NDArray[np.generic]]:
-    images = checked_images(load_images(run.data), run.data)
+    images = load_images(run.data)
     if isinstance(run.heldout, str):
-        training, heldout = images, checked_images(load_images(run.heldout), run.heldout)
+        training, heldout = images, load_images(run.heldout)
     else:
         split = split_images(images, run.heldout, run.split_seed)
         training, heldout = images[split.training], images[split.heldout]

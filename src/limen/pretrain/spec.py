@@ -1,6 +1,7 @@
 """One pretraining run, fully specified: what a study's `[encoder.NAME]` with `source = "pretrain"` means for one seed.
 
-Every field is semantic: two runs of equal fields on equal data give the same weights bit for bit on one machine type.
+Reading a specification needs no deep-learning library. Every field is semantic: two runs of equal
+fields on equal data give the same weights bit for bit on one machine type.
 """
 
 from __future__ import annotations
@@ -9,9 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
-from limen.pretrain.augment import Augmentation
+from limen.pretrain.augmentation import Augmentation
 from limen.pretrain.checkpoints import log_spaced
-from limen.pretrain.objectives.nt_xent import NTXent
 from limen.pretrain.samplers import SAMPLINGS, Sampling
 from limen.pretrain.schedule import SHAPES, Schedule
 from limen.records.errors import BadInput, Problem
@@ -23,7 +23,9 @@ OPTIMIZERS: Mapping[str, Mapping[str, float]] = {
 }
 """Options of each optimizer and their defaults; meanings as in torch.optim."""
 
-OBJECTIVE = {"temperature": 0.5, "projection": 64}
+OBJECTIVES = ("nt-xent",)
+OBJECTIVE: Mapping[str, float] = {"temperature": 0.5, "projection": 64}
+"""Options of the objective and their defaults."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ class PretrainSpec:
     """The run. Defaults are those of a study file."""
 
     data: str
-    """`digits`, or a parquet file with a column of encoded images."""
+    """`digits`, `digits:train`, or a .parquet or .npz file with a column `image`."""
     steps: int
     batch_size: int
     heldout: float | str = 0.05
@@ -71,13 +73,6 @@ class PretrainSpec:
         (0, 25, 50, 100)
         """
         return cls(**_Parser(plain).parsed({f.name for f in fields(cls)}))
-
-    def objective_for(self, channels: int) -> NTXent:
-        """The objective on images of `channels` channels; without a named augmentation, the usual one for them."""
-        options = {k: v for k, v in self.objective.items() if k in OBJECTIVE}
-        named = self.objective.get("augmentation")
-        augmentation = Augmentation.usual(channels) if named is None else Augmentation(**named)
-        return NTXent(augmentation=augmentation, **{**OBJECTIVE, **options})
 
 
 class _Parser:
@@ -116,9 +111,9 @@ class _Parser:
 
     def _named(self, key: str) -> Callable[[Any], dict[str, Any]]:
         def read(value: Any) -> dict[str, Any]:
-            if isinstance(value, str):
+            if isinstance(value, str) and value:
                 return {"name": value}
-            if isinstance(value, Mapping) and isinstance(value.get("name"), str):
+            if isinstance(value, Mapping) and isinstance(value.get("name"), str) and value["name"]:
                 return dict(value)
             self._problem(key, f"expected a name or a table with a name, got {value!r}")
             return {"name": ""}
@@ -127,7 +122,7 @@ class _Parser:
 
     def _objective(self, value: Any) -> dict[str, Any]:
         table = self._named("objective")(value)
-        self._one_of("objective.name", table["name"], ("nt-xent",))
+        self._one_of("objective.name", table["name"], OBJECTIVES)
         self._known("objective", table, ("name", "augmentation", *OBJECTIVE))
         if "projection" in table:
             self._whole("objective.projection", table["projection"], 1)
@@ -217,7 +212,7 @@ class _Parser:
             self._problem(where, f"expected a number above 0, got {value!r}")
 
     def _one_of(self, where: str, value: Any, names: tuple[str, ...]) -> bool:
-        if value not in names:
+        if value not in names and value != "":  # an empty name was told already
             self._problem(where, f"expected one of {', '.join(names)}, got {value!r}")
         return value in names
 

@@ -24,7 +24,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from limen.pretrain.augment import Augmentation
+from limen.pretrain.augment import random_view
+from limen.pretrain.augmentation import Augmentation
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ class NTXent:
 
     def batch_loss(self, encoder: Any, head: Any, images: Any, rng: np.random.Generator) -> Any:
         """ℓ of one batch of images [B, c, h, w] in [0, 1]: a scalar tensor; the views are drawn from `rng`."""
-        views = torch.cat([self.augmentation(images, rng), self.augmentation(images, rng)])
+        views = torch.cat([random_view(images, self.augmentation, rng) for _ in range(2)])
         return nt_xent(head(encoder(views)), self.temperature)
 
 
