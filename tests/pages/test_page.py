@@ -10,11 +10,12 @@ import page_cases as cases
 import pytest
 
 from limen.pages.chain import chain
-from limen.pages.curves import curves
+from limen.pages.curves import closer, curves
 from limen.pages.figure import budget_figure
 from limen.pages.page import render_html
 from limen.pages.svg import Caption
 from limen.pages.waterfall import NARROW, WIDE, lanes, waterfall
+from limen.records.budget import FloorPoint
 from limen.records.report import Report
 
 CAPTION = Caption("title", "description")
@@ -174,3 +175,21 @@ def test_every_section_shows_its_numbers() -> None:
     for heading in ("Side by side", "The interface: pretraining", "What ran"):
         assert heading in page
         assert heading not in without
+
+
+def test_a_lone_budget_gets_a_closer_look_at_its_larger_label_counts() -> None:
+    late = closer(cases.budget())
+    assert late is not None
+    assert {p.n for p in late.curve} == {1232, 2464, 4928, 7502}
+    assert closer(replace(cases.budget(), curve=late.curve[:3])) is None
+    assert "from 1,232 labels on" in render_html(cases.one())
+    assert "labels on" not in render_html(cases.dozen())
+
+
+def test_floor_along_the_radius_is_in_the_table() -> None:
+    path = (FloorPoint(10.0, 0.2, 0.31), FloorPoint(40.0, None, 0.25), FloorPoint(90.0, None, None))
+    page = render_html(replace(cases.one(), budgets=(replace(cases.budget(), floor_path=path),)))
+    assert "floor, radius 10" in page
+    assert "0.200 to 0.310" in page
+    assert "at most 0.250" in page
+    assert "radius 90" not in page

@@ -88,7 +88,7 @@ def test_320_pixels_are_enough(browser: Browser, folder: Path, name: str) -> Non
     page.close()
 
 
-@pytest.mark.parametrize("name", ["one", "study", "dozen"])
+@pytest.mark.parametrize("name", ["one", "study", "dozen", "hostile"])
 def test_no_text_leaves_its_picture(browser: Browser, folder: Path, name: str) -> None:
     page, _, _ = opened(browser, folder / f"{name}.html")
     cut = page.evaluate("""() => [...document.querySelectorAll('svg')].flatMap(svg => {

@@ -160,10 +160,15 @@ def _estimation(chain: Chain, places: list[float]) -> list[Element | None]:
     if floor is None or loss is None:
         return []
     x = places[2] + 46
-    bracket = el("path", d=f"M{number(x - 6)} {number(loss)}h6V{number(floor)}h-6", class_="bracket")
     middle = (floor + loss) / 2 - 4
     head, *rest = chain.estimation
     name, _, amount = head[0].partition(" ")
     stacked = [(name, head[1]), (amount, head[1]), *rest]
-    texts = [label(x + 8, middle - 8 + 15 * i, text, class_) for i, (text, class_) in enumerate(stacked)]
+    texts: list[Element | None] = [
+        label(x + 8, middle - 8 + 15 * i, text, class_) for i, (text, class_) in enumerate(stacked)
+    ]
+    start, end = chain.adaptation[0].estimate, chain.adaptation[2].estimate
+    if start is None or end is None or start.value is None or end.value is None:
+        return texts  # a bracket between heights that are not known would be read as a number
+    bracket = el("path", d=f"M{number(x - 6)} {number(loss)}h6V{number(floor)}h-6", class_="bracket")
     return [line([(places[0] + 12, floor), (x - 6, floor)], "leader"), bracket, *texts]

@@ -8,7 +8,7 @@ lane at the top, never a gap.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from limen.pages import wording
 from limen.pages.scales import Linear, Log, extent, log_ticks, ticks
@@ -43,6 +43,22 @@ def curves(budget: Budget, key: str, size: tuple[float, float], caption: Caption
         *_needed(budget, plot),
     ]
     return picture(key, size, caption, *parts)
+
+
+def closer(budget: Budget) -> Budget | None:
+    """The same budget with the larger half of its label counts, where the first half would flatten what matters.
+
+    None with fewer than four label counts, or where the losses of the two halves are of one size.
+    """
+    ns = sorted({point.n for point in budget.curve})
+    if len(ns) < 4:
+        return None
+    late = tuple(point for point in budget.curve if point.n >= ns[len(ns) // 2])
+    highest, lower = (
+        max((p.adaptation_loss for p in points if p.adaptation_loss is not None), default=0.0)
+        for points in (budget.curve, late)
+    )
+    return replace(budget, curve=late) if highest > 2 * lower > 0 else None
 
 
 def _loss(point: CurvePoint, series: str) -> float | None:

@@ -18,7 +18,7 @@ from limen.pages import sentences, summary, wording
 from limen.pages.chain import chain
 from limen.pages.chain_tall import tall
 from limen.pages.chain_wide import wide
-from limen.pages.curves import curves
+from limen.pages.curves import closer, curves
 from limen.pages.interface import interface
 from limen.pages.svg import Caption
 from limen.pages.waterfall import NARROW, WIDE, waterfall
@@ -27,6 +27,7 @@ from limen.records.report import Report
 
 POLICY = ("default-src 'none'", "style-src 'unsafe-inline'", "img-src data:", "base-uri 'none'", "form-action 'none'")
 PANEL = (310.0, 270.0)
+PAIR = (500.0, 340.0)
 SPREAD = (1040.0, 400.0)
 
 
@@ -112,22 +113,25 @@ def _waterfall(members: list[Budget], key: str, several: bool) -> dict[str, Any]
 
 def _curves(groups: list[list[Budget]]) -> list[dict[str, Any]]:
     shown = [budget for members in groups for budget in members if budget.curve]
-    panels = []
-    for index, budget in enumerate(shown):
-        key = f"curve-{index}"
-        said = sentences.curve_caption(budget)
-        caption = Caption(f"Learning curve of {wording.who(budget)} on {wording.flat(budget.task)}", said)
-        lone = len(shown) == 1
-        panels.append(
-            {
-                "title": f"{wording.who(budget)} · {wording.flat(budget.task)}",
-                "caption": said,
-                "wide": Markup(curves(budget, f"{key}-wide", SPREAD, caption)) if lone else "",
-                "narrow": Markup(curves(budget, key, PANEL, caption)),
-                "rows": summary.curve_rows(budget),
-            }
-        )
-    return panels
+    return [_curve(budget, f"curve-{index}", len(shown) == 1) for index, budget in enumerate(shown)]
+
+
+def _curve(budget: Budget, key: str, lone: bool) -> dict[str, Any]:
+    """One panel; a budget alone on the page gets a second picture of its larger label counts."""
+    said = sentences.curve_caption(budget)
+    caption = Caption(f"Learning curve of {wording.who(budget)} on {wording.flat(budget.task)}", said)
+    views, size = [budget], SPREAD
+    if lone and (late := closer(budget)) is not None:
+        views, size = [budget, late], PAIR
+        said += f" The second picture shows the same from {min(p.n for p in late.curve):,} labels on."
+    drawn = [[str(curves(v, f"{key}-{i}-{s[0]:g}", s, caption)) for i, v in enumerate(views)] for s in (size, PANEL)]
+    return {
+        "title": f"{wording.who(budget)} · {wording.flat(budget.task)}",
+        "caption": said,
+        "wide": Markup("".join(drawn[0])) if lone else "",
+        "narrow": Markup("".join(drawn[1])),
+        "rows": summary.curve_rows(budget),
+    }
 
 
 def _interfaces(report: Report) -> list[dict[str, Any]]:

@@ -117,7 +117,20 @@ def side_rows(budget: Budget) -> list[dict[str, str]]:
         drift = f"drift {wording.decimal(sides.drift, 3)}"
         midpoint["note"] = "; ".join(filter(None, (midpoint["note"], drift)))
         midpoint["known"] += f"; {drift}"
-    return [certified, statistical, midpoint]
+    return [certified, statistical, midpoint, *_path_rows(budget)]
+
+
+def _path_rows(budget: Budget) -> list[dict[str, str]]:
+    """The floor at every radius of the grid; the intervals hold together."""
+    known = f"all {len(budget.floor_path)} radii together"
+    rows = []
+    for point in budget.floor_path:
+        if point.low is None and point.high is None:
+            continue
+        ends = Estimate(None, point.low, point.high, budget.confidence, state="not_identified", reason=known)
+        row = estimate_row(f"floor, radius {point.radius:g}", ends, "minimal_adaptation_loss")
+        rows.append({**row, "grade": "", "known": known})
+    return rows
 
 
 def estimate_row(name: str, estimate: Estimate, term: str) -> dict[str, str]:

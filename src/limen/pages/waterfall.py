@@ -45,11 +45,11 @@ class Layout:
     """Pixels for the name of a shift."""
 
 
-WIDE = Layout(width=1040, left=216, right=725, lane=24, head=0, above=False, room=160)
+WIDE = Layout(width=1040, left=216, right=705, lane=24, head=0, above=False, room=80)
 NARROW = Layout(width=300, left=8, right=292, lane=36, head=24, above=True, room=60)
 
 
-def lanes(budget: Budget, room: float = 160) -> list[Lane]:
+def lanes(budget: Budget, room: float = 80) -> list[Lane]:
     """The waterfall of one budget, from the floor up to the loss under each shift; `room` pixels for a shift's name."""
     terms = budget.terms
     loss = terms.get("adaptation_loss")
