@@ -1,7 +1,440 @@
-"""The command line: parse, call one function of `limen.verbs`, print. Nothing is computed here."""
+"""The command line: parse, call one function of `limen.verbs`, print. Nothing is computed here.
+
+Exit codes: 0 done, 1 some cells failed, 2 bad input, 3 store or disk, 130 interrupted. With --json, stdout holds one
+JSON document and everything else goes to stderr. Verbs are imported when they run, so `--help` answers at once.
+"""
 
 from __future__ import annotations
 
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(
+    name="limen",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Where the downstream error of a foundation model comes from, how sure that is, and what would lower it.",
+    epilog="Start with `limen demo`, or with your own embeddings: `limen budget embeddings.npz`.",
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
+Output = Annotated[Path | None, typer.Option("-o", "--output", help="Write a .html, .md, .csv or .json report.")]
+Target = Annotated[str | None, typer.Option(help="loss=0.3 or error=0.05: advice for reaching it.")]
+Margin = Annotated[float, typer.Option(help="Smallest improvement of the loss worth acting on.")]
+Confidence = Annotated[float, typer.Option(help="Joint confidence of each budget.")]
+Label = Annotated[str | None, typer.Option(help="Column of the labels (default: y or label).")]
+Study = Annotated[Path, typer.Argument(metavar="STUDY", help="A study file (TOML).")]
+Data = Annotated[Path | None, typer.Option(help="Folder that the study's paths start from.")]
+Store = Annotated[Path | None, typer.Option(help="Store (default: STUDY-STEM.limen beside the study).")]
+Workers = Annotated[int, typer.Option(min=1, help="Worker processes.")]
+
 
 def main() -> None:
-    """Entry point of `limen`."""
+    """Entry point of `limen` and `python -m limen`."""
+    from limen.records.errors import LimenError
+
+    try:
+        app(standalone_mode=False, prog_name="limen")
+    except typer.Exit as done:  # raised by --help and by commands that ended with a code
+        sys.exit(done.exit_code)
+    except LimenError as error:
+        _fail(error)
+    except KeyboardInterrupt:
+        print("interrupted; what was published is kept, the same command continues", file=sys.stderr)
+        sys.exit(130)
+    except Exception as error:
+        if type(error).__module__.startswith("click") or hasattr(error, "format_message"):
+            error.show()  # type: ignore[attr-defined]
+            sys.exit(2)
+        raise
+
+
+def _fail(error: Any) -> None:
+    """Problems to stderr, and as a document to stdout where --json was asked for."""
+    if "--json" in sys.argv:
+        fields = ("where", "what", "cause", "fix")
+        problems = [{name: getattr(problem, name) for name in fields} for problem in error.problems]
+        print(json.dumps({"schema": "limen.error/1", "exit_code": error.exit_code, "errors": problems}, indent=2))
+    print(error, file=sys.stderr)
+    sys.exit(error.exit_code)
+
+
+@contextmanager
+def _working(message: str, quiet: bool) -> Iterator[None]:
+    """A spinner on a terminal, one line elsewhere, nothing with --quiet."""
+    if quiet:
+        yield
+        return
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        console.print(message, markup=False, highlight=False)
+        yield
+        return
+    with console.status(message):
+        yield
+
+
+def _document(value: Mapping[str, Any]) -> None:
+    print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def _checked(output: Path | None) -> None:
+    if output is not None:
+        from limen.verbs.report import check_output
+
+        check_output(output)
+
+
+def _written(report: Any, output: Path | None, quiet: bool) -> None:
+    if output is None:
+        return
+    from limen.verbs.report import write_report
+
+    write_report(report, output)
+    if not quiet:
+        print(f"wrote {output}", file=sys.stderr)
+
+
+def _counts(text: str | None) -> list[Any] | None:
+    """Label counts from `100,1000,all`."""
+    if text is None:
+        return None
+    from limen.records.errors import BadInput, Problem
+
+    found: list[Any] = []
+    for part in (p.strip() for p in text.split(",")):
+        if part != "all" and not part.isdigit():
+            raise BadInput(
+                Problem("--labels", f"expected whole numbers or all, got {part!r}", fix="--labels 100,1000,all")
+            )
+        found.append(part if part == "all" else int(part))
+    return found
+
+
+def _radius(text: str) -> Any:
+    from limen.records.errors import BadInput, Problem
+
+    if text == "auto":
+        return "auto"
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < float("inf"):
+        raise BadInput(Problem("--radius", f"expected auto or a number above 0, got {text!r}"))
+    return value
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where to put it.")] = Path("limen-demo"),
+    workers: Workers = 2,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """The whole chain on bundled digits, offline."""
+    from limen.verbs.demo import demo as run_demo
+
+    result, page = run_demo(folder, workers=workers, quiet=quiet)
+    if as_json:
+        _document(result.to_json())
+    else:
+        print(f"{result.line()}\n{page}")
+    raise typer.Exit(result.exit_code)
+
+
+@app.command()
+def budget(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help=".npz with X and y, .parquet or .csv.")],
+    test: Annotated[Path | None, typer.Option(help="Another file to score, never to train on.")] = None,
+    same_population: Annotated[bool, typer.Option("--same-population", help="--test is the holdout.")] = False,
+    target: Target = None,
+    margin: Margin = 0.01,
+    method: Annotated[str, typer.Option(help="linear-probe, mean-classifier or knn.")] = "linear-probe",
+    loss: Annotated[str, typer.Option(help="log or squared.")] = "log",
+    labels: Annotated[str | None, typer.Option(help="Label counts of the curve, such as 100,1000,all.")] = None,
+    seeds: Annotated[int, typer.Option(help="Random subsets at each label count.")] = 5,
+    radius: Annotated[str, typer.Option(help="Largest ‖W‖ of the probe: auto or a number.")] = "auto",
+    confidence: Confidence = 0.95,
+    label: Label = None,
+    group: Annotated[str | None, typer.Option(help="Column of groups that stay together.")] = None,
+    output: Output = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Error budget of your own embeddings."""
+    from limen.records.report import Report
+    from limen.verbs.budget import budget as measure
+
+    _checked(output)
+    _one_of("--method", method, ("linear-probe", "mean-classifier", "knn"))
+    _one_of("--loss", loss, ("log", "squared"))
+    asked: dict[str, Any] = {"method": method, "loss": loss, "labels": _counts(labels), "seeds": seeds}
+    with _working(f"measuring {file} …", quiet):
+        found = measure(
+            file,
+            test=test,
+            same_population=same_population,
+            group=group,
+            label=label,
+            radius=_radius(radius),
+            target=target,
+            margin=margin,
+            confidence=confidence,
+            **asked,
+        )
+    _written(Report(found.task, (found,), recipe=_recipe()), output, quiet)
+    if as_json:
+        _document(found.to_json())
+    else:
+        _show_budget(found)
+
+
+@app.command()
+def compare(
+    files: Annotated[list[Path], typer.Argument(metavar="A B …", help="Embeddings of the same rows, one per encoder.")],
+    test: Annotated[list[Path] | None, typer.Option(help="A test file per encoder, in the same order.")] = None,
+    id_column: Annotated[str | None, typer.Option("--id", help="Column to align rows by (default: order).")] = None,
+    target: Target = None,
+    margin: Margin = 0.01,
+    confidence: Confidence = 0.95,
+    label: Label = None,
+    output: Output = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Several encoders on the same rows, pair by pair."""
+    from limen.verbs.compare import compare as measure
+
+    _checked(output)
+    with _working(f"comparing {len(files)} files …", quiet):
+        report = measure(
+            files, test=test, id=id_column, label=label, target=target, margin=margin, confidence=confidence
+        )
+    report = _with_recipe(report)
+    _written(report, output, quiet)
+    if as_json:
+        budgets = [b.to_json() for b in report.budgets]
+        pairs = [c.to_json() for c in report.comparisons]
+        _document({"schema": "limen.compare/1", "budgets": budgets, "comparisons": pairs})
+        return
+    _show_comparison(report)
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where to write.")] = Path("."),
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write a commented study file and its JSON Schema."""
+    from limen.verbs.init import init as write
+
+    study, schema = write(folder)
+    if as_json:
+        _document({"schema": "limen.init/1", "study": str(study), "json_schema": str(schema)})
+    elif not quiet:
+        print(f"wrote {study} and {schema}\nnext: limen check {study}")
+
+
+@app.command()
+def check(study: Study, data: Data = None, workers: Workers = 1, as_json: Json = False, quiet: Quiet = False) -> None:
+    """Every error of a study, and a forecast of its cost."""
+    from limen.verbs.check import check as inspect
+
+    found = inspect(study, data, workers)
+    if as_json:
+        _document(found.to_json())
+    for problem in found.errors:
+        print(problem, file=sys.stderr)
+    if not (as_json or quiet or found.errors):
+        print(found.text())
+    raise typer.Exit(2 if found.errors else 0)
+
+
+@app.command()
+def run(
+    study: Study,
+    workers: Workers = 1,
+    executor: Annotated[str, typer.Option(help="local (Ray comes later).")] = "local",
+    data: Data = None,
+    store: Store = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Run a very large study without asking.")] = False,
+    output: Output = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Do what is missing of a study; resumes what was cut."""
+    from limen.verbs.run import run as execute
+
+    _checked(output)
+    result = execute(study, workers=workers, executor=executor, data=data, store=store, yes=yes, quiet=quiet)
+    _written(result.report, output, quiet)
+    if as_json:
+        _document(result.to_json())
+    else:
+        print(result.line())
+    raise typer.Exit(result.exit_code)
+
+
+@app.command()
+def report(
+    study: Study,
+    output: Output = None,
+    store: Store = None,
+    data: Data = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """One offline page of what is published; runs nothing."""
+    from limen.verbs.report import render
+    from limen.verbs.report import report as gather
+
+    output = output or (None if as_json else study.with_suffix(".html"))
+    _checked(output)
+    found = gather(study, store=store, data=data)
+    _written(found, output, quiet)
+    if as_json:
+        print(render(found, ".json"), end="")
+
+
+@app.command()
+def status(study: Study, store: Store = None, data: Data = None, as_json: Json = False, quiet: Quiet = False) -> None:
+    """What is published, failed and waiting."""
+    from limen.verbs.inspect import status as inspect
+
+    found = inspect(study, store=store, data=data)
+    if as_json:
+        _document(found.to_json())
+    elif not quiet:
+        print(found.text())
+
+
+@app.command()
+def explain(
+    study: Study,
+    cell: Annotated[str, typer.Argument(metavar="CELL", help="Label or head of the key of a cell.")],
+    store: Store = None,
+    data: Data = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Why a cell is published, failed, stale or new."""
+    from dataclasses import asdict
+
+    from limen.verbs.inspect import explain as inspect
+
+    found = inspect(study, cell, store=store, data=data)
+    if as_json:
+        _document({"schema": "limen.explain/1", **asdict(found)})
+    elif not quiet:
+        print(found)
+
+
+@app.command()
+def verify(study: Study, store: Store = None, data: Data = None, as_json: Json = False, quiet: Quiet = False) -> None:
+    """Re-hash every result, re-derive every number."""
+    from limen.verbs.inspect import verify as inspect
+
+    with _working(f"verifying {study} …", quiet):
+        problems = inspect(study, store=store, data=data)
+    if as_json:
+        _document({"schema": "limen.verify/1", "problems": [str(problem) for problem in problems]})
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    if not (as_json or quiet or problems):
+        print("every published result and every reported number is as it was")
+    raise typer.Exit(3 if problems else 0)
+
+
+@app.command()
+def doctor(
+    store: Annotated[Path | None, typer.Option(help="Also examine this store.")] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Machine, libraries, threads, and a store."""
+    from limen.verbs.doctor import doctor as inspect
+
+    found = inspect(store)
+    if as_json:
+        _document(found.to_json())
+    elif not quiet:
+        print(found.text())
+    for problem in found.problems:
+        print(problem, file=sys.stderr)
+    raise typer.Exit(3 if found.problems else 0)
+
+
+@app.command()
+def gc(study: Study, store: Store = None, data: Data = None, as_json: Json = False, quiet: Quiet = False) -> None:
+    """Delete results that the study does not name."""
+    from limen.verbs.inspect import gc as collect
+
+    freed = collect(study, store=store, data=data)
+    if as_json:
+        _document({"schema": "limen.gc/1", "results": freed.results, "bytes": freed.bytes})
+    elif not quiet:
+        print(f"{freed.results} results, {freed.bytes:,} bytes freed")
+
+
+@app.callback(invoke_without_command=True)
+def top(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    """Where the downstream error of a foundation model comes from, how sure that is, and what would lower it."""
+    if version:
+        from importlib.metadata import version as installed
+
+        print(f"limen {installed('limen')}")
+        raise typer.Exit
+
+
+def _one_of(option: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        from difflib import get_close_matches
+
+        from limen.records.errors import BadInput, Problem
+
+        near = get_close_matches(value, allowed, 1)
+        what = f"expected {', '.join(allowed)}, got {value!r}"
+        raise BadInput(Problem(option, what, fix=f"did you mean {near[0]}?" if near else ""))
+
+
+def _recipe() -> dict[str, Any]:
+    from limen.arrays.environment import environment
+
+    return {"command": " ".join(["limen", *sys.argv[1:]]), "environment": environment()}
+
+
+def _with_recipe(report: Any) -> Any:
+    from dataclasses import replace
+
+    return replace(report, recipe=_recipe())
+
+
+def _console() -> Any:
+    from rich.console import Console
+
+    return Console()
+
+
+def _show_budget(found: Any) -> None:
+    from limen.pages.terminal import render_terminal
+
+    render_terminal(found, _console())
+
+
+def _show_comparison(report: Any) -> None:
+    from limen.pages.terminal import render_comparison
+
+    render_comparison(report, _console())

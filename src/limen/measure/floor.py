@@ -13,6 +13,7 @@ these weights, not ½ and ½, cancel T (k → ∞ gives the leave-one-out midpoi
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +28,8 @@ from limen.records.stage import StageRecord
 
 EVENTS = 3  # floor, lower and upper side of the adaptation loss share 1 − confidence
 REFERENCE = "docs/how-sure.md: the floor"
+LEAST_ROWS_PER_PARAMETER = 0.5
+LEAST_CLOSENESS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,14 +89,34 @@ def midpoint(fit: StageRecord, confidence: float) -> tuple[Estimate, float]:
         "method": "five-fold midpoint with drift",
         "reference": REFERENCE,
     }
-    if drift > noise:
+    reason = _outside_range(fit)
+    if not reason and drift > noise:
         reason = (
             f"the midpoint still moves by {drift:.3g} when the labels double (noise {noise:.3g}); "
             "more labels or a smaller radius would identify it"
         )
+    if reason:
         return not_identified(reason, **common), drift
     assumptions = ("independent rows", "bias of order below 1/n, checked by the drift")
     return Estimate(value, value - half_width, value + half_width, assumptions=assumptions, **common), drift
+
+
+def _outside_range(fit: StageRecord) -> str:
+    """Why the midpoint is not to be believed here: it was validated where rows are many or the fit is not too close.
+
+    Below both limits the training loss nears 0, the expansion in 1/n does not hold, and the midpoint falls before it
+    rises: its drift vanishes at the turn while its bias does not (docs/decisions, midpoint at few rows a parameter).
+    """
+    parameters = (fit.data["classes"] - 1) * fit.data["dimension"]
+    n = fit.data["pool"]["n"]
+    closeness = float(fit.arrays["pool_train_loss"].mean() / fit.arrays["pool_cross_validated_loss"].mean())
+    if n >= LEAST_ROWS_PER_PARAMETER * parameters or closeness >= LEAST_CLOSENESS:
+        return ""
+    return (
+        f"{n:,} rows for {parameters:,} parameters, and training loss is {closeness:.0%} of the cross-validated one: "
+        f"outside the validated range ({LEAST_ROWS_PER_PARAMETER:g} rows a parameter, or {LEAST_CLOSENESS:.0%}); "
+        f"{math.ceil(LEAST_ROWS_PER_PARAMETER * parameters):,} rows or a smaller radius would do"
+    )
 
 
 def floor_sides(fit: StageRecord, confidence: float, minimum: float) -> Floor:

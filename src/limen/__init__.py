@@ -1,0 +1,45 @@
+"""Limen: where the downstream error of a foundation model comes from, how sure that is, and what would lower it.
+
+Every verb of the command line is a function here, with the same name and result; names are imported when first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import Any
+
+NAMES: dict[str, str] = {
+    "Budget": "limen.records.budget",
+    "Comparison": "limen.records.comparison",
+    "Estimate": "limen.records.estimate",
+    "LimenError": "limen.records.errors",
+    "LinearProbe": "limen.adapt.linear_probe",
+    "Report": "limen.records.report",
+    "budget": "limen.verbs.budget",
+    "check": "limen.verbs.check",
+    "compare": "limen.verbs.compare",
+    "demo": "limen.verbs.demo",
+    "doctor": "limen.verbs.doctor",
+    "explain": "limen.verbs.inspect",
+    "gc": "limen.verbs.inspect",
+    "init": "limen.verbs.init",
+    "report": "limen.verbs.report",
+    "run": "limen.verbs.run",
+    "status": "limen.verbs.inspect",
+    "verify": "limen.verbs.inspect",
+}
+"""Public name → module that defines it."""
+
+__all__ = [*NAMES, "__version__"]
+__version__ = version("limen")
+
+
+def __getattr__(name: str) -> Any:
+    if name not in NAMES:
+        raise AttributeError(f"module 'limen' has no attribute {name!r}")
+    return getattr(import_module(NAMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,20 @@
+from limen.adapt.linear_probe import LinearProbe as LinearProbe
+from limen.records.budget import Budget as Budget
+from limen.records.comparison import Comparison as Comparison
+from limen.records.errors import LimenError as LimenError
+from limen.records.estimate import Estimate as Estimate
+from limen.records.report import Report as Report
+from limen.verbs.budget import budget as budget
+from limen.verbs.check import check as check
+from limen.verbs.compare import compare as compare
+from limen.verbs.demo import demo as demo
+from limen.verbs.doctor import doctor as doctor
+from limen.verbs.init import init as init
+from limen.verbs.inspect import explain as explain
+from limen.verbs.inspect import gc as gc
+from limen.verbs.inspect import status as status
+from limen.verbs.inspect import verify as verify
+from limen.verbs.report import report as report
+from limen.verbs.run import run as run
+
+__version__: str

@@ -1,0 +1,130 @@
+"""`limen status`, `explain`, `verify`, `gc`: what is there, why a cell is stale, whether it is still true."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from limen.records.cell import Cell
+from limen.records.errors import BadInput, Problem
+from limen.store.explain import Explanation
+from limen.study.run import Opened, Options, open_study
+
+Study = str | Path
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Cells of the study by stage and state, and who holds the store."""
+
+    study: str
+    stages: dict[str, dict[str, int]]
+    """Stage → {published, failed, waiting}."""
+    failed: tuple[Explanation, ...]
+    holder: str
+    other: int
+    """Published cells of the store that this study does not name."""
+    versions: dict[str, int]
+    """Library versions → published cells computed with them."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The document of schema limen.status/1."""
+        failed = [
+            {"key": e.key, "label": e.label, "reason": e.failure.reason if e.failure else ""} for e in self.failed
+        ]
+        return {
+            "schema": "limen.status/1",
+            "study": self.study,
+            "stages": self.stages,
+            "failed": failed,
+            "holder": self.holder,
+            "other": self.other,
+            "versions": self.versions,
+        }
+
+
+def status(study: Study, *, store: Study | None = None, data: Study | None = None) -> Status:
+    """What is published, failed and waiting. Raises BadInput for a study that is not sound."""
+    opened = _open(study, store, data)
+    stages: dict[str, dict[str, int]] = {}
+    failed = []
+    for cell in opened.plan.cells.values():
+        counts = stages.setdefault(cell.stage, {"published": 0, "failed": 0, "waiting": 0})
+        if opened.store.has(cell.key):
+            counts["published"] += 1
+            continue
+        explanation = opened.store.explain(cell)
+        counts["failed" if explanation.state == "failed" else "waiting"] += 1
+        if explanation.state == "failed":
+            failed.append(explanation)
+    versions: dict[str, int] = {}
+    rows = opened.store.rows()
+    for row in rows:
+        libraries = row.environment.get("versions", {})
+        named = ", ".join(f"{k} {v}" for k, v in sorted(libraries.items()) if k in ("limen", "numpy", "torch"))
+        versions[named] = versions.get(named, 0) + 1
+    holder = opened.store.holder()
+    other = sum(row.key not in opened.plan.cells for row in rows)
+    return Status(opened.study.name, stages, tuple(failed), str(holder) if holder else "", other, versions)
+
+
+def explain(study: Study, cell: str, *, store: Study | None = None, data: Study | None = None) -> Explanation:
+    """Why one cell, named by its label or the head of its key, is published, failed, stale or new."""
+    opened = _open(study, store, data)
+    return opened.store.explain(_find(opened, cell))
+
+
+def verify(study: Study, *, store: Study | None = None, data: Study | None = None) -> tuple[Problem, ...]:
+    """Re-hash every published cell of the study and re-derive every reported number; empty = all is well."""
+    opened = _open(study, store, data)
+    problems: list[Problem] = []
+    for key in opened.plan.cells:
+        if opened.store.has(key):
+            problems += opened.store.verify(key)
+    if not problems:
+        problems += _rederived(opened)
+    return tuple(problems)
+
+
+def _rederived(opened: Opened) -> list[Problem]:
+    """Identities of every budget, from the numbers as they would be written."""
+    from limen.measure.budget import identity_residual
+    from limen.study.run import report_of
+
+    problems = []
+    for budget in report_of(opened).budgets:
+        plain = budget.to_json()
+        minimum = budget.sides.empirical_minimum if budget.sides else None
+        residual = identity_residual(plain["terms"], minimum)
+        if residual is not None and residual > 1e-9:
+            where = f"{budget.encoder} · {budget.task} · {budget.method}"
+            problems.append(Problem(where, f"its terms do not add up: residual {residual:.2g}, expected below 1e-9"))
+    return problems
+
+
+def gc(study: Study, *, store: Study | None = None, data: Study | None = None) -> Any:
+    """Delete published cells that the study does not name; what its report cites is kept."""
+    opened = _open(study, store, data)
+    with opened.store.coordinate():
+        return opened.store.gc(set(opened.plan.cells))
+
+
+def _open(study: Study, store: Study | None, data: Study | None) -> Opened:
+    return open_study(
+        study,
+        Options(data=None if data is None else Path(data), store=None if store is None else Path(store), yes=True),
+    )
+
+
+def _find(opened: Opened, name: str) -> Cell:
+    cells = opened.plan.cells.values()
+    found = [c for c in cells if c.label == name or (len(name) >= 4 and c.key.startswith(name))]
+    if len(found) == 1:
+        return found[0]
+    near = [c for c in cells if name.lower() in c.label.lower()]
+    if not found and len(near) == 1:
+        return near[0]
+    shown = "; ".join(f"{c.label} ({c.key[:12]})" for c in (found or near or list(cells))[:12])
+    what = f"{len(found or near)} cells of the study match {name!r}, expected one"
+    raise BadInput(Problem("CELL", what, fix=f"name one by its label or key: {shown}"))
