@@ -149,7 +149,7 @@ def _chain_terms(fit: StageRecord, confidence: float, sides: Floor) -> dict[str,
         ),
         "optimization_gap": Estimate(
             gap,
-            0.0,
+            min(0.0, gap),  # a gap of rounding size may be −1e-16
             gap,
             confidence=1.0,
             grade="certified",
