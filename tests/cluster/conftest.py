@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from limen.cluster import Event, Pool, Summary, Work, run_cells
+from limen.cluster import Event, Executor, LocalProcesses, Pool, Summary, Work, run_cells
 from limen.records.cell import Cell
 from limen.store import Store
 
@@ -26,6 +26,7 @@ class Study:
 
     root: Path
     events: list[Event] = field(default_factory=list)
+    executor: Callable[[Work, Pool], Executor] = LocalProcesses
     hear: Callable[[Event], object] = lambda event: None
 
     @property
@@ -39,7 +40,7 @@ class Study:
         work = Work("cells_for_tests:run_stage", writer.load, writer.publish, store.has, _adopt(store), store.fail)
         with store.coordinate():
             missing = [cell for cell in cells if not store.has(cell.key)]
-            return run_cells(missing, replace(work, **changes), pool, self._heard)
+            return run_cells(missing, replace(work, **changes), pool, self._heard, self.executor)
 
     def _heard(self, event: Event) -> None:
         self.events.append(event)

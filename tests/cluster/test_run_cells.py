@@ -10,9 +10,9 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from cells_for_tests import cell, contents, grid, publish_and_die, publish_on_a_full_disk, publish_slowly
+from cells_for_tests import cell, contents, grid, publish_and_die, publish_on_a_full_disk, publish_slowly, run_stage
 
-from limen.cluster import Pool
+from limen.cluster import Attempt, Pool, Work
 from limen.records.cell import Cell
 from limen.records.errors import StoreError
 
@@ -46,6 +46,39 @@ def test_workers_count_and_order_change_no_byte(study, tmp_path: Path) -> None:
     study.run(list(reversed(cells)), Pool(workers=1))
     assert contents(study.root) == first
     assert len(first) == 12
+
+
+class InThisProcess:
+    """The slow obvious executor: runs each cell where it is, one after the other."""
+
+    def __init__(self, work: Work, pool: Pool) -> None:
+        self.work, self.ended = work, []
+
+    def capacity(self) -> int:
+        return 1 - len(self.ended)
+
+    def submit(self, cell: Cell) -> None:
+        inputs = {name: self.work.load(key) for name, key in cell.needs.items()}
+        self.work.publish(cell, run_stage(cell.stage, cell.spec, inputs), 0.5)
+        self.ended.append(Attempt(cell, "published", 0.5))
+
+    def poll(self, timeout: float) -> list[Attempt]:
+        ended, self.ended = self.ended, []
+        return ended
+
+    def cancel(self) -> None:
+        raise AssertionError("nothing interrupts this test")
+
+    def close(self) -> None:
+        pass
+
+
+def test_processes_agree_with_the_slow_obvious_executor(study, tmp_path: Path) -> None:
+    cells = grid(12)
+    study.run(cells)
+    processes, study.root, study.executor = contents(study.root), tmp_path / "other.limen", InThisProcess
+    assert study.run(cells).exit_code == 0
+    assert contents(study.root) == processes
 
 
 def test_a_second_run_has_nothing_to_do(study) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import sqlite3
 from pathlib import Path
@@ -241,3 +242,39 @@ def test_a_writer_travels_to_workers(store: Store, cell: Cell, record: StageReco
     assert store.unlisted() == {cell.key}
     with store.coordinate() as recovery:
         assert str(recovery) == "1 result recovered from disk"
+
+
+def test_a_publish_is_on_disk_before_its_name_is(
+    store: Store, cell: Cell, record: StageRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files and folder are synced before the rename, the parent after it: the order that survives a power loss."""
+    calls: list[tuple[str, str]] = []
+    sync, rename = os.fsync, Path.rename
+
+    def synced(handle: int) -> None:
+        calls.append(("fsync", Path(os.readlink(f"/proc/self/fd/{handle}")).name))
+        sync(handle)
+
+    def renamed(self: Path, target: Path) -> Path:
+        calls.append(("rename", target.name))
+        return rename(self, target)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(Path, "rename", renamed)
+    folder = store.writer.publish(cell, record, 1.0)
+    files = {path.name for path in folder.iterdir()}
+    names = [name for call, name in calls if call == "fsync"]
+    assert set(names[: len(files)]) == files
+    assert names[len(files) - 1] == "MANIFEST.json"
+    assert names[len(files)].startswith(".tmp-")
+    assert calls[len(files) + 1 :] == [("rename", cell.key), ("fsync", "runs")]
+
+
+def test_foreign_files_are_left_alone(store: Store, cell: Cell, record: StageRecord) -> None:
+    with store.coordinate():
+        store.publish(cell, record, 1.0)
+    (store.root / "runs" / "notes.txt").write_text("mine")
+    with store.coordinate() as recovery:
+        assert str(recovery) == ""
+    assert [row.key for row in store.rows()] == [cell.key]
+    assert (store.root / "runs" / "notes.txt").read_text() == "mine"

@@ -10,6 +10,7 @@ Anyone may read. Whoever runs cells coordinates:
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator, Set
 from contextlib import contextmanager
@@ -162,8 +163,10 @@ class Store:
             return frozenset(self._published() - ledger.keys())
 
     def _published(self) -> set[str]:
-        runs = self.writer.runs
-        return {path.name for path in runs.iterdir() if not path.name.startswith(".")} if runs.is_dir() else set()
+        if not self.writer.runs.is_dir():
+            return set()
+        with os.scandir(self.writer.runs) as entries:
+            return {entry.name for entry in entries if entry.is_dir() and not entry.name.startswith(".")}
 
     def _held(self) -> Ledger:
         if self._ledger is None:
