@@ -9,6 +9,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -262,6 +263,14 @@ def test_a_header_that_promises_more_than_the_archive_holds(tmp_path: Path) -> N
         archive.writestr("X.npy", buffer.getvalue())
         archive.writestr("y.npy", buffer.getvalue())
     says(tmp_path / "bomb.npz", "the header promises")
+
+
+def test_arrays_larger_than_the_free_memory_are_refused_unread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = save(tmp_path, ".npz")
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=X.nbytes))
+    says(path, "GB of memory", "fewer rows")
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=X.nbytes + Y.nbytes))
+    assert len(read_embeddings(path)) == 12
 
 
 def test_missing_arrays_and_columns_are_listed(tmp_path: Path) -> None:

@@ -131,6 +131,12 @@ def test_configurations_that_ask_for_code_are_refused_by_name(
     assert not (tmp_path / "canary").exists()
 
 
+@pytest.mark.parametrize("content", [b"{", b"[1]", b"\xff{}", b"{" * 100_000, b"{}" + b" " * (33 << 20)])
+def test_a_configuration_that_cannot_be_judged_is_refused(folder: Path, content: bytes) -> None:
+    (folder / "tokenizer_config.json").write_bytes(content)
+    refused(spec(folder), "tokenizer_config.json", "not judged")
+
+
 def test_a_pipeline_of_foreign_modules_is_refused_by_name(folder: Path) -> None:
     modules = [
         {"type": "evil.Transformer", "path": ""},

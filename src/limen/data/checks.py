@@ -123,7 +123,14 @@ def _check_ids(raw: RawRows) -> list[Problem]:
         return []
     what = f"expected unique ids; {len(repeated):,} ids recur: {names_text(values[repeated].tolist())}"
     where = f"first at {rows_text(np.sort(first[repeated]))}"
-    return [Problem(raw.place(3), f"{what}; {where}", "rows were appended twice", "drop the repeated rows")]
+    return [
+        Problem(
+            raw.place(3),
+            f"{what}; {where}",
+            "rows were appended twice",
+            "drop the repeated rows, or rename a column that is no row id",
+        )
+    ]
 
 
 def _check_groups(raw: RawRows) -> list[Problem]:

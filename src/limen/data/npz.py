@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+import psutil
 from numpy.typing import NDArray
 
 from limen.data.files import SAVE, expect_file
@@ -38,6 +39,11 @@ class Header:
 
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of the data, as the header says."""
+        return math.prod(self.shape) * self.dtype.itemsize
 
 
 def npz_headers(path: Path) -> dict[str, Header]:
@@ -83,6 +89,11 @@ def read_arrays(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
     headers = npz_headers(path)
     problems = [_absent(path, name, headers) for name in names if name not in headers]
     problems += [_object_array(path, name) for name in names if name in headers and headers[name].dtype.hasobject]
+    needed = sum(headers[name].bytes for name in names if name in headers)
+    available = int(psutil.virtual_memory().available)
+    if needed > available:
+        what = f"its arrays need {needed / 1e9:,.1f} GB of memory, {available / 1e9:,.1f} GB are free"
+        problems.append(Problem(str(path), what, fix="save fewer rows, or X as float32 or float16"))
     if problems:
         raise BadInput(problems)
     arrays: dict[str, NDArray[Any]] = {}
@@ -108,9 +119,10 @@ def _header(stream: IO[bytes], size: int) -> Header:
     shape = tuple(int(extent) for extent in plain["shape"])
     if any(extent < 0 for extent in shape):
         raise ValueError("a negative array extent")
-    if not dtype.hasobject and math.prod(shape) * dtype.itemsize > size:
-        raise ValueError(f"the header promises {math.prod(shape) * dtype.itemsize:,} bytes, the archive holds {size:,}")
-    return Header(dtype, shape)
+    header = Header(dtype, shape)
+    if not dtype.hasobject and header.bytes > size:
+        raise ValueError(f"the header promises {header.bytes:,} bytes, the archive holds {size:,}")
+    return header
 
 
 @contextmanager

@@ -24,6 +24,11 @@ HOSTILE_KEYS = ("auto_map", "_target_", "_instantiator", "custom_pipelines")
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt", ".joblib")
 LFS = b"version https://git-lfs"
 CONFIG_LIMIT = 32 << 20
+CONFIGS = (
+    "config.json", "tokenizer_config.json", "preprocessor_config.json", "processor_config.json",
+    "sentence_bert_config.json", "config_sentence_transformers.json", "generation_config.json",
+)  # fmt: skip
+"""Files that libraries act on: each must be readable here, so that nothing in it goes unjudged."""
 
 
 def model_folder(path: str, revision: str | None = None) -> Path:
@@ -63,6 +68,9 @@ def model_folder(path: str, revision: str | None = None) -> Path:
 
 def check_model_folder(folder: Path, path: str, revision: str | None = None) -> None:
     """Raise BadInput with everything that keeps the files of a model folder from being opened."""
+    if not (folder / "config.json").is_file() and not (folder / "modules.json").is_file():
+        what = "expected a model folder with config.json; it has none"
+        raise BadInput(Problem(str(folder), what, "half-downloaded, or another folder", _again(path, revision)))
     problems = [*_missing(folder, path, revision)]
     for file in sorted(folder.rglob("*.json")):
         problems += _hostile(folder, file)
@@ -116,10 +124,12 @@ def _not_fetched(path: str, revision: str, why: str) -> Problem:
     )
 
 
+def _again(path: str, revision: str | None) -> str:
+    return f"hf download {path} --revision {revision}" if revision else "copy the whole model folder again"
+
+
 def _missing(folder: Path, path: str, revision: str | None) -> Iterator[Problem]:
-    again = f"hf download {path} --revision {revision}" if revision else "copy the whole model folder again"
-    if not (folder / "config.json").is_file() and not (folder / "modules.json").is_file():
-        yield Problem(str(folder), "expected a model folder with config.json; it has none", "half-downloaded", again)
+    again = _again(path, revision)
     weights = sorted(folder.rglob("*.safetensors"))
     index = folder / "model.safetensors.index.json"
     if index.is_file():
@@ -162,9 +172,20 @@ def _json(file: Path) -> dict[str, Any]:
     return plain if isinstance(plain, dict) else {}
 
 
+def _readable(file: Path) -> bool:
+    try:
+        return file.stat().st_size <= CONFIG_LIMIT and isinstance(json.loads(file.read_text("utf-8")), dict)
+    except (ValueError, OSError, RecursionError):
+        return False
+
+
 def _hostile(folder: Path, file: Path) -> Iterator[Problem]:
     if file.name in ("tokenizer.json", "vocab.json", "model.safetensors.index.json"):
         return  # data, not configuration; tokenizer.json is parsed by a library that has no hooks
+    if file.name in CONFIGS and not _readable(file):
+        what = f"expected JSON of at most {CONFIG_LIMIT >> 20} MB; it cannot be read, so it was not judged"
+        yield Problem(str(file), what, "damage", "copy the folder again")
+        return
     found = sorted(set(_keys(_json(file))) & set(HOSTILE_KEYS))
     for key in found:
         yield Problem(
