@@ -17,6 +17,7 @@ import tomli_w
 
 from limen.records.errors import BadInput
 from limen.study.check import CheckReport, check
+from limen.study.cost import START_TORCH
 from limen.study.files import Files
 from limen.study.forecast import Forecast, approve, duration, forecast
 from limen.study.plan import plan
@@ -73,7 +74,7 @@ def test_a_sound_study_has_no_errors_and_the_forecast_counts_its_cells(folder: P
     found = report.forecast
     assert found is not None
     assert found.cells == len(cells)
-    assert found.seconds == pytest.approx(sum(cell.seconds for cell in cells.values()))
+    assert found.seconds == pytest.approx(START_TORCH + sum(cell.seconds for cell in cells.values()))
     assert found.models == (1 + 1 + 6 + 1) * 2 * (2 + 1)
     assert report.skipped == 8
     plain = report.to_json()

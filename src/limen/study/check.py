@@ -14,7 +14,7 @@ from typing import Any
 from limen.models.folder import check_model_folder, check_safetensors, only_pickle
 from limen.records.errors import BadInput, Problem
 from limen.study.cost import fit_part
-from limen.study.encoders import Encoder, Pretrain, SentenceTransformers, Torch, Transformers
+from limen.study.encoders import EXTRAS, Encoder, Pretrain, SentenceTransformers, Torch, Transformers
 from limen.study.files import Facts, Files, files_of
 from limen.study.forecast import Forecast, forecast, merged
 from limen.study.parse import read_study
@@ -26,10 +26,6 @@ from limen.study.spec import Study, Task
 SCHEMA = "limen.check/1"
 KINDS: Mapping[str, tuple[str, ...]] = {
     "text": ("text",), "image": ("bytes", "image"), "audio": ("bytes",), "features": ("vector",),
-}  # fmt: skip
-EXTRAS: Mapping[str, tuple[str, str]] = {
-    "sentence-transformers": ("sentence_transformers", "hf"), "transformers": ("transformers", "hf"),
-    "torch": ("torch", "torch"), "pretrain": ("torch", "torch"),
 }  # fmt: skip
 
 

@@ -26,7 +26,7 @@ from limen.study.encoders import (
     Torch,
     Transformers,
 )
-from limen.study.files import Facts, Files
+from limen.study.files import Files
 from limen.study.spec import Adapt
 
 FORWARD = 1.8e-9
@@ -37,8 +37,10 @@ TEXT_TOKENS = 30
 """Tokens of a typical labelled text."""
 MULTIPLY = 1.6e-11
 """Seconds per multiplication of a transformer on one core."""
-START = 1.5
-"""Seconds to import the libraries of a stage, paid once by a worker."""
+START, START_TORCH = 2.5, 6.0
+"""Seconds until a worker has imported what it needs, without and with torch; paid once, not by every cell."""
+LEAST = 0.05
+"""Seconds of the smallest cell, with reading its inputs and publishing its record."""
 FIT = 4e-9
 """Seconds per row, column, class and iteration of a probe."""
 ITERATIONS = 120
@@ -55,8 +57,8 @@ class Cost:
     memory: int
 
 
-def dimension_of(encoder: Encoder, files: Files) -> int:
-    """Columns of the features of an encoder, as far as it is known before anything runs."""
+def dimension_of(encoder: Encoder, files: Files, table: str = "") -> int:
+    """Columns of the features of an encoder on a table, as far as it is known before anything runs."""
     if isinstance(encoder, BagOfWords | RandomFeatures):
         return encoder.dimension
     if isinstance(encoder, Pretrain):
@@ -66,7 +68,7 @@ def dimension_of(encoder: Encoder, files: Files) -> int:
         side = encoder.architecture.image_size or 32
         return encoder.architecture.width << (_stages(encoder.architecture, side) - 1)
     if isinstance(encoder, Pixels):
-        return 3072
+        return image_side(table) ** 2 * (1 if table.startswith("digits") else 3)
     if isinstance(encoder, SentenceTransformers | Transformers):
         return _hidden_size(files.model(encoder.path, encoder.revision))
     return 512
@@ -86,12 +88,12 @@ def pretrain_cost(encoder: Pretrain, rows: int) -> Cost:
     scored = len(encoder.kept_steps()) * rows * (views + 2 * FORWARD * work)
     weights = 4 * len(encoder.kept_steps()) * _weights(encoder.architecture, side)
     activations = 40 * 2 * encoder.batch_size * encoder.architecture.width * side * side
-    return Cost(START + training + scored, weights, 600_000_000 + activations + 4 * rows * side * side * 3)
+    return Cost(LEAST + training + scored, weights, 600_000_000 + activations + 4 * rows * side * side * 3)
 
 
-def features_cost(encoder: Encoder, facts: Facts, files: Files) -> Cost:
+def features_cost(encoder: Encoder, table: str, files: Files) -> Cost:
     """Features of one table."""
-    width = dimension_of(encoder, files)
+    facts, width = files.describe(table), dimension_of(encoder, files, table)
     per_row, memory = 2e-6 + 2e-9 * width, 200_000_000
     if isinstance(encoder, Pretrain | Torch):
         side = image_side(encoder.data) if isinstance(encoder, Pretrain) else encoder.architecture.image_size or 32
@@ -105,7 +107,7 @@ def features_cost(encoder: Encoder, facts: Facts, files: Files) -> Cost:
         per_row = 5e-5 + 1e-9 * 512 * width
     elif isinstance(encoder, Embeddings | Pixels):
         per_row = 5e-5
-    return Cost(START + facts.rows * per_row, 4 * facts.rows * width, memory + 8 * facts.rows * width)
+    return Cost(LEAST + facts.rows * per_row, 4 * facts.rows * width, memory + 8 * facts.rows * width)
 
 
 def fit_cost(method: str, rows: int, width: int, adapt: Adapt) -> Cost:
@@ -118,7 +120,7 @@ def fit_cost(method: str, rows: int, width: int, adapt: Adapt) -> Cost:
         seconds = used * 0.2 * rows * width * 1e-10
     else:
         seconds = used * width * 1e-8
-    return Cost(START + seconds + 2e-3 * fitted, 24 * rows * fitted, 300_000_000 + 24 * rows * width)
+    return Cost(LEAST + seconds + 2e-3 * fitted, 24 * rows * fitted, 300_000_000 + 24 * rows * width)
 
 
 def models(adapt: Adapt, rows: int) -> int:

@@ -229,3 +229,8 @@ SOURCES: tuple[str, ...] = (
     "sentence-transformers", "transformers", "torch", "embeddings", "pixels", "bag-of-words", "random-features",
     "pretrain",
 )  # fmt: skip
+EXTRAS: dict[str, tuple[str, str]] = {
+    "sentence-transformers": ("sentence_transformers", "hf"), "transformers": ("transformers", "hf"),
+    "torch": ("torch", "torch"), "pretrain": ("torch", "torch"),
+}  # fmt: skip
+"""Source → the library it needs and the extra of limen that brings it. All of them import torch."""

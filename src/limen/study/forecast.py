@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from limen.records.errors import BadInput, Problem
-from limen.study.cost import Cost, dimension_of, features_cost, fit_cost, models, pretrain_cost
-from limen.study.encoders import Encoder, Pretrain
+from limen.study.cost import START, START_TORCH, Cost, dimension_of, features_cost, fit_cost, models, pretrain_cost
+from limen.study.encoders import EXTRAS, Encoder, Pretrain
 from limen.study.files import Files
 from limen.study.plan import fit_specs, pairs, populations, references
 from limen.study.reference import parse_reference
@@ -83,13 +83,15 @@ def forecast(study: Study, files: Files, workers: int = 1) -> Forecast:
         if isinstance(encoder, Pretrain) and name not in runs:
             runs.add(name)
             total.add(_runs(name, encoder, study), pretrain_cost(encoder, files.describe(encoder.data).rows))
-        rows, width = files.describe(task.train).rows, dimension_of(encoder, files)
+        rows, width = files.describe(task.train).rows, dimension_of(encoder, files, task.train)
         for how in fit_specs(study.adapt, study.seed):
             total.add(count, fit_cost(how["method"], rows, width, study.adapt))
             total.models += count * models(study.adapt, rows)
     for (name, table, _), count in tables.items():
-        total.add(count, features_cost(study.encoder[name], files.describe(table), files))
-    return Forecast(total.cells, total.models, total.seconds, total.disk, total.memory, workers)
+        total.add(count, features_cost(study.encoder[name], table, files))
+    torch = any(encoder.source in EXTRAS for encoder in study.encoder.values())
+    seconds = total.seconds + (START_TORCH if torch else START) * workers
+    return Forecast(total.cells, total.models, seconds, total.disk, total.memory, workers)
 
 
 def approve(found: Forecast, yes: bool) -> None:

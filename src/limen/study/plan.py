@@ -185,15 +185,14 @@ class _Planner:
             meaning, spec = meaning | {"layer": layer}, spec | {"layer": layer}
         keys = {}
         for population, table in populations(task).items():
-            facts = self.files.describe(table)
-            column = column_of(task, encoder, facts.columns)
+            column = column_of(task, encoder, self.files.describe(table).columns)
             read = {"column": column, "input": task.input}
             identity = {"version": VERSIONS["features"], "encoder": meaning, "data": self.files.hash(table), **read}
             spec_here = {"encoder": spec, "data": self.files.table(table), **read}
             if "threads" in spec:
                 spec_here["threads"] = spec["threads"]
             cell = Cell("features", f"{reference} · {_short(table)}", identity, spec_here, needs,
-                        features_cost(encoder, facts, self.files).seconds)  # fmt: skip
+                        features_cost(encoder, table, self.files).seconds)  # fmt: skip
             keys[population] = self.add(cell)
         return keys
 
@@ -236,7 +235,7 @@ class _Planner:
             "how": dict(how),
         }
         rows, encoder = self.files.describe(task.train).rows, self.study.encoder[reference.name]
-        cost = fit_cost(how["method"], rows, dimension_of(encoder, self.files), self.study.adapt)
+        cost = fit_cost(how["method"], rows, dimension_of(encoder, self.files, task.train), self.study.adapt)
         label = f"{reference} · {task_name} · {how['method']}"
         return Cell("fit", label, identity, spec, dict(needs), cost.seconds)
 
