@@ -16,8 +16,9 @@ from rich.console import Console
 from limen.pages.document import render_json
 from limen.pages.markdown import render_markdown
 from limen.pages.markdown import safe as markdown_safe
+from limen.pages.page import render_html
 from limen.pages.table import render_csv, safe
-from limen.pages.terminal import render_terminal
+from limen.pages.terminal import render_comparison, render_terminal
 from limen.records.budget import Budget
 
 
@@ -130,3 +131,25 @@ def test_terminal_reads_no_markup_from_names() -> None:
     text = printed(replace(cases.budget(), encoder="[bold red]x[/]", task="[link=http://a]t"))
     assert "[bold red]x[/]" in text
     assert "[link=http://a]t" in text
+
+
+def test_terminal_ranks_compared_budgets_in_80_columns() -> None:
+    stream = io.StringIO()
+    render_comparison(cases.study(), Console(file=stream, width=80))
+    text = stream.getvalue()
+    assert max(len(line) for line in text.splitlines()) <= 80
+    assert text.index("minilm") < text.index("bag-of-words") < text.index("random-features")
+    flat = " ".join(text.split())
+    assert "floors not separable at 2,001 rows; about 18,000 rows would tell" in flat
+    assert "minilm · linear-probe has the lower floor" in flat
+    assert "upper side only" in flat
+
+
+def test_names_that_are_no_unicode_can_be_written() -> None:
+    from dataclasses import replace
+
+    report = replace(
+        cases.one(), name="a\udc80\x00b", budgets=(replace(cases.budget(), encoder="\udcff", task="\ud800"),)
+    )
+    for text in (render_html(report), render_markdown(report), render_csv(report), render_json(report)):
+        text.encode("utf-8")

@@ -18,18 +18,18 @@ def tall(chain: Chain, key: str) -> Element:
     parts: list[Element | None] = []
     y = 8.0
     if chain.pretraining and chain.pretraining_gap:
-        parts.append(_room(y, 60 + STEP + 40, "PRETRAINING", True))
-        parts += _column(chain, chain.pretraining, (chain.pretraining_gap,), y + 60)
-        y += 60 + STEP + 40
+        parts.append(_room(y, 64 + STEP + 40, "PRETRAINING", True))
+        parts += _column(chain, chain.pretraining, (chain.pretraining_gap,), y + 66)
+        y += 64 + STEP + 40
     else:
         parts += [_room(y, 66, "PRETRAINING", False)]
         parts.append(label(20, y + 48, "not recorded: the encoder came without", "small soft unroomed"))
         y += 66
     parts += _threshold(chain, y)
     y += 50
-    height = 60 + 2 * STEP + 40 + (12 + 16 * len(chain.estimation) if chain.estimation else 0)
+    height = 64 + 2 * STEP + 40 + (12 + 16 * len(chain.estimation) if chain.estimation else 0)
     parts.append(_room(y, height, "ADAPTATION", True))
-    parts += _column(chain, chain.adaptation, chain.gaps, y + 60)
+    parts += _column(chain, chain.adaptation, chain.gaps, y + 66)
     if chain.estimation:
         first = y + height - 14 - 16 * (len(chain.estimation) - 1)
         parts += [label(16, first + 16 * i, text, class_) for i, (text, class_) in enumerate(chain.estimation)]

@@ -32,8 +32,8 @@ def report_document(report: Report) -> dict[str, Any]:
 
 
 def render_json(report: Report) -> str:
-    """The document as text, two spaces deep, one newline at the end. Raises ValueError for NaN in the recipe."""
-    return json.dumps(report_document(report), indent=2, ensure_ascii=False, allow_nan=False, default=str) + "\n"
+    """The document as ASCII text, two spaces deep, one newline at the end. Raises ValueError for NaN in the recipe."""
+    return json.dumps(report_document(report), indent=2, allow_nan=False, default=str) + "\n"
 
 
 def _interface(run: Interface) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from limen.pages import sentences, wording
+from limen.pages.svg import printable
 from limen.records.budget import Advice, Budget
 from limen.records.comparison import Comparison
 from limen.records.estimate import MARKS, Estimate
@@ -253,7 +254,7 @@ def _entry(value: Any) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    return printable(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str))
 
 
 def checkpoint_rows(run: Interface, task: str) -> list[dict[str, str]]:

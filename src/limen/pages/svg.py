@@ -21,7 +21,16 @@ def escape(text: str) -> str:
     >>> escape('<b> & "c"')
     '&lt;b&gt; &amp; &quot;c&quot;'
     """
-    return html.escape(_FORBIDDEN.sub("\ufffd", text), quote=True)
+    return html.escape(printable(text), quote=True)
+
+
+def printable(text: str) -> str:
+    """Text that every file can hold as UTF-8 and XML: control characters and lone surrogates become U+FFFD.
+
+    >>> printable("a\\x00b\\udc80") == "a\ufffdb\ufffd"
+    True
+    """
+    return _FORBIDDEN.sub("\ufffd", text)
 
 
 def number(value: Number) -> str:

@@ -10,6 +10,7 @@ import csv
 import io
 from collections.abc import Iterator
 
+from limen.pages.svg import printable
 from limen.records.budget import Budget
 from limen.records.estimate import Estimate
 from limen.records.report import Report
@@ -56,6 +57,7 @@ def safe(cell: str) -> str:
     >>> safe("=SUM(A1)"), safe("-0.5"), safe("minilm")
     ("'=SUM(A1)", '-0.5', 'minilm')
     """
+    cell = printable(cell)
     if not cell.startswith(("=", "+", "-", "@", "\t", "\r")):
         return cell
     try:

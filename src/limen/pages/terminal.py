@@ -9,14 +9,66 @@ from rich.text import Text
 
 from limen.pages import sentences, summary, wording
 from limen.records.budget import Budget, CurvePoint
+from limen.records.comparison import Comparison
+from limen.records.estimate import Estimate
+from limen.records.report import Report
 
 STYLES = {"floor": "blue", "estimation": "yellow", "optimization": "green", "shift": "magenta", "": ""}
 
 
 def render_terminal(budget: Budget, console: Console) -> None:
     """Print a budget. Names from files are never read as markup."""
-    for part in (_header(budget), _lead(budget), *_advice(budget), *_terms(budget), *_curve(budget), *_checks(budget)):
+    for part in (
+        _header(budget),
+        _said(sentences.lead(budget)),
+        *_advice(budget),
+        *_terms(budget),
+        *_curve(budget),
+        *_checks(budget),
+    ):
         console.print(part, markup=False, highlight=False)
+
+
+def render_comparison(report: Report, console: Console) -> None:
+    """Print several budgets of the same rows side by side, the best first, and what their comparisons say."""
+    for (task, loss), members in sentences.groups(report).items():
+        console.print(Text(f"{wording.flat(task)} · {wording.LOSSES[loss]}", style="bold"))
+        said = sentences.lead(members[0], len(members)) + sentences.rivals(members[0], report.comparisons)
+        for part in (_said(said), _ranking(members)):
+            console.print(part, markup=False, highlight=False)
+    for duel in report.comparisons:
+        console.print(_duel(duel), markup=False, highlight=False)
+
+
+def _ranking(members: list[Budget]) -> RenderableType:
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+    table.add_column("encoder", overflow="fold")
+    for name, style in (("loss", ""), ("floor", STYLES["floor"]), ("estimation", STYLES["estimation"]), ("error", "")):
+        table.add_column(name, style=style, overflow="fold")
+    for budget in members:
+        name = Text(f"{wording.flat(budget.encoder)}\n{wording.method(budget.method)}")
+        shown = ("adaptation_loss", "minimal_adaptation_loss", "estimation_gap", "error")
+        table.add_row(name, *(_stacked(budget.terms.get(term), term) for term in shown))
+    return Padding(table, (0, 0, 1, 0))
+
+
+def _stacked(estimate: Estimate | None, term: str) -> Text:
+    """Value and mark above the interval; without a value the interval alone, or what is missing in words."""
+    if estimate is None:
+        return Text("–")
+    inside = wording.interval(estimate, term)
+    if estimate.value is None:
+        return Text(f"{inside or wording.missing(estimate)} {estimate.mark}")
+    said = Text(f"{wording.value(estimate, term)} {estimate.mark}")
+    return said.append(f"\n{inside}", style="dim") if inside else said
+
+
+def _duel(duel: Comparison) -> RenderableType:
+    row = summary.comparison_row(duel)
+    said = Text(f"{row['a']} against {row['b']}: ")
+    said.append(row["verdict"], style="bold")
+    said.append(f". Error {row['error']}, loss {row['loss']}, floor {row['floor']}, p {row['p']}.")
+    return said
 
 
 def _header(budget: Budget) -> RenderableType:
@@ -24,9 +76,9 @@ def _header(budget: Budget) -> RenderableType:
     return Text("\n").join([head, Text(sentences.subtitle(budget), style="dim")])
 
 
-def _lead(budget: Budget) -> RenderableType:
+def _said(phrases: list[sentences.Phrase]) -> RenderableType:
     said = Text()
-    for text, strong in sentences.lead(budget):
+    for text, strong in phrases:
         said.append(text, style="bold" if strong else "")
     return Padding(said, (1, 0))
 

@@ -5,6 +5,7 @@ Every number on a page, in Markdown and in a terminal passes through here; CSV a
 
 from __future__ import annotations
 
+from limen.pages.svg import printable
 from limen.records.budget import Budget
 from limen.records.estimate import Estimate, Grade
 
@@ -156,8 +157,8 @@ def method(name: str) -> str:
 
 
 def flat(text: str) -> str:
-    """Names and reasons on one line."""
-    return " ".join(text.split())
+    """Names and reasons on one line, as any file can hold them."""
+    return printable(" ".join(text.split()))
 
 
 def count(number: int, noun: str, plural: str = "") -> str:
