@@ -43,8 +43,8 @@ def render_comparison(report: Report, console: Console) -> None:
 def _ranking(members: list[Budget]) -> RenderableType:
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
     table.add_column("encoder", overflow="fold")
-    for name, style in (("loss", ""), ("floor", STYLES["floor"]), ("estimation", STYLES["estimation"]), ("error", "")):
-        table.add_column(name, style=style, overflow="fold")
+    for title, style in (("loss", ""), ("floor", STYLES["floor"]), ("estimation", STYLES["estimation"]), ("error", "")):
+        table.add_column(title, style=style, overflow="fold")
     for budget in members:
         name = Text(f"{wording.flat(budget.encoder)}\n{wording.method(budget.method)}")
         shown = ("adaptation_loss", "minimal_adaptation_loss", "estimation_gap", "error")
