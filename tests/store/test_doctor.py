@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
@@ -30,6 +31,15 @@ def test_damage_is_listed_with_the_results_that_rest_on_it(store: Store, record:
     assert report.store is not None
     assert (report.store.results, report.store.failures, report.store.holder) == (2, 0, "")
     assert json.loads(json.dumps(report.to_json(), allow_nan=False))["schema"] == "limen.doctor/1"
+
+
+def test_a_truncated_result_is_listed_without_a_ledger(store: Store, cell: Cell, record: StageRecord) -> None:
+    with store.coordinate():
+        folder = store.publish(cell, record, 1.0)
+    (store.root / "ledger.sqlite").unlink()
+    os.truncate(folder / "losses.npy", 5)
+    (problem,) = [p for p in doctor(store.root).problems if p.where.endswith("losses.npy")]
+    assert "found 5" in problem.what
 
 
 def test_no_torch() -> None:

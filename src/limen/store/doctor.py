@@ -95,7 +95,7 @@ def doctor(store: Path | None = None) -> DoctorReport:
 def _examined(store: Store) -> tuple[StoreReport, tuple[Problem, ...]]:
     rows, holder, room = store.rows(), store.holder(), free_bytes(store.root)
     system = _file_system(store.root)
-    problems = [problem for row in rows for problem in _damage(store, row.key)]
+    problems = [problem for key in sorted(store.published()) for problem in _damage(store, key)]
     if system in _NETWORK:
         problems.append(
             Problem(

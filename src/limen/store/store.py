@@ -90,7 +90,7 @@ class Store:
         """All published results by stage, label, key: from the ledger, or from the folders where it is unreadable."""
         ledger = self._readable()
         if ledger is None:
-            found = [row(read_manifest(self.writer.runs / key)) for key in sorted(self._published()) if self.has(key)]
+            found = [row(read_manifest(self.writer.runs / key)) for key in sorted(self.published()) if self.has(key)]
             return tuple(sorted(found, key=lambda row: (row.stage, row.label, row.key)))
         with self._closing(ledger):
             return ledger.rows()
@@ -144,7 +144,7 @@ class Store:
         """Remove every result whose key is not in `keep`, and everything in quarantine."""
         ledger, size = self._held(), 0
         with guarded(self.root):
-            doomed = self._published() - keep
+            doomed = self.published() - keep
             ledger.remove(*doomed)
             for key in doomed:
                 folder = self.writer.runs / key
@@ -154,19 +154,20 @@ class Store:
             shutil.rmtree(self.root / "quarantine", ignore_errors=True)
         return Freed(len(doomed), size)
 
+    def published(self) -> frozenset[str]:
+        """Keys of all results that have a folder, listed or not, sound or damaged: what `verify` should look at."""
+        if not self.writer.runs.is_dir():
+            return frozenset()
+        with os.scandir(self.writer.runs) as entries:
+            return frozenset(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+
     def unlisted(self) -> frozenset[str]:
         """Keys of published results that the ledger does not list; the next coordinator adopts them."""
         ledger = self._readable()
         if ledger is None:
-            return frozenset(self._published())
+            return self.published()
         with self._closing(ledger):
-            return frozenset(self._published() - ledger.keys())
-
-    def _published(self) -> set[str]:
-        if not self.writer.runs.is_dir():
-            return set()
-        with os.scandir(self.writer.runs) as entries:
-            return {entry.name for entry in entries if entry.is_dir() and not entry.name.startswith(".")}
+            return self.published() - ledger.keys()
 
     def _held(self) -> Ledger:
         if self._ledger is None:
@@ -204,7 +205,7 @@ class Store:
 
     def _reconcile(self, swept: int, rebuilt: bool) -> Recovery:
         """Adopt published results that are not listed, drop listed ones that are gone."""
-        ledger, published = self._held(), self._published()
+        ledger, published = self._held(), self.published()
         listed = ledger.keys()
         quarantined = [key for key in sorted(published - listed) if self.verify(key)]
         adopted = sorted(published - listed - set(quarantined))
