@@ -11,7 +11,7 @@ from scipy.stats import binom
 
 from limen.arrays.random import stream
 from limen.measure.curve_backtest import GROUPS, backtest
-from limen.measure.curve_law import Law, labels_needed, predict
+from limen.measure.curve_law import Law, fit_law, labels_needed, predict
 from limen.measure.learning_curve import CurveData, LawEstimates, extrapolate, jackknife_law
 from limen.records.budget import Extrapolation
 from limen.records.errors import BadInput
@@ -128,6 +128,34 @@ def test_points_in_any_order_give_the_same_answer() -> None:
     assert one.law == other.law
     assert one.backtest == other.backtest
     assert (one.asymptote.low, one.exponent.high) == pytest.approx((other.asymptote.low, other.exponent.high), rel=1e-9)
+
+
+def test_the_backtest_takes_points_in_any_order() -> None:
+    data = step_world("order")
+    order = np.array([5, 0, 3, 1, 4, 2])
+    assert data.train is not None
+    shuffled = replace(data, n=N[order], holdout=data.holdout[order], train=data.train[order])
+    assert backtest(shuffled) == backtest(data)
+
+
+def test_the_fit_is_weighted_by_n() -> None:
+    data = world("weights")
+    law = fit_law(N, data.train, data.test, N)
+    assert isinstance(law, Law)
+    assert jackknife_law(data, ASK).law == law
+    assert fit_law(N, data.train, data.test) != law
+
+
+def test_a_rise_in_a_few_clusters_is_not_a_rise_of_the_population() -> None:
+    data = world("clustered rise")
+    groups = np.repeat(np.arange(20), 100)
+    holdout = data.holdout.copy()
+    holdout[4] = holdout[3]
+    holdout[4, :200] += 3.0
+    assert data.train is not None
+    by_row = CurveData(n=N, holdout=holdout, train=data.train)
+    assert "peaks at n = 1600" in extrapolate(by_row, ASK).asymptote.reason
+    assert "peaks" not in extrapolate(replace(by_row, groups=groups), ASK).asymptote.reason
 
 
 def test_a_result_survives_the_budget_document() -> None:
