@@ -88,9 +88,16 @@ def advice_card(budget: Budget, advice: Advice, named: bool) -> dict[str, str]:
         "for": f"{wording.who(budget)} · {wording.flat(budget.task)}" if named else "",
         "head": head if colon else wording.flat(advice.rule).replace("-", " ").capitalize(),
         "body": _sentence(body) if colon else wording.flat(advice.action),
-        "gain": f"Gain {wording.full(gain)} {gain.mark}" if gain and gain.value is not None else "",
+        "gain": _gain(gain, advice) if gain and gain.value is not None else "",
         "because": ", ".join(wording.flat(path) for path in advice.because),
     }
+
+
+def _gain(gain: Estimate, advice: Advice) -> str:
+    """What following it buys; a number of labels is a price, not a gain."""
+    if "extrapolation.labels_needed" in advice.because:
+        return f"Needs {wording.full(gain)} labels {gain.mark}"
+    return f"Gain {wording.full(gain)} {gain.mark}"
 
 
 def _sentence(text: str) -> str:
@@ -254,6 +261,8 @@ def _entry(value: Any) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{wording.flat(str(key))} {_plain(inner)}" for key, inner in value.items())
     return printable(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str))
 
 

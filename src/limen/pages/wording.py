@@ -10,6 +10,7 @@ from limen.records.budget import Budget
 from limen.records.estimate import Estimate, Grade
 
 PERCENT = frozenset({"error", "balanced_error", "error_difference"})
+TINY = 1e-4  # below it six decimals show two digits or fewer
 UNITS = {"log": "nats", "squared": "squared loss"}
 LOSSES = {"log": "log-loss in nats", "squared": "squared loss"}
 HUES = {
@@ -59,11 +60,11 @@ def short(term: str) -> str:
 def decimal(value: float, digits: int, signed: bool = False) -> str:
     """A fixed number of decimals with a typographic minus; zero never carries a sign.
 
-    >>> decimal(-0.25, 2), decimal(0.25, 1, signed=True), decimal(-0.001, 2)
-    ('−0.25', '+0.2', '0.00')
+    >>> decimal(-0.25, 2), decimal(0.25, 1, signed=True), decimal(-0.001, 2), decimal(20400, 0)
+    ('−0.25', '+0.2', '0.00', '20,400')
     """
-    shown = f"{value:.{digits}f}"
-    if float(shown) == 0:
+    shown = f"{value:,.{digits}f}"
+    if not shown.strip("-0."):
         return shown.lstrip("-")
     return shown.replace("-", "−") if value < 0 else ("+" + shown if signed else shown)
 
@@ -170,7 +171,22 @@ def count(number: int, noun: str, plural: str = "") -> str:
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
+def tiny(value: float, signed: bool = False) -> str:
+    """A number too small for six decimals, with one digit and a power of ten.
+
+    >>> tiny(7.2e-7), tiny(-3e-12), tiny(0.0)
+    ('7×10⁻⁷', '−3×10⁻¹²', '0')
+    """
+    if value == 0:
+        return "0"
+    digit, power = f"{abs(value):.0e}".split("e")
+    sign = "−" if value < 0 else "+" * signed
+    return f"{sign}{digit}×10{str(int(power)).translate(str.maketrans('-0123456789', '⁻⁰¹²³⁴⁵⁶⁷⁸⁹'))}"
+
+
 def _scaled(number: float, estimate: Estimate, term: str, signed: bool) -> str:
+    if TINY > max(abs(x) for x in (estimate.value, estimate.low, estimate.high) if x is not None) > 0:
+        return tiny(number, signed)
     digits = estimate.digits()
     if term in PERCENT:
         return decimal(100 * number, max(0, digits - 2), signed)
