@@ -2,9 +2,13 @@
 
 A conv encoder of width w on s×s images with S stages does about S·w²·s² multiplications per image and layer pair:
 
-    forward  ≈ 1.8 ns · S·w²·s²  per image        forward and backward ≈ 5 ns · S·w²·s²  per image
+    forward  ≈ 1 ns · S·w²·s²  per view        forward and backward ≈ 3 ns · S·w²·s²  per view
 
-(measured on one core of a 2-core x86-64 machine). Forecasts are meant to be right within a factor 3.
+A probe with all its refits (folds, halves, jackknife, radii) on N rows of d features, Σn rows in its learning curve:
+
+    1.2 µs · d · (12 N + Σn),   nearly free of the number of classes, since products of matrices get faster with it
+
+(all measured on one core of a 2-core x86-64 machine). Forecasts are meant to be right within a factor 3.
 """
 
 from __future__ import annotations
@@ -29,9 +33,11 @@ from limen.study.encoders import (
 from limen.study.files import Files
 from limen.study.spec import Adapt
 
-FORWARD = 1.8e-9
-TRAIN = 5e-9
-VIEW = 2.5e-8
+FORWARD = 1e-9
+TRAIN = 3e-9
+DECODE = 1.5e-4
+"""Seconds to decode one small image."""
+VIEW = 3e-8
 """Seconds of augmentation per value of a view."""
 TEXT_TOKENS = 30
 """Tokens of a typical labelled text."""
@@ -41,10 +47,9 @@ START, START_TORCH = 2.5, 6.0
 """Seconds until a worker has imported what it needs, without and with torch; paid once, not by every cell."""
 LEAST = 0.05
 """Seconds of the smallest cell, with reading its inputs and publishing its record."""
-FIT = 4e-9
-"""Seconds per row, column, class and iteration of a probe."""
-ITERATIONS = 120
-DEFAULT_COUNTS = 8
+FIT, REFITS = 1.2e-6, 12
+"""Seconds per row and column of a probe; fits of all rows behind one budget."""
+DEFAULT_COUNTS = 6
 """Label counts of the default doubling grid."""
 
 
@@ -85,10 +90,13 @@ def pretrain_cost(encoder: Pretrain, rows: int) -> Cost:
     work = _multiplications(encoder.architecture, side)
     views = 2 * side * side * (1 if side == 8 else 3) * VIEW
     training = encoder.steps * encoder.batch_size * (views + 2 * TRAIN * work)
-    scored = len(encoder.kept_steps()) * rows * (views + 2 * FORWARD * work)
+    shown = encoder.evaluation.training_batches
+    scored_rows = 0.1 * rows * encoder.evaluation.draws + (rows if shown is None else shown * encoder.batch_size)
+    scored = len(encoder.kept_steps()) * scored_rows * (views + 2 * FORWARD * work)
+    decoded = 0.0 if side == 8 else rows * DECODE
     weights = 4 * len(encoder.kept_steps()) * _weights(encoder.architecture, side)
     activations = 40 * 2 * encoder.batch_size * encoder.architecture.width * side * side
-    return Cost(LEAST + training + scored, weights, 600_000_000 + activations + 4 * rows * side * side * 3)
+    return Cost(LEAST + training + scored + decoded, weights, 600_000_000 + activations + 4 * rows * side * side * 3)
 
 
 def features_cost(encoder: Encoder, table: str, files: Files) -> Cost:
@@ -97,7 +105,10 @@ def features_cost(encoder: Encoder, table: str, files: Files) -> Cost:
     per_row, memory = 2e-6 + 2e-9 * width, 200_000_000
     if isinstance(encoder, Pretrain | Torch):
         side = image_side(encoder.data) if isinstance(encoder, Pretrain) else encoder.architecture.image_size or 32
-        per_row, memory = FORWARD * _multiplications(encoder.architecture, side) + 1e-4, 600_000_000
+        per_row, memory = (
+            FORWARD * _multiplications(encoder.architecture, side) + (DECODE if side > 8 else 1e-5),
+            600_000_000,
+        )
     elif isinstance(encoder, SentenceTransformers | Transformers):
         size = _size(files.model(encoder.path, encoder.revision))
         per_row, memory = MULTIPLY * TEXT_TOKENS * size / 4, 800_000_000 + 2 * size
@@ -106,21 +117,20 @@ def features_cost(encoder: Encoder, table: str, files: Files) -> Cost:
     elif isinstance(encoder, RandomFeatures):
         per_row = 5e-5 + 1e-9 * 512 * width
     elif isinstance(encoder, Embeddings | Pixels):
-        per_row = 5e-5
+        per_row = 1e-5 if width < 100 else DECODE
     return Cost(LEAST + facts.rows * per_row, 4 * facts.rows * width, memory + 8 * facts.rows * width)
 
 
 def fit_cost(method: str, rows: int, width: int, adapt: Adapt) -> Cost:
     """All label counts and seeds of one (encoder, task, method); `rows` of the train table."""
     fitted, used = models(adapt, rows), trained_rows(adapt, rows)
-    classes = 10
     if method == "linear-probe":
-        seconds = used * width * classes * ITERATIONS * FIT
+        seconds = FIT * width * (REFITS * rows + used)
     elif method == "knn":
         seconds = used * 0.2 * rows * width * 1e-10
     else:
         seconds = used * width * 1e-8
-    return Cost(LEAST + seconds + 2e-3 * fitted, 24 * rows * fitted, 300_000_000 + 24 * rows * width)
+    return Cost(LEAST + seconds + 5e-3 * fitted, 24 * rows * fitted, 300_000_000 + 24 * rows * width)
 
 
 def models(adapt: Adapt, rows: int) -> int:
