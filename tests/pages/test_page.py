@@ -193,3 +193,17 @@ def test_floor_along_the_radius_is_in_the_table() -> None:
     assert "0.200 to 0.310" in page
     assert "at most 0.250" in page
     assert "radius 90" not in page
+
+
+def test_law_comes_down_to_the_floor_for_held_out_and_up_for_training() -> None:
+    drawn = str(curves(cases.budget(), "k", (310, 270), CAPTION))
+    held, training = (
+        [float(y) for _, y in re.findall(r"[ML]([\d.]+) ([\d.]+)", path)]
+        for path in (re.search(rf'd="([^"]*)" class="law {series}"', drawn)[1] for series in ("held-out", "training"))  # type: ignore[index]
+    )
+    floor = re.search(r'd="M[\d.]+ ([\d.]+)L[^"]*" class="floor-line"', drawn)
+    assert floor is not None
+    level = float(floor[1])  # pixels grow downwards
+    assert all(a < level < b for a, b in zip(held, training, strict=True))
+    assert held == sorted(held)
+    assert training == sorted(training, reverse=True)
