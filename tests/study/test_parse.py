@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from limen.records.errors import BadInput, Problem
 from limen.study.parse import parse_study, read_study
+from limen.study.starter import STARTER
 
 GOOD = """name = "good"
 [encoder.bow]
@@ -170,3 +173,36 @@ def test_a_file_that_is_missing_or_a_folder(tmp_path: Path) -> None:
         read_study(tmp_path / "none.toml")
     with pytest.raises(BadInput, match="got a folder"):
         read_study(tmp_path)
+
+
+PIECES = st.sampled_from(
+    ["[", "]", "{", "}", "=", ".", ",", '"', "\'", "\n", "#", "\\", "1", "nan", "true", "[adapt]", "[[task]]", "source",
+     '"""', "1979-05-27", "\x00", "\ufeff", "é", "x = ", "[encoder.pixels]\n", "[]", "{}", '"all"', "adapt = 3\n"]
+)  # fmt: skip
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 2000), st.integers(0, 12), PIECES), min_size=1, max_size=4), st.booleans())
+def test_damaged_files_only_ever_raise_named_errors(edits: list[tuple[int, int, str]], short: bool) -> None:
+    text = PRETRAIN if short else "\n".join(line for line in STARTER.splitlines() if not line.startswith("#"))
+    for at, cut, piece in edits:
+        at %= len(text) + 1
+        text = text[:at] + piece + text[at + cut :]
+    found: tuple[Problem, ...] = ()
+    try:
+        parse_study(text.encode())
+    except BadInput as error:
+        found = error.problems
+    assert all(problem.where.startswith("study.toml") for problem in found)
+
+
+@given(st.binary(max_size=60))
+def test_any_bytes_only_ever_raise_named_errors(content: bytes) -> None:
+    with pytest.raises(BadInput):
+        parse_study(content)
+
+
+@pytest.mark.parametrize("value", ["[" * 3000, "9" * 5000, "{a=" * 3000])
+def test_absurd_values(value: str) -> None:
+    with pytest.raises(BadInput):
+        parse_study(f"x = {value}".encode())

@@ -50,12 +50,15 @@ def parse_study(content: bytes, name: str = "study.toml") -> tuple[Study, Source
     's'
     """
     text = _decode(content, name)
-    index = index_positions(text)
+    try:
+        index = index_positions(text)
+    except RecursionError:
+        raise BadInput(Problem(name, "expected a study, got lists nested hundreds deep", fix="flatten them")) from None
     source = Source(name, text, index)
     problems = [source_problem(source, repeat) for repeat in index.repeats]
     try:
         plain = tomllib.loads(_without(text, index))
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # a ValueError for syntax and for numbers of thousands of digits
         inline = any(not _starts_line(text, repeat.extent[0]) for repeat in index.repeats)
         raise BadInput(problems if inline else [*problems, _syntax(error, source)]) from None
     source = Source(name, text, index, plain)
@@ -117,7 +120,7 @@ def _starts_line(text: str, offset: int) -> bool:
     return not text[text.rfind("\n", 0, offset) + 1 : offset].strip()
 
 
-def _syntax(error: tomllib.TOMLDecodeError, source: Source) -> Problem:
+def _syntax(error: ValueError | RecursionError, source: Source) -> Problem:
     message = str(error)
     place = re.search(r" \(at line (\d+), column (\d+)\)$", message)
     if place:

@@ -100,10 +100,12 @@ def populations(task: Task) -> dict[str, str]:
 
 
 def column_of(task: Task, encoder: Encoder, kinds: Mapping[str, str]) -> str:
-    """The column of a table that the encoder reads: named, or named like the input, or `X` for vectors."""
+    """The column of a table that the encoder reads: named, or named like the input; of vectors `X` or the only one."""
     named = getattr(encoder, "column", None) or task.column
     if named is None and task.input == "features":
-        return next((name for name in ("features", "X") if name in kinds), "features")
+        vectors = [name for name, kind in kinds.items() if kind == "vector"]
+        only = vectors[:1] if len(vectors) == 1 else []
+        return next((name for name in ("features", "X", *only) if name in kinds), "features")
     return named or task.input
 
 
