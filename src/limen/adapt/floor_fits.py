@@ -22,7 +22,7 @@ from limen.arrays.random import stream
 from limen.records.task import Integers
 
 FOLDS = 5
-JACKKNIFE_TOLERANCE = 3e-4
+JACKKNIFE_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True, slots=True)

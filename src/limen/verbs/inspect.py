@@ -28,6 +28,10 @@ class Status:
     versions: dict[str, int]
     """Library versions → published cells computed with them."""
 
+    def text(self) -> str:
+        """The status for a terminal."""
+        return _status_text(self)
+
     def to_json(self) -> dict[str, Any]:
         """The document of schema limen.status/1."""
         failed = [
@@ -44,20 +48,34 @@ class Status:
         }
 
 
+def _status_text(found: Status) -> str:
+    lines = [found.study]
+    for stage, counts in found.stages.items():
+        lines.append(f"  {stage:<9} " + ", ".join(f"{n} {state}" for state, n in counts.items() if n))
+    lines += [f"  failed: {e.label}: {e.failure.reason if e.failure else ''}" for e in found.failed]
+    if len(found.versions) > 1:
+        lines.append("  computed with " + "; ".join(f"{v} ({n} cells)" for v, n in found.versions.items()))
+    if found.other:
+        lines.append(f"  {found.other} more results in the store belong to other versions of this study (limen gc)")
+    lines.append(f"  held by {found.holder}" if found.holder else "  no run holds the store")
+    return "\n".join(lines)
+
+
 def status(study: Study, *, store: Study | None = None, data: Study | None = None) -> Status:
     """What is published, failed and waiting. Raises BadInput for a study that is not sound."""
     opened = _open(study, store, data)
     stages: dict[str, dict[str, int]] = {}
     failed = []
+    known = {failure.key: failure for failure in opened.store.failures()}
     for cell in opened.plan.cells.values():
         counts = stages.setdefault(cell.stage, {"published": 0, "failed": 0, "waiting": 0})
         if opened.store.has(cell.key):
             counts["published"] += 1
-            continue
-        explanation = opened.store.explain(cell)
-        counts["failed" if explanation.state == "failed" else "waiting"] += 1
-        if explanation.state == "failed":
-            failed.append(explanation)
+        elif cell.key in known:
+            counts["failed"] += 1
+            failed.append(Explanation(cell.key, cell.label, "failed", failure=known[cell.key]))
+        else:
+            counts["waiting"] += 1
     versions: dict[str, int] = {}
     rows = opened.store.rows()
     for row in rows:
@@ -79,9 +97,10 @@ def verify(study: Study, *, store: Study | None = None, data: Study | None = Non
     """Re-hash every published cell of the study and re-derive every reported number; empty = all is well."""
     opened = _open(study, store, data)
     problems: list[Problem] = []
-    for key in opened.plan.cells:
-        if opened.store.has(key):
-            problems += opened.store.verify(key)
+    with opened.store.coordinate():  # damaged results are moved to quarantine, so that the next run redoes them
+        for key in opened.plan.cells:
+            if key in opened.store.published():
+                problems += opened.store.verify(key)
     if not problems:
         problems += _rederived(opened)
     return tuple(problems)
