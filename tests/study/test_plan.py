@@ -190,3 +190,24 @@ def test_references_of_a_task() -> None:
     chosen = task.model_copy(update={"encoders": ("scratch#1:stem@20", "scratch#0@0", "scratch@0")})
     assert [str(r) for r in references("scratch", encoder, chosen)] == ["scratch#1:stem", "scratch@0"]
     assert str(canonical(parse_reference("scratch@20"), encoder)) == "scratch"
+
+
+def test_keys_stay_what_they_were() -> None:
+    """A change here makes every stored result stale: it needs a new VERSION of a stage, or is a mistake."""
+    plain = {
+        "name": "golden",
+        "encoder": {"pixels": {"source": "pixels"}, "own": PLAIN["encoder"]["scratch"]},
+        "task": {"digits": {"train": "digits:train", "input": "image", "encoders": ["pixels", "own@0"]}},
+        "adapt": {"labels": [10, "all"]},
+    }
+    found = plan(Study.from_plain(plain), Files(Path("nowhere")))
+    assert [(cell.stage, key[:12]) for key, cell in found.cells.items()] == GOLDEN
+
+
+GOLDEN = [
+    ("features", "c0151f2d61b7"),
+    ("fit", "aa6e09a93269"),
+    ("pretrain", "f036bf08275d"),
+    ("features", "e51effc37d05"),
+    ("fit", "a3f511100905"),
+]
