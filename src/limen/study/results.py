@@ -92,8 +92,9 @@ def _interfaces(finished: Finished, budgets: Mapping[Fit, Budget]) -> tuple[Inte
             continue
         record, run = finished.load(key), f"{reference.name}#{reference.seed}"
         checkpoints = [
-            _downstream(checkpoint, _fits_of(reference, checkpoint.step, finished.study, budgets))
+            _downstream(checkpoint, _fits_of(wanted, budgets), str(wanted))
             for checkpoint in pretraining_checkpoints(record, run, confidence)
+            for wanted in [_encoder_of(reference, checkpoint.step, finished.study)]
         ]
         losses = RunLosses(run, record.data["objective"], record.data["loss_name"], heldout_batches(record))
         if checkpoints:
@@ -101,11 +102,15 @@ def _interfaces(finished: Finished, budgets: Mapping[Fit, Budget]) -> tuple[Inte
     return tuple(found)
 
 
-def _fits_of(run: EncoderReference, step: int, study: Study, budgets: Mapping[Fit, Budget]) -> list[Budget]:
-    """The budgets of a checkpoint read out at its last layer by a linear probe, one a task."""
+def _encoder_of(run: EncoderReference, step: int, study: Study) -> EncoderReference:
+    """The encoder of one checkpoint as the study's budgets name it: the last layer, the last step unnamed."""
     encoder = study.encoder[run.name]
     last = encoder.kept_steps()[-1] if isinstance(encoder, Pretrain) else None
-    wanted = EncoderReference(run.name, run.seed, None, None if step == last else step)
+    return EncoderReference(run.name, run.seed, None, None if step == last else step)
+
+
+def _fits_of(wanted: EncoderReference, budgets: Mapping[Fit, Budget]) -> list[Budget]:
+    """The budgets of a checkpoint read out at its last layer by a linear probe, one a task."""
     chosen: dict[str, Budget] = {}
     for fit, budget in budgets.items():
         if fit.encoder == wanted and budget.sides is not None:
@@ -113,7 +118,8 @@ def _fits_of(run: EncoderReference, step: int, study: Study, budgets: Mapping[Fi
     return list(chosen.values())
 
 
-def _downstream(checkpoint: Checkpoint, budgets: Sequence[Budget]) -> Checkpoint:
+def _downstream(checkpoint: Checkpoint, budgets: Sequence[Budget], encoder: str) -> Checkpoint:
+    checkpoint = replace(checkpoint, encoder=encoder)
     for budget in budgets:
         floor, loss = budget.terms["minimal_adaptation_loss"], budget.terms["adaptation_loss"]
         checkpoint = with_task(checkpoint, budget.task, floor, loss, budget.terms["error"])

@@ -63,16 +63,31 @@ def _reach_target(budget: Budget, question: Question) -> Advice | None:
             (f"terms.{name}.high",),
             measured.grade,
         )
+    if measured.value is not None and measured.value <= target:
+        return _hold_out_more(budget, name, target)
     needed = budget.extrapolation.labels_needed if budget.extrapolation else None
-    if needed is None or needed.value is None:
+    if needed is None or needed.value is None or needed.value <= budget.n_train:
         return None
     return Advice(
         "labels-for-target",
         f"About {needed.value:,.0f} labels would reach the target of {target:g}{_between(needed)}.",
         ("extrapolation.labels_needed",),
         "extrapolated",
-        needed,
     )
+
+
+def _hold_out_more(budget: Budget, name: str, target: float) -> Advice:
+    """The point meets the target, its interval does not: how many held-out rows would tell."""
+    measured = budget.terms[name]
+    assert measured.value is not None
+    assert measured.high is not None
+    room = target - measured.value
+    text = f"Hold out more rows: the {name.replace('_', ' ')} of {measured.value:.3g} meets the target of {target:g}, "
+    text += f"but up to {measured.high:.3g} is not excluded"
+    if room > 0:  # half-widths shrink as 1/√rows
+        rows = budget.n_holdout * ((measured.high - measured.value) / room) ** 2
+        text += f"; about {rows:,.0f} held-out rows would tell"
+    return Advice("hold-out-more", text + ".", (f"terms.{name}.high",), measured.grade)
 
 
 def _between(labels: Estimate) -> str:
