@@ -12,7 +12,7 @@ $(VENV)/.core: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.core
-	$(PIP) install -c constraints.txt -e '.[torch,hf,dev]'
+	$(PIP) install -c constraints.txt -e '.[dev]'
 	touch $@
 
 demo: $(VENV)/.core ## the whole chain on bundled digits, offline; writes limen-demo/report.html

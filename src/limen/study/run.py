@@ -202,7 +202,7 @@ def _recipe(opened: Opened, outcomes: tuple[CellOutcome, ...], seconds: float) -
         "study": opened.source.text,
         "data": data,
         "environment": environment(),
-        "cpu_seconds": sum(spent.values()),
-        "wall_seconds": seconds,
+        "cpu_seconds": round(sum(spent.values()), 1),
+        "wall_seconds": round(seconds, 1),
         "cells": {kind: sum(o.outcome == kind for o in outcomes) for kind in sorted({o.outcome for o in outcomes})},
     }
