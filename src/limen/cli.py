@@ -6,14 +6,13 @@ JSON document and everything else goes to stderr. Verbs are imported when they r
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from limen.verbs import speak
 
 app = typer.Typer(
     name="limen",
@@ -40,100 +39,26 @@ Workers = Annotated[int, typer.Option(min=1, help="Worker processes.")]
 
 def main() -> None:
     """Entry point of `limen` and `python -m limen`."""
+    sys.exit(_exit_code())
+
+
+def _exit_code() -> int:
     from limen.records.errors import LimenError
 
+    as_json = "--json" in sys.argv
     try:
-        app(standalone_mode=False, prog_name="limen")
-    except typer.Exit as done:  # raised by --help and by commands that ended with a code
-        sys.exit(done.exit_code)
+        code = app(standalone_mode=False, prog_name="limen")  # typer returns the code of `raise typer.Exit(code)`
     except LimenError as error:
-        _fail(error)
+        return speak.failure(error, as_json)
     except KeyboardInterrupt:
-        print("interrupted; what was published is kept, the same command continues", file=sys.stderr)
-        sys.exit(130)
+        code = 130
     except Exception as error:
-        if type(error).__module__.startswith("click") or hasattr(error, "format_message"):
-            error.show()  # type: ignore[attr-defined]
-            sys.exit(2)
+        if hasattr(error, "format_message"):  # an error of the parser: unknown verb or option, missing argument
+            return speak.misuse(error, as_json)
         raise
-
-
-def _fail(error: Any) -> None:
-    """Problems to stderr, and as a document to stdout where --json was asked for."""
-    if "--json" in sys.argv:
-        fields = ("where", "what", "cause", "fix")
-        problems = [{name: getattr(problem, name) for name in fields} for problem in error.problems]
-        print(json.dumps({"schema": "limen.error/1", "exit_code": error.exit_code, "errors": problems}, indent=2))
-    print(error, file=sys.stderr)
-    sys.exit(error.exit_code)
-
-
-@contextmanager
-def _working(message: str, quiet: bool) -> Iterator[None]:
-    """A spinner on a terminal, one line elsewhere, nothing with --quiet."""
-    if quiet:
-        yield
-        return
-    from rich.console import Console
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        console.print(message, markup=False, highlight=False)
-        yield
-        return
-    with console.status(message):
-        yield
-
-
-def _document(value: Mapping[str, Any]) -> None:
-    print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
-
-
-def _checked(output: Path | None) -> None:
-    if output is not None:
-        from limen.verbs.report import check_output
-
-        check_output(output)
-
-
-def _written(report: Any, output: Path | None, quiet: bool) -> None:
-    if output is None:
-        return
-    from limen.verbs.report import write_report
-
-    write_report(report, output)
-    if not quiet:
-        print(f"wrote {output}", file=sys.stderr)
-
-
-def _counts(text: str | None) -> list[Any] | None:
-    """Label counts from `100,1000,all`."""
-    if text is None:
-        return None
-    from limen.records.errors import BadInput, Problem
-
-    found: list[Any] = []
-    for part in (p.strip() for p in text.split(",")):
-        if part != "all" and not part.isdigit():
-            raise BadInput(
-                Problem("--labels", f"expected whole numbers or all, got {part!r}", fix="--labels 100,1000,all")
-            )
-        found.append(part if part == "all" else int(part))
-    return found
-
-
-def _radius(text: str) -> Any:
-    from limen.records.errors import BadInput, Problem
-
-    if text == "auto":
-        return "auto"
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 < value < float("inf"):
-        raise BadInput(Problem("--radius", f"expected auto or a number above 0, got {text!r}"))
-    return value
+    if code == 130:
+        print(speak.INTERRUPTED, file=sys.stderr)
+    return code if isinstance(code, int) else 0
 
 
 @app.command()
@@ -148,7 +73,7 @@ def demo(
 
     result, page = run_demo(folder, workers=workers, quiet=quiet)
     if as_json:
-        _document(result.to_json())
+        speak.document(result.to_json() | {"schema": "limen.demo/1", "page": str(page)})
     else:
         print(f"{result.line()}\n{page}")
     raise typer.Exit(result.exit_code)
@@ -175,28 +100,20 @@ def budget(
 ) -> None:
     """Error budget of your own embeddings."""
     from limen.records.report import Report
+    from limen.verbs import ask
     from limen.verbs.budget import budget as measure
 
-    _checked(output)
-    _one_of("--method", method, ("linear-probe", "mean-classifier", "knn"))
-    _one_of("--loss", loss, ("log", "squared"))
-    asked: dict[str, Any] = {"method": method, "loss": loss, "labels": _counts(labels), "seeds": seeds}
-    with _working(f"measuring {file} …", quiet):
-        found = measure(
-            file,
-            test=test,
-            same_population=same_population,
-            group=group,
-            label=label,
-            radius=_radius(radius),
-            target=target,
-            margin=margin,
-            confidence=confidence,
-            **asked,
-        )
-    _written(Report(found.task, (found,), recipe=_recipe()), output, quiet)
+    speak.checked(output, (file, test))
+    ask.one_of("--method", method, ("linear-probe", "mean-classifier", "knn"))
+    ask.one_of("--loss", loss, ("log", "squared"))
+    ask.question_of(target, margin, confidence)
+    asked: dict[str, Any] = {"method": method, "loss": loss, "labels": ask.counts_of(labels), "seeds": seeds}
+    asked |= {"radius": ask.radius_of(radius), "target": target, "margin": margin, "confidence": confidence}
+    with speak.working(f"measuring {file} …", quiet):
+        found = measure(file, test=test, same_population=same_population, group=group, label=label, **asked)
+    speak.written(speak.with_recipe(Report(found.task, (found,))), output, quiet)
     if as_json:
-        _document(found.to_json())
+        speak.document(found.to_json())
     else:
         _show_budget(found)
 
@@ -215,19 +132,21 @@ def compare(
     quiet: Quiet = False,
 ) -> None:
     """Several encoders on the same rows, pair by pair."""
+    from limen.verbs.ask import question_of
     from limen.verbs.compare import compare as measure
 
-    _checked(output)
-    with _working(f"comparing {len(files)} files …", quiet):
+    speak.checked(output, (*files, *(test or [])))
+    question_of(target, margin, confidence)
+    with speak.working(f"comparing {len(files)} files …", quiet):
         report = measure(
             files, test=test, id=id_column, label=label, target=target, margin=margin, confidence=confidence
         )
-    report = _with_recipe(report)
-    _written(report, output, quiet)
+    report = speak.with_recipe(report)
+    speak.written(report, output, quiet)
     if as_json:
         budgets = [b.to_json() for b in report.budgets]
         pairs = [c.to_json() for c in report.comparisons]
-        _document({"schema": "limen.compare/1", "budgets": budgets, "comparisons": pairs})
+        speak.document({"schema": "limen.compare/1", "budgets": budgets, "comparisons": pairs})
         return
     _show_comparison(report)
 
@@ -243,7 +162,7 @@ def init(
 
     study, schema = write(folder)
     if as_json:
-        _document({"schema": "limen.init/1", "study": str(study), "json_schema": str(schema)})
+        speak.document({"schema": "limen.init/1", "study": str(study), "json_schema": str(schema)})
     elif not quiet:
         print(f"wrote {study} and {schema}\nnext: limen check {study}")
 
@@ -255,7 +174,7 @@ def check(study: Study, data: Data = None, workers: Workers = 1, as_json: Json =
 
     found = inspect(study, data, workers)
     if as_json:
-        _document(found.to_json())
+        speak.document(found.to_json())
     for problem in found.errors:
         print(problem, file=sys.stderr)
     if not (as_json or quiet or found.errors):
@@ -278,13 +197,15 @@ def run(
     """Do what is missing of a study; resumes what was cut."""
     from limen.verbs.run import run as execute
 
-    _checked(output)
+    speak.checked(output)
     result = execute(study, workers=workers, executor=executor, data=data, store=store, yes=yes, quiet=quiet)
-    _written(result.report, output, quiet)
+    speak.written(result.report, output, quiet)
     if as_json:
-        _document(result.to_json())
+        speak.document(result.to_json())
     else:
         print(result.line())
+    if result.failed and not quiet:
+        print(f"limen status {study} says what failed and why", file=sys.stderr)
     raise typer.Exit(result.exit_code)
 
 
@@ -302,9 +223,9 @@ def report(
     from limen.verbs.report import report as gather
 
     output = output or (None if as_json else study.with_suffix(".html"))
-    _checked(output)
+    speak.checked(output)
     found = gather(study, store=store, data=data)
-    _written(found, output, quiet)
+    speak.written(found, output, quiet)
     if as_json:
         print(render(found, ".json"), end="")
 
@@ -316,7 +237,7 @@ def status(study: Study, store: Store = None, data: Data = None, as_json: Json =
 
     found = inspect(study, store=store, data=data)
     if as_json:
-        _document(found.to_json())
+        speak.document(found.to_json())
     elif not quiet:
         print(found.text())
 
@@ -337,7 +258,7 @@ def explain(
 
     found = inspect(study, cell, store=store, data=data)
     if as_json:
-        _document({"schema": "limen.explain/1", **asdict(found)})
+        speak.document({"schema": "limen.explain/1", **asdict(found)})
     elif not quiet:
         print(found)
 
@@ -347,15 +268,15 @@ def verify(study: Study, store: Store = None, data: Data = None, as_json: Json =
     """Re-hash every result, re-derive every number."""
     from limen.verbs.inspect import verify as inspect
 
-    with _working(f"verifying {study} …", quiet):
-        problems = inspect(study, store=store, data=data)
+    with speak.working(f"verifying {study} …", quiet):
+        found = inspect(study, store=store, data=data)
     if as_json:
-        _document({"schema": "limen.verify/1", "problems": [str(problem) for problem in problems]})
-    for problem in problems:
+        speak.document(found.to_json())
+    elif not quiet:
+        print(found.text())
+    for problem in found.problems:
         print(problem, file=sys.stderr)
-    if not (as_json or quiet or problems):
-        print("every published result and every reported number is as it was")
-    raise typer.Exit(3 if problems else 0)
+    raise typer.Exit(3 if found.problems else 0)
 
 
 @app.command()
@@ -369,7 +290,7 @@ def doctor(
 
     found = inspect(store)
     if as_json:
-        _document(found.to_json())
+        speak.document(found.to_json())
     elif not quiet:
         print(found.text())
     for problem in found.problems:
@@ -384,9 +305,9 @@ def gc(study: Study, store: Store = None, data: Data = None, as_json: Json = Fal
 
     freed = collect(study, store=store, data=data)
     if as_json:
-        _document({"schema": "limen.gc/1", "results": freed.results, "bytes": freed.bytes})
+        speak.document({"schema": "limen.gc/1", "results": freed.results, "bytes": freed.bytes})
     elif not quiet:
-        print(f"{freed.results} results, {freed.bytes:,} bytes freed")
+        print(f"{freed.results:,} result{'s' * (freed.results != 1)} deleted, {freed.bytes:,} bytes freed")
 
 
 @app.callback(invoke_without_command=True)
@@ -397,29 +318,6 @@ def top(version: Annotated[bool, typer.Option("--version", help="Print the versi
 
         print(f"limen {installed('limen')}")
         raise typer.Exit
-
-
-def _one_of(option: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        from difflib import get_close_matches
-
-        from limen.records.errors import BadInput, Problem
-
-        near = get_close_matches(value, allowed, 1)
-        what = f"expected {', '.join(allowed)}, got {value!r}"
-        raise BadInput(Problem(option, what, fix=f"did you mean {near[0]}?" if near else ""))
-
-
-def _recipe() -> dict[str, Any]:
-    from limen.arrays.environment import environment
-
-    return {"command": " ".join(["limen", *sys.argv[1:]]), "environment": environment()}
-
-
-def _with_recipe(report: Any) -> Any:
-    from dataclasses import replace
-
-    return replace(report, recipe=_recipe())
 
 
 def _console() -> Any:

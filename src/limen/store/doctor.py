@@ -11,6 +11,7 @@ import sqlite3
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import psutil
@@ -60,6 +61,25 @@ class DoctorReport:
     environment: Mapping[str, Any]
     store: StoreReport | None
     problems: tuple[Problem, ...]
+
+    def text(self) -> str:
+        """The facts for a terminal, one a line; problems are not among them."""
+        versions = ", ".join(f"{name} {version}" for name, version in self.environment.get("versions", {}).items())
+        pools = [_pool_text(pool) for pool in self.pools] or ["none loaded"]
+        facts = [
+            ("platform", self.platform),
+            ("processor", f"{self.processor}, {self.cpus} usable"),
+            ("memory", f"{human(self.memory_bytes)}, {human(self.memory_available_bytes)} available"),
+            ("GPU", ", ".join(self.gpus) or "none"),
+            ("SQLite", self.sqlite),
+            ("versions", versions),
+            *[("threads", pool) for pool in pools],
+            *([] if self.store is None else _store_facts(self.store)),
+        ]
+        return "\n".join(
+            fill(value, 80, initial_indent=f"{name:<10} ", subsequent_indent=" " * 11, break_on_hyphens=False)
+            for name, value in facts
+        )
 
     def to_json(self) -> dict[str, Any]:
         """The document of schema limen.doctor/1."""
@@ -129,6 +149,23 @@ def _damage(store: Store, key: str) -> tuple[Problem, ...]:
     fix = "run `limen verify`: it quarantines the result, and the next run does its cell again"
     rests = f"; results that rest on it: {resting}" if resting else ""
     return tuple(Problem(p.where, p.what, f"{p.cause or 'damaged'}{rests}", fix) for p in found)
+
+
+def _pool_text(pool: Mapping[str, Any]) -> str:
+    known = [str(pool[key]) for key in ("internal_api", "version", "architecture") if pool.get(key)]
+    return f"{' '.join(known)}: {pool.get('num_threads', '?')} threads"
+
+
+def _store_facts(store: StoreReport) -> list[tuple[str, str]]:
+    free = "unknown" if store.free_bytes is None else human(store.free_bytes)
+    unlisted = f", {store.unlisted} not listed yet" if store.unlisted else ""
+    failed = f", {store.failures} failed cells" if store.failures else ""
+    return [
+        ("store", store.root),
+        ("results", f"{store.results} in {human(store.bytes)}{unlisted}{failed}"),
+        ("disk", f"{store.file_system}, {free} free"),
+        ("held by", store.holder or "no run"),
+    ]
 
 
 def _processor() -> str:

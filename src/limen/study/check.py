@@ -41,6 +41,16 @@ class CheckReport:
     """Pairs of encoder and task whose inputs differ."""
     notes: tuple[str, ...] = ()
 
+    def text(self) -> str:
+        """The report for a terminal: every error as it stands, or the forecast, and the notes."""
+        if self.errors:
+            return "\n".join(str(problem) for problem in self.errors)
+        notes = [f"note: {note}" for note in self.notes]
+        cost = [] if self.forecast is None else [self.forecast.text()]
+        if self.forecast is not None and self.forecast.large:
+            notes.append("note: this study is large, limen run asks for --yes")
+        return "\n".join([f"{self.study}: no errors", *cost, *notes])
+
     def to_json(self) -> dict[str, Any]:
         """The document of schema limen.check/1; the forecast's keys are null where there is none."""
         empty = {"cells": None, "models": None, "minutes": None, "disk_bytes": None, "memory_bytes": None}

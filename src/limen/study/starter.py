@@ -96,7 +96,7 @@ def write_starter(folder: Path | str = ".", name: str = "study.toml") -> tuple[P
     """
     study, schema = Path(folder) / name, Path(folder) / SCHEMA_NAME
     if study.exists():
-        raise BadInput(Problem(str(study), "this file exists already; nothing was written", fix="name another file"))
+        raise BadInput(Problem(str(study), "this file exists already; nothing was written", fix="name another folder"))
     try:
         study.parent.mkdir(parents=True, exist_ok=True)
         with study.open("x", encoding="utf-8") as file:

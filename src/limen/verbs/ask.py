@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Literal
 
 from limen.records.errors import BadInput, Problem
 from limen.records.task import Question
@@ -50,3 +52,51 @@ def _parse(target: Target, problems: list[Problem]) -> dict[str, float]:
     if not (math.isfinite(value) and value > 0 and (key == "loss" or value < 1)):
         problems.append(Problem("target", f"expected a {key} above 0{' and below 1' * (key == 'error')}, got {value}"))
     return wanted
+
+
+def counts_of(text: str | None) -> list[int | Literal["all"]] | None:
+    """Label counts from the words of a command line.
+
+    >>> counts_of("100, 1000,all")
+    [100, 1000, 'all']
+
+    Raises BadInput for anything but whole numbers and `all`.
+    """
+    if text is None:
+        return None
+    found: list[int | Literal["all"]] = []
+    for part in (part.strip() for part in text.split(",")):
+        if part == "all":
+            found.append("all")
+        elif part.isascii() and part.isdigit():
+            found.append(int(part))
+        else:
+            what = f"expected whole numbers or all, got {part!r}"
+            raise BadInput(Problem("--labels", what, fix="--labels 100,1000,all"))
+    return found
+
+
+def radius_of(text: str) -> float | Literal["auto"]:
+    """A radius from the words of a command line. Raises BadInput for anything but `auto` and numbers above 0.
+
+    >>> radius_of("auto"), radius_of("4e1")
+    ('auto', 40.0)
+    """
+    if text == "auto":
+        return "auto"
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        what = f"expected auto or a number above 0, got {text!r}"
+        raise BadInput(Problem("--radius", what, fix="leave it out: auto chooses one on rows that nothing else uses"))
+    return value
+
+
+def one_of(option: str, value: str, allowed: tuple[str, ...]) -> None:
+    """Raise BadInput, with the nearest allowed word, where `value` is none of them."""
+    if value not in allowed:
+        near = get_close_matches(value, allowed, 1)
+        what = f"expected {', '.join(allowed)}, got {value!r}"
+        raise BadInput(Problem(option, what, fix=f"did you mean {near[0]}?" if near else ""))

@@ -9,7 +9,9 @@ from typing import Any
 from limen.records.cell import Cell
 from limen.records.errors import BadInput, Problem
 from limen.store.explain import Explanation
+from limen.store.recovery import Freed
 from limen.study.run import Opened, Options, open_study
+from limen.verbs.speak import plain
 
 Study = str | Path
 
@@ -27,6 +29,8 @@ class Status:
     """Published cells of the store that this study does not name."""
     versions: dict[str, int]
     """Library versions → published cells computed with them."""
+    store: str = ""
+    """Folder of the results; it may not be there yet."""
 
     def text(self) -> str:
         """The status for a terminal."""
@@ -42,10 +46,34 @@ class Status:
             "study": self.study,
             "stages": self.stages,
             "failed": failed,
+            "store": self.store,
             "holder": self.holder,
             "other": self.other,
             "versions": self.versions,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What was looked at again, and what is not as it was."""
+
+    results: int
+    """Published results of the study whose bytes were hashed."""
+    budgets: int
+    """Budgets whose numbers were derived again; 0 where a result is damaged."""
+    problems: tuple[Problem, ...]
+
+    def text(self) -> str:
+        """One line for a person; the problems are not in it."""
+        if self.problems:
+            n = len(self.problems)
+            return f"{n} problem{'s' * (n > 1)} in {self.results} results: what is damaged was set aside, run again"
+        return f"{self.results} results have the bytes they were published with, {self.budgets} budgets add up"
+
+    def to_json(self) -> dict[str, Any]:
+        """The document of schema limen.verify/1."""
+        problems = [plain(problem) for problem in self.problems]
+        return {"schema": "limen.verify/1", "results": self.results, "budgets": self.budgets, "problems": problems}
 
 
 def _status_text(found: Status) -> str:
@@ -57,7 +85,8 @@ def _status_text(found: Status) -> str:
         lines.append("  computed with " + "; ".join(f"{v} ({n} cells)" for v, n in found.versions.items()))
     if found.other:
         lines.append(f"  {found.other} more results in the store belong to other versions of this study (limen gc)")
-    lines.append(f"  held by {found.holder}" if found.holder else "  no run holds the store")
+    place = found.store if Path(found.store).is_dir() else f"{found.store} (not there yet)"
+    lines.append(f"  store     {place}, " + (f"held by {found.holder}" if found.holder else "held by no run"))
     return "\n".join(lines)
 
 
@@ -84,7 +113,8 @@ def status(study: Study, *, store: Study | None = None, data: Study | None = Non
         versions[named] = versions.get(named, 0) + 1
     holder = opened.store.holder()
     other = sum(row.key not in opened.plan.cells for row in rows)
-    return Status(opened.study.name, stages, tuple(failed), str(holder) if holder else "", other, versions)
+    return Status(opened.study.name, stages, tuple(failed), str(holder) if holder else "", other, versions,
+                  str(opened.store.root))  # fmt: skip
 
 
 def explain(study: Study, cell: str, *, store: Study | None = None, data: Study | None = None) -> Explanation:
@@ -93,38 +123,47 @@ def explain(study: Study, cell: str, *, store: Study | None = None, data: Study 
     return opened.store.explain(_find(opened, cell))
 
 
-def verify(study: Study, *, store: Study | None = None, data: Study | None = None) -> tuple[Problem, ...]:
-    """Re-hash every published cell of the study and re-derive every reported number; empty = all is well."""
+def verify(study: Study, *, store: Study | None = None, data: Study | None = None) -> Verification:
+    """Re-hash every published cell of the study and re-derive every reported number.
+
+    A damaged result is moved to quarantine, so that the next run does its cell again.
+    Raises BadInput where nothing of the study is published, StoreError while a run holds the store.
+    """
     opened = _open(study, store, data)
-    problems: list[Problem] = []
-    with opened.store.coordinate():  # damaged results are moved to quarantine, so that the next run redoes them
-        for key in opened.plan.cells:
-            if key in opened.store.published():
-                problems += opened.store.verify(key)
-    if not problems:
-        problems += _rederived(opened)
-    return tuple(problems)
+    keys = [key for key in opened.plan.cells if key in opened.store.published()]
+    if not keys:
+        what = f"nothing of this study is published (0 of {len(opened.plan.cells)} cells): there is nothing to verify"
+        raise BadInput(Problem(str(opened.store.root), what, fix=f"limen run {study}, or name its --store"))
+    with opened.store.coordinate():
+        problems = [problem for key in keys for problem in opened.store.verify(key)]
+    budgets, wrong = (0, []) if problems else _rederived(opened)
+    return Verification(len(keys), budgets, (*problems, *wrong))
 
 
-def _rederived(opened: Opened) -> list[Problem]:
-    """Identities of every budget, from the numbers as they would be written."""
+def _rederived(opened: Opened) -> tuple[int, list[Problem]]:
+    """How many budgets there are, and those whose numbers, as they would be written, do not add up."""
     from limen.measure.budget import identity_residual
     from limen.study.run import report_of
 
     problems = []
-    for budget in report_of(opened).budgets:
-        plain = budget.to_json()
+    budgets = report_of(opened).budgets
+    for budget in budgets:
         minimum = budget.sides.empirical_minimum if budget.sides else None
-        residual = identity_residual(plain["terms"], minimum)
+        residual = identity_residual(budget.to_json()["terms"], minimum)
         if residual is not None and residual > 1e-9:
             where = f"{budget.encoder} · {budget.task} · {budget.method}"
             problems.append(Problem(where, f"its terms do not add up: residual {residual:.2g}, expected below 1e-9"))
-    return problems
+    return len(budgets), problems
 
 
-def gc(study: Study, *, store: Study | None = None, data: Study | None = None) -> Any:
-    """Delete published cells that the study does not name; what its report cites is kept."""
+def gc(study: Study, *, store: Study | None = None, data: Study | None = None) -> Freed:
+    """Delete published cells that the study does not name; what its report cites is kept.
+
+    Raises BadInput where there is no store, StoreError while a run holds it.
+    """
     opened = _open(study, store, data)
+    if not opened.store.root.is_dir():
+        raise BadInput(Problem(str(opened.store.root), "there is no store here", fix="check the path, or pass --store"))
     with opened.store.coordinate():
         return opened.store.gc(set(opened.plan.cells))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from limen.records.errors import BadInput, Problem, StoreError
@@ -13,12 +14,18 @@ FORMATS = (".html", ".md", ".csv", ".json")
 def report(study: str | Path, *, store: str | Path | None = None, data: str | Path | None = None) -> Report:
     """The report of everything that is published for the study; runs nothing.
 
-    Raises BadInput for a study that is not sound, StoreError for a damaged store.
+    Raises BadInput for a study that is not sound or has no published budget yet, StoreError for a damaged store.
     """
     from limen.study.run import Options, open_study, report_of
 
     options = Options(data=None if data is None else Path(data), store=None if store is None else Path(store), yes=True)
-    return report_of(open_study(study, options))
+    opened = open_study(study, options)
+    found = report_of(opened)
+    if not found.budgets:
+        done = sum(cell.outcome == "cached" for cell in found.cells)
+        what = f"no budget is published yet ({done} of {len(found.cells)} cells); nothing was written"
+        raise BadInput(Problem(str(opened.store.root), what, fix=f"limen run {study}, or name its --store"))
+    return found
 
 
 def render(report: Report, suffix: str) -> str:
@@ -47,11 +54,13 @@ def check_output(path: Path) -> None:
     problems = []
     if path.suffix not in FORMATS:
         what = f"expected a file ending in {', '.join(FORMATS)}, got {path.suffix or 'no suffix'}"
-        problems.append(Problem(f"-o {path}", what, fix="report.html"))
+        problems.append(Problem(f"-o {path}", what, fix="-o report.html"))
     if not path.absolute().parent.is_dir():
         problems.append(Problem(f"-o {path}", "its folder does not exist", fix=f"mkdir -p {path.parent}"))
     elif path.is_dir():
         problems.append(Problem(f"-o {path}", "this is a folder, expected a file"))
+    elif not os.access(path.absolute().parent, os.W_OK):
+        problems.append(Problem(f"-o {path}", "its folder is read-only", fix="name another folder"))
     if problems:
         raise BadInput(problems)
 

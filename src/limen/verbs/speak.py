@@ -1,0 +1,105 @@
+"""How the command line speaks: documents on stdout; progress, hints and problems on stderr. Nothing is computed here.
+
+A document is one JSON object with a `schema`, indented by two, and never holds NaN. What ended a command is on stderr
+in words and, where --json was asked for, on stdout as `limen.error/1`: exit_code, errors[{where, what, cause, fix}].
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from limen.records.errors import BadInput, LimenError, Problem
+
+INTERRUPTED = "interrupted: results that were published are kept, and the same command continues"
+
+
+def document(value: Mapping[str, Any]) -> None:
+    """One JSON document on stdout. Raises ValueError for NaN or infinity."""
+    print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def plain(problem: Problem) -> dict[str, str]:
+    """A problem as plain data.
+
+    >>> plain(Problem("y", "expected labels, got none"))
+    {'where': 'y', 'what': 'expected labels, got none', 'cause': '', 'fix': ''}
+    """
+    return {name: getattr(problem, name) for name in ("where", "what", "cause", "fix")}
+
+
+def failure(error: LimenError, as_json: bool) -> int:
+    """Say what ended the command; returns its exit code."""
+    if as_json:
+        errors = [plain(problem) for problem in error.problems]
+        document({"schema": "limen.error/1", "exit_code": error.exit_code, "errors": errors})
+    print(error, file=sys.stderr)
+    return error.exit_code
+
+
+def misuse(error: Any, as_json: bool) -> int:
+    """Say what is wrong with the words of a command (an error of the parser); returns 2."""
+    if as_json:
+        where = error.ctx.command_path if error.ctx is not None else "limen"
+        problem = Problem(where, error.format_message() or "a command is missing", fix=f"{where} --help")
+        document({"schema": "limen.error/1", "exit_code": 2, "errors": [plain(problem)]})
+    error.show()
+    return 2
+
+
+@contextmanager
+def working(message: str, quiet: bool) -> Iterator[None]:
+    """A spinner on a terminal, one line elsewhere, nothing with --quiet."""
+    if quiet:
+        yield
+        return
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        print(message, file=sys.stderr, flush=True)
+        yield
+        return
+    from rich.text import Text
+
+    with console.status(Text(message)):
+        yield
+
+
+def checked(output: Path | None, inputs: tuple[Path | None, ...] = ()) -> None:
+    """Fail before any work where a report could not be written, or would replace what it is made from."""
+    if output is None:
+        return
+    from limen.verbs.report import check_output
+
+    check_output(output)
+    for path in inputs:
+        if path is not None and path.exists() and output.exists() and output.samefile(path):
+            what = "the report would replace the file that it is made from; nothing was written"
+            raise BadInput(Problem(f"-o {output}", what, fix="-o report.html"))
+
+
+def written(report: Any, output: Path | None, quiet: bool) -> None:
+    """Write a report, if one was asked for."""
+    if output is None:
+        return
+    from limen.verbs.report import write_report
+
+    write_report(report, output)
+    if not quiet:
+        print(f"wrote {output}", file=sys.stderr)
+
+
+def with_recipe(report: Any) -> Any:
+    """The report of one command, with that command and what it ran on."""
+    import shlex
+
+    from limen.arrays.environment import environment
+
+    command = shlex.join(["limen", *sys.argv[1:]])
+    return replace(report, recipe={"command": command, "environment": environment()})
