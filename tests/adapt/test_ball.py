@@ -130,10 +130,10 @@ def test_an_interior_minimiser_has_no_gradient_and_does_not_depend_on_the_radius
 
 def test_separable_rows_use_the_whole_ball_and_the_loss_falls_to_nothing():
     rows = random_rows(4, n=40, p=10, classes=2, signal=3.0)
-    losses = [minimise(rows, radius, tolerance=1e-9) for radius in (1.0, 10.0, 100.0)]
+    losses = [minimise(rows, radius, tolerance=1e-9) for radius in (0.3, 1.0, 3.0)]
     for fit in losses:
         assert fit.converged
-        assert np.isclose(np.linalg.norm(fit.weights), fit.radius, rtol=1e-6) or fit.loss < 1e-9
+        assert np.isclose(np.linalg.norm(fit.weights), fit.radius, rtol=1e-6)
     assert losses[0].loss > losses[1].loss > losses[2].loss
     assert losses[2].loss < 1e-4
 
