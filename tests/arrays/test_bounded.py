@@ -17,7 +17,6 @@ from limen.arrays.bounded import (
     kl_lower,
     kl_upper,
     maurer_pontil_upper,
-    weighted_hoeffding_deviation,
 )
 from limen.arrays.random import stream
 
@@ -91,14 +90,6 @@ def test_bounds_tighten_with_rows_and_loosen_with_confidence() -> None:
         assert lower(40, 0.01) < lower(40, 0.05)
 
 
-def test_weighted_hoeffding_reduces_to_hoeffding() -> None:
-    assert weighted_hoeffding_deviation([1.0], [77], DELTA) == pytest.approx(hoeffding_deviation(77, DELTA), rel=1e-14)
-    shares = np.array([10, 30, 60]) / 100  # weights proportional to counts: the plain mean of 100 rows
-    assert weighted_hoeffding_deviation(shares, [10, 30, 60], DELTA) == pytest.approx(hoeffding_deviation(100, DELTA))
-    rare = weighted_hoeffding_deviation([0.5, 0.5], [2, 198], DELTA)
-    assert rare == pytest.approx(sqrt(log(20) / 2 * (0.25 / 2 + 0.25 / 198)))
-
-
 def test_maurer_pontil_uses_the_variance() -> None:
     calm, wild = np.tile([0.25, 0.35], 500), np.tile([0.0, 1.0], 500)
     assert maurer_pontil_upper(calm, DELTA) < 0.3 + hoeffding_deviation(1000, DELTA)
@@ -139,12 +130,13 @@ def test_coverage_of_bounds_on_skewed_losses(certified: Rule) -> None:
     certified(np.array([maurer_pontil_upper(x, DELTA, 3.0) for x in losses]) >= truth, 1 - DELTA)
 
 
-def test_coverage_of_the_weighted_deviation(certified: Rule) -> None:
+def test_coverage_of_kl_for_rows_of_different_means(certified: Rule) -> None:
+    """Balanced error of three classes: independent variables in [0, scale] whose means differ."""
     p, sizes = np.array([0.1, 0.5, 0.7]), np.array([20, 5, 50])
-    balanced = (stream("test-coverage", "balanced").binomial(sizes, p, (10_000, 3)) / sizes).mean(axis=1)
-    deviation = weighted_hoeffding_deviation(np.full(3, 1 / 3), sizes, DELTA)
-    certified(balanced + deviation >= p.mean(), 1 - DELTA)
-    certified(balanced - deviation <= p.mean(), 1 - DELTA)
+    balanced = (stream("test-coverage", "balanced").binomial(sizes, p, (4_000, 3)) / sizes).mean(axis=1)
+    scale = 75 / (3 * 5)
+    certified(np.array([kl_upper(x, 75, DELTA, scale) for x in balanced]) >= p.mean(), 1 - DELTA)
+    certified(np.array([kl_lower(x, 75, DELTA, scale) for x in balanced]) <= p.mean(), 1 - DELTA)
 
 
 @pytest.mark.parametrize(
@@ -160,11 +152,6 @@ def test_coverage_of_the_weighted_deviation(certified: Rule) -> None:
         (lambda: kl_upper(0.5, 10, DELTA, scale=inf), r"scale: expected a finite number above 0, got inf"),
         (lambda: hoeffding_deviation(0, DELTA), r"n: .* got 0"),
         (lambda: hoeffding_deviation(5, DELTA, scale=-1.0), r"scale: .* got -1.0"),
-        (
-            lambda: weighted_hoeffding_deviation([1.0], [1, 2], DELTA),
-            r"counts: expected as many as weights \(1\), got 2",
-        ),
-        (lambda: weighted_hoeffding_deviation([1.0, 1.0], [0, 2], DELTA), r"counts: expected at least 1 .* got 0"),
         (lambda: maurer_pontil_upper([0.1], DELTA), r"losses: expected at least 2 values, got 1"),
         (lambda: maurer_pontil_upper([0.1, 1.3], DELTA), r"losses: expected values in \[0, 1.0\], got 0.1 to 1.3"),
         (lambda: maurer_pontil_upper([0.1, nan], DELTA), r"losses: expected finite values, got 1 NaN"),

@@ -28,6 +28,7 @@ from limen.records.task import Integers, Loss
 
 ROUNDS = 60
 INNER = 25
+ROUNDING = 16 * float(np.finfo(np.float64).eps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,10 @@ def certify(rows: Rows, weights: Matrix, radius: float, products: int = 0, toler
     dual = float(dual_per_example(scores, rows.loss, rows.labels).mean())
     gradient = rows.features.T @ residuals(scores, rows.labels, rows.loss) / len(rows)
     size = float(np.linalg.norm(gradient))
-    gap = float((weights * gradient).sum()) + radius * size
+    along = float((weights * gradient).sum())
+    gap = along + radius * size
+    if abs(gap) <= ROUNDING * (abs(along) + radius * size):
+        gap = 0.0  # a difference below the rounding error of its two terms
     return BallFit(weights, radius, loss, gap, dual - radius * size, size, products, gap <= tolerance)
 
 

@@ -42,6 +42,12 @@ class Prepared:
     checks: tuple[PopulationCheck, ...]
     rows: Mapping[str, Integers] = field(default_factory=dict)
     """File row numbers of fit and holdout."""
+    fit_groups: Integers | None = None
+    """Group of each fit row where the user gave groups."""
+    population_groups: Mapping[str, Integers] = field(default_factory=dict)
+    """Group of each row of the scored populations that have groups."""
+    holdout_slices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Column → category of each holdout row."""
 
 
 def prepare(task: Task, spec: FitSpec) -> Prepared:
@@ -58,10 +64,7 @@ def prepare(task: Task, spec: FitSpec) -> Prepared:
     block = blocks(identical_rows(train.features[kept]), None if train.groups is None else train.groups[kept])
     if task.together is not None:
         block = blocks(block, task.together[kept])
-    repeated = len(kept) - len(np.unique(block))
-    if repeated:
-        finding = f"{repeated} rows share features or a group with an earlier row; they stay in one part of every split"
-        checks.append(PopulationCheck("duplicates", finding, "noted", {"rows": repeated}))
+    checks += _repeats(train, kept)
     outer = task.populations.get("test") if task.same_population else None
     parts = split(block, spec.split_seed, holdout=outer is None)
     _check_parts(task, train.labels[kept], parts)
@@ -74,6 +77,7 @@ def prepare(task: Task, spec: FitSpec) -> Prepared:
     holdout = inside(train, kept[parts.holdout]) if outer is None else inside(outer, np.arange(len(outer)))
     holdout_blocks = block[parts.holdout] if outer is None else _own_blocks(outer, int(block.max()) + 1)
     source, rows = (train, kept[parts.holdout]) if outer is None else (outer, np.arange(len(outer)))
+    scored = {name: p for name, p in task.populations.items() if not (task.same_population and name == "test")}
     checks += _clipping(phi, train, kept[parts.fit])
     checks += [_same_population(task, name, rows_of) for name, rows_of in task.populations.items()]
     both = np.concatenate([block[parts.fit], holdout_blocks])
@@ -88,13 +92,12 @@ def prepare(task: Task, spec: FitSpec) -> Prepared:
         holdout_blocks=holdout_blocks,
         holdout_groups=None if source.groups is None else source.groups[rows],
         pool_groups=row_groups(np.unique(both, return_inverse=True)[1].astype(np.int64), spec.split_seed),
-        populations={
-            name: inside(rows_of, np.arange(len(rows_of)))
-            for name, rows_of in task.populations.items()
-            if not (task.same_population and name == "test")
-        },
+        populations={name: inside(rows_of, np.arange(len(rows_of))) for name, rows_of in scored.items()},
         checks=(*_dropped(train), *checks),
         rows={"fit": kept[parts.fit], "holdout": rows},
+        fit_groups=None if train.groups is None else train.groups[kept[parts.fit]],
+        population_groups={name: p.groups for name, p in scored.items() if p.groups is not None},
+        holdout_slices={name: tuple(values[row] for row in rows) for name, values in source.slices.items()},
     )
 
 
@@ -146,6 +149,19 @@ def _check_parts(task: Task, labels: Integers, parts: Parts) -> None:
             problems.append(Problem(task.name, "no row is left for the holdout", cause="one group holds most rows"))
     if problems:
         raise BadInput(problems)
+
+
+def _repeats(train: LabelledFeatures, kept: Integers) -> list[PopulationCheck]:
+    checks = []
+    repeated = len(kept) - len(np.unique(identical_rows(train.features[kept])))
+    if repeated:
+        finding = f"{repeated} rows have the features of an earlier row; they stay in one part of every split"
+        checks.append(PopulationCheck("duplicates", finding, "noted", {"rows": repeated}))
+    if train.groups is not None:
+        groups = len(np.unique(train.groups[kept]))
+        finding = f"{groups} groups of rows: a group stays in one part of every split and counts as one unit"
+        checks.append(PopulationCheck("groups", finding, "ok", {"groups": groups}))
+    return checks
 
 
 def _dropped(train: LabelledFeatures) -> list[PopulationCheck]:

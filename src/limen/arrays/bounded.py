@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 from scipy.special import betainccinv, betaincinv, rel_entr
@@ -77,22 +76,6 @@ def hoeffding_deviation(n: int, delta: float, scale: float = 1.0) -> float:
     0.1224
     """
     return positive("scale", scale) * math.sqrt(-math.log(probability("delta", delta)) / (2 * count("n", n)))
-
-
-def weighted_hoeffding_deviation(weights: ArrayLike, counts: ArrayLike, delta: float) -> float:
-    """One-sided deviation of Σ_c w_c · (mean of n_c independent variables in [0, 1]) [2].
-
-    √(½ ln(1/δ) Σ_c w_c²/n_c): with w_c = 1/K, the balanced error of K classes. `weights`, `counts` [K].
-
-    >>> round(weighted_hoeffding_deviation([0.5, 0.5], [50, 50], 0.05), 4)
-    0.1224
-    """
-    w, sizes = vector("weights", weights), vector("counts", counts)
-    if w.shape != sizes.shape:
-        raise ValueError(f"counts: expected as many as weights ({w.size}), got {sizes.size}")
-    if (sizes < 1).any():
-        raise ValueError(f"counts: expected at least 1 in every class, got {sizes.min():g}")
-    return math.sqrt(-math.log(probability("delta", delta)) / 2 * float(np.sum(w**2 / sizes)))
 
 
 def maurer_pontil_upper(losses: ArrayLike, delta: float, scale: float = 1.0) -> float:

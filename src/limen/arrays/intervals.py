@@ -13,7 +13,6 @@ from limen.arrays.bounded import (
     kl_lower,
     kl_upper,
     maurer_pontil_upper,
-    weighted_hoeffding_deviation,
 )
 from limen.arrays.means import (
     Interval,
@@ -44,6 +43,5 @@ __all__ = [
     "t_interval",
     "t_lower",
     "t_upper",
-    "weighted_hoeffding_deviation",
     "welch_interval",
 ]

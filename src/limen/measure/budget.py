@@ -118,7 +118,9 @@ def _plain_terms(fit: StageRecord, confidence: float) -> dict[str, Estimate]:
         ),
         "generalization_gap": gap.but(method="holdout loss less training loss"),
         "error": error_estimate(wrong, groups, confidence),
-        "balanced_error": balanced_error_estimate(wrong, fit.arrays["holdout_labels"], fit.data["classes"], confidence),
+        "balanced_error": balanced_error_estimate(
+            wrong, fit.arrays["holdout_labels"], fit.data["classes"], groups, confidence
+        ),
     }
 
 

@@ -9,8 +9,9 @@ from limen.arrays.intervals import (
     clopper_pearson_lower,
     clopper_pearson_upper,
     cluster_mean,
+    kl_lower,
+    kl_upper,
     t_interval,
-    weighted_hoeffding_deviation,
     welch_interval,
 )
 from limen.records.estimate import Estimate, not_identified
@@ -69,24 +70,33 @@ def error_estimate(wrong: NDArray[np.bool_], groups: Labels | None, confidence: 
     )
 
 
-def balanced_error_estimate(wrong: NDArray[np.bool_], labels: Labels, classes: int, confidence: float) -> Estimate:
-    """Mean over classes of the error within the class, with a weighted Hoeffding interval (given the labels)."""
+def balanced_error_estimate(
+    wrong: NDArray[np.bool_], labels: Labels, classes: int, groups: Labels | None, confidence: float
+) -> Estimate:
+    """Mean over classes of the error within the class, given the labels.
+
+    Σ_c (1/K)·mean_c = mean over the m rows of Y_i = wrong_i·m/(K·n_c), independent in [0, s], s = m/(K·min n_c):
+    the Chernoff-kl bound for independent variables of different means (Hoeffding 1963, Theorem 1) certifies it.
+    Rows in groups: the same mean with cluster t interval (statistical).
+    """
     counts = np.bincount(labels, minlength=classes)
     empty = np.flatnonzero(counts == 0)
     if len(empty):
         reason = f"{len(empty)} of {classes} classes have no held-out row (first: label {empty[0]})"
         return not_identified(reason, method="mean of class errors", reference=REFERENCE)
-    per_class = np.bincount(labels, weights=wrong.astype(np.float64), minlength=classes) / counts
-    value = float(per_class.mean())
-    deviation = weighted_hoeffding_deviation(np.full(classes, 1 / classes), counts, (1 - confidence) / 2)
+    m = len(labels)
+    rows = wrong * (m / (classes * counts[labels]))
+    if groups is not None:
+        return loss_estimate(rows, groups, confidence).but(method="mean of class errors, cluster t interval")
+    scale, delta, value = m / (classes * int(counts.min())), (1 - confidence) / 2, float(rows.mean())
     return Estimate(
         value,
-        value - deviation,
-        value + deviation,
+        kl_lower(value, m, delta, scale),
+        kl_upper(value, m, delta, scale),
         confidence=confidence,
         grade="certified",
-        n=len(labels),
-        method="mean of class errors, weighted Hoeffding",
+        n=m,
+        method="mean of class errors, kl bound",
         assumptions=("independent rows within each class",),
         reference=REFERENCE,
     )

@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
+
 from limen.pages import sentences, wording
 from limen.pages.page import asset
 from limen.pages.svg import Caption, Element, el
 from limen.pages.waterfall import WIDE, waterfall
 from limen.records.budget import Budget
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A standalone SVG."""
+
+    svg: str
+
+    def _repr_svg_(self) -> str:
+        return self.svg
+
+    def save(self, path: str | Path) -> None:
+        """Write the SVG as UTF-8. Raises OSError when the disk refuses."""
+        Path(path).write_text(self.svg, encoding="utf-8")
 
 
 def budget_figure(budget: Budget) -> str:
