@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 import scipy.stats
 
-from limen.arrays.intervals import mcnemar_exact, t_interval
+from limen.arrays.intervals import mcnemar_exact
 from limen.measure.floor import midpoint, midpoint_rows
+from limen.measure.risk import paired_estimate
 from limen.records.comparison import Comparison
 from limen.records.errors import BadInput, Problem
 from limen.records.estimate import Estimate, not_identified
@@ -44,14 +45,15 @@ def compare(a: StageRecord, b: StageRecord, confidence: float = 0.95) -> tuple[C
     )
     p = mcnemar_exact(int((wrong_a & ~wrong_b).sum()), int((~wrong_a & wrong_b).sum()))
     loss = a.arrays["curve_holdout_loss"][-1][at_a] - b.arrays["curve_holdout_loss"][-1][at_b]
+    groups = a.arrays["holdout_groups"][at_a] if "holdout_groups" in a.arrays else None
     floor, needed = _floor_difference(a, b, confidence)
     return Comparison(
         a=_name(a),
         b=_name(b),
         task=a.data["task"],
         n=len(at_a),
-        error_difference=_paired(wrong_a.astype(float) - wrong_b.astype(float), confidence),
-        loss_difference=_paired(loss, confidence),
+        error_difference=paired_estimate(wrong_a.astype(float) - wrong_b.astype(float), groups, confidence),
+        loss_difference=paired_estimate(loss, groups, confidence),
         floor_difference=floor,
         p_holm=p,
         separable=_excludes_zero(floor),
@@ -83,21 +85,6 @@ def _comparable(a: StageRecord, b: StageRecord) -> None:
 def _common(rows_a: np.ndarray, rows_b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     _, at_a, at_b = np.intersect1d(rows_a, rows_b, return_indices=True)
     return at_a, at_b
-
-
-def _paired(difference: np.ndarray, confidence: float) -> Estimate:
-    found = t_interval(difference, confidence)
-    return Estimate(
-        found.value,
-        found.low,
-        found.high,
-        confidence=confidence,
-        grade="statistical",
-        n=found.units,
-        method="paired t interval",
-        assumptions=("independent rows", "conditional on the fitted models"),
-        reference=REFERENCE,
-    )
 
 
 def _excludes_zero(estimate: Estimate) -> bool:

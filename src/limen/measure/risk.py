@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from limen.arrays.intervals import (
+    Interval,
     clopper_pearson_lower,
     clopper_pearson_upper,
     cluster_mean,
@@ -35,17 +36,14 @@ def mean_error(losses: Vector, groups: Labels | None) -> tuple[float, float]:
 def loss_estimate(losses: Vector, groups: Labels | None, confidence: float) -> Estimate:
     """Mean loss with its t interval (clustered by groups). Shapes [m], [m]."""
     found = t_interval(losses, confidence) if groups is None else cluster_mean(losses, groups, confidence)
-    return Estimate(
-        found.value,
-        found.low,
-        found.high,
-        confidence=confidence,
-        grade="statistical",
-        n=found.units,
-        method="mean with t interval",
-        assumptions=("independent rows",) if groups is None else ("independent groups",),
-        reference=REFERENCE,
-    )
+    assumptions = ("independent rows",) if groups is None else ("independent groups",)
+    return _statistical(found, "mean with t interval", assumptions)
+
+
+def paired_estimate(differences: Vector, groups: Labels | None, confidence: float) -> Estimate:
+    """Mean of per-row differences of two fitted models."""
+    found = loss_estimate(differences, groups, confidence)
+    return found.but(method="paired t interval", assumptions=(*found.assumptions, "conditional on the fitted models"))
 
 
 def error_estimate(wrong: NDArray[np.bool_], groups: Labels | None, confidence: float) -> Estimate:
@@ -105,17 +103,7 @@ def balanced_error_estimate(
 def shift_estimate(losses: Vector, reference_losses: Vector, confidence: float) -> Estimate:
     """Loss on another population less the loss on the holdout: two samples, Welch interval."""
     found = welch_interval(losses, reference_losses, confidence)
-    return Estimate(
-        found.value,
-        found.low,
-        found.high,
-        confidence=confidence,
-        grade="statistical",
-        n=found.units,
-        method="difference of means, Welch",
-        assumptions=("independent rows in both populations",),
-        reference=REFERENCE,
-    )
+    return _statistical(found, "difference of means, Welch", ("independent rows in both populations",))
 
 
 def label_weighted_loss(losses: Vector, labels: Labels, target_shares: Vector, confidence: float) -> Estimate:
@@ -131,4 +119,18 @@ def label_weighted_loss(losses: Vector, labels: Labels, target_shares: Vector, c
     rows = float(target_shares @ per_class) + weights[labels] * (losses - per_class[labels])
     return loss_estimate(rows, None, confidence).but(
         method="label-weighted mean", assumptions=("independent rows", "only the label mix differs")
+    )
+
+
+def _statistical(found: Interval, method: str, assumptions: tuple[str, ...]) -> Estimate:
+    return Estimate(
+        found.value,
+        found.low,
+        found.high,
+        confidence=found.confidence,
+        grade="statistical",
+        n=found.units,
+        method=method,
+        assumptions=assumptions,
+        reference=REFERENCE,
     )

@@ -154,16 +154,6 @@ class Budget:
         keys = ("value", "low", "high", "confidence", "grade", "n")
         return [{"term": name, **{key: getattr(term, key) for key in keys}} for name, term in self.terms.items()]
 
-    def plot(self) -> Any:
-        """The budget as a picture: shows itself in notebooks, `.save("budget.svg")` writes it."""
-        from limen.pages.figure import Picture, budget_figure  # the one import against the flow; see pyproject.toml
-
-        return Picture(budget_figure(self))
-
-    def _repr_html_(self) -> str:
-        picture: str = self.plot().svg
-        return picture
-
     def to_json(self) -> dict[str, Any]:
         """The document of schema limen.budget/1."""
         terms: dict[str, Any] = {name: term.to_json() for name, term in self.terms.items()}

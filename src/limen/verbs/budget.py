@@ -12,10 +12,10 @@ from numpy.typing import ArrayLike
 from limen.adapt.fit import fit_task
 from limen.data.arrays import from_arrays
 from limen.data.embeddings import match_population, read_embeddings, read_population
-from limen.records.budget import Budget
 from limen.records.errors import BadInput, Problem
 from limen.records.task import FitSpec, LabelledFeatures, Loss, Method, Task
 from limen.verbs.ask import Target, question_of
+from limen.verbs.shown import ShownBudget
 from limen.verdict import conclude
 
 Population = tuple[ArrayLike, ArrayLike] | str | Path
@@ -40,7 +40,7 @@ def budget(
     confidence: float = 0.95,
     name: str = "embeddings",
     threads: int | None = None,
-) -> Budget:
+) -> ShownBudget:
     """The error budget of adapting on features X [n, d] with labels y [n], or on one .npz, .parquet or .csv file.
 
     Terms satisfy adaptation_loss = minimal_adaptation_loss − optimism + optimization_gap + generalization_gap exactly,
@@ -74,7 +74,7 @@ def budget(
     task = Task(
         _task_name(X, name), encoder, train, populations, same_population=_has_test(same_population, populations)
     )
-    return conclude(fit_task(task, spec, threads or usable_processors()), asked)
+    return ShownBudget.of(conclude(fit_task(task, spec, threads or usable_processors()), asked))
 
 
 def usable_processors() -> int:
