@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from limen.adapt.ball import Rows
 from limen.adapt.feature_map import FeatureMap, design_map
@@ -61,10 +62,10 @@ def prepare(task: Task, spec: FitSpec) -> Prepared:
         raise BadInput(Problem(task.name, what, fix="label more rows, or pool small tasks"))
     checks: list[PopulationCheck] = []
     kept = _without_recurring(task, checks)
-    block = blocks(identical_rows(train.features[kept]), None if train.groups is None else train.groups[kept])
+    block = blocks(_identical(task, "train", kept), None if train.groups is None else train.groups[kept])
     if task.together is not None:
         block = blocks(block, task.together[kept])
-    checks += _repeats(train, kept)
+    checks += _repeats(task, kept)
     outer = task.populations.get("test") if task.same_population else None
     parts = split(block, spec.split_seed, holdout=outer is None)
     _check_parts(task, train.labels[kept], parts)
@@ -75,7 +76,7 @@ def prepare(task: Task, spec: FitSpec) -> Prepared:
     inside = _mapper(phi, spec, len(train.classes))
     fit = inside(train, kept[parts.fit])
     holdout = inside(train, kept[parts.holdout]) if outer is None else inside(outer, np.arange(len(outer)))
-    holdout_blocks = block[parts.holdout] if outer is None else _own_blocks(outer, int(block.max()) + 1)
+    holdout_blocks = block[parts.holdout] if outer is None else _test_blocks(task, outer, int(block.max()) + 1)
     source, rows = (train, kept[parts.holdout]) if outer is None else (outer, np.arange(len(outer)))
     scored = {name: p for name, p in task.populations.items() if not (task.same_population and name == "test")}
     checks += _clipping(phi, train, kept[parts.fit])
@@ -108,8 +109,26 @@ def _mapper(phi: FeatureMap, spec: FitSpec, classes: int) -> Any:
     return mapped
 
 
-def _own_blocks(rows: LabelledFeatures, offset: int) -> Integers:
-    return blocks(identical_rows(rows.features), rows.groups) + offset
+def _test_blocks(task: Task, rows: LabelledFeatures, offset: int) -> Integers:
+    return blocks(_identical(task, "test", np.arange(len(rows))), rows.groups) + offset
+
+
+def _identical(task: Task, population: str, chosen: Integers) -> Integers:
+    """Class of each chosen row among identical ones: by raw input where it is known, else by features."""
+    if task.inputs is not None:
+        return task.inputs[population][chosen]
+    rows = task.train if population == "train" else task.populations[population]
+    return identical_rows(rows.features[chosen])
+
+
+def _shared(task: Task, name: str) -> tuple[NDArray[np.bool_], int]:
+    """Which train rows recur in a population, and how many rows of that population recur in train."""
+    if task.inputs is not None:
+        train, other = task.inputs["train"], task.inputs[name]
+        return np.isin(train, other), int(np.isin(other, train).sum())
+    features = task.populations[name].features
+    recurring = identical_rows(task.train.features, features) >= 0
+    return recurring, int((identical_rows(features, task.train.features) >= 0).sum())
 
 
 def _without_recurring(task: Task, checks: list[PopulationCheck]) -> Integers:
@@ -117,8 +136,7 @@ def _without_recurring(task: Task, checks: list[PopulationCheck]) -> Integers:
     kept = np.ones(len(task.train), dtype=bool)
     problems = []
     for name, population in task.populations.items():
-        recurring = identical_rows(task.train.features, population.features) >= 0
-        seen = int((identical_rows(population.features, task.train.features) >= 0).sum())
+        recurring, seen = _shared(task, name)
         if not seen:
             continue
         share = seen / len(population)
@@ -151,11 +169,12 @@ def _check_parts(task: Task, labels: Integers, parts: Parts) -> None:
         raise BadInput(problems)
 
 
-def _repeats(train: LabelledFeatures, kept: Integers) -> list[PopulationCheck]:
-    checks = []
-    repeated = len(kept) - len(np.unique(identical_rows(train.features[kept])))
+def _repeats(task: Task, kept: Integers) -> list[PopulationCheck]:
+    train, checks = task.train, []
+    repeated = len(kept) - len(np.unique(_identical(task, "train", kept)))
     if repeated:
-        finding = f"{repeated} rows have the features of an earlier row; they stay in one part of every split"
+        shared = "have the features" if task.inputs is None else "repeat the input"
+        finding = f"{repeated} rows {shared} of an earlier row; they stay in one part of every split"
         checks.append(PopulationCheck("duplicates", finding, "noted", {"rows": repeated}))
     if train.groups is not None:
         groups = len(np.unique(train.groups[kept]))

@@ -32,6 +32,8 @@ class Work:
     """Called in the coordinator for a published cell, before anyone is told that it finished."""
     refuse: Callable[[Cell, str], object]
     """Called in the coordinator for each failed or lost attempt, with the reason."""
+    share: Callable[[Cell, Callable[[], StageRecord]], StageRecord] | None = None
+    """Called in the worker (picklable) with a cell and what computes it, where stores share results; None computes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,7 @@ class LocalProcesses:
     """An executor of spawned processes on this machine."""
 
     def __init__(self, work: Work, pool: Pool) -> None:
-        self._orders = Orders(work.stage_function, work.load, work.publish)
+        self._orders = Orders(work.stage_function, work.load, work.publish, work.share)
         self._size = pool.workers
         self._output = None if pool.log is None else pool.log.open("ab")
         self._workers: list[_Worker] = []

@@ -16,6 +16,7 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Literal
@@ -34,6 +35,7 @@ class Orders:
     stage_function: str
     load: Callable[[str], StageRecord]
     publish: Callable[[Cell, StageRecord, float], Path]
+    share: Callable[[Cell, Callable[[], StageRecord]], StageRecord] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +73,8 @@ def _listen(connection: Connection[Answer, Any], cells: queue.SimpleQueue[Cell])
 def _run(orders: Orders, cell: Cell, connection: Connection[Answer, Any]) -> Answer:
     start = time.perf_counter()
     try:
-        stage = _imported(orders.stage_function)
-        record = stage(cell.stage, cell.spec, {name: orders.load(key) for name, key in cell.needs.items()})
+        compute = partial(_computed, orders, cell)
+        record = compute() if orders.share is None else orders.share(cell, compute)
         seconds = time.perf_counter() - start
         connection.send(Answer("publishing", seconds))
         orders.publish(cell, record, seconds)
@@ -84,6 +86,11 @@ def _run(orders: Orders, cell: Cell, connection: Connection[Answer, Any]) -> Ans
         said = "".join(traceback.format_exception_only(error)).strip()
         return Answer("failed", time.perf_counter() - start, _reason(said), recycle=True)
     return Answer("published", seconds)
+
+
+def _computed(orders: Orders, cell: Cell) -> StageRecord:
+    stage = _imported(orders.stage_function)
+    return stage(cell.stage, cell.spec, {name: orders.load(key) for name, key in cell.needs.items()})
 
 
 def _reason(said: str) -> str:

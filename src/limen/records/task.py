@@ -55,6 +55,10 @@ class Task:
     together: Integers | None = None
     """Class of every train row [n]: rows of one class stay in one part of every split, though they are independent
     units (rows that other encoders or the raw input find identical)."""
+    inputs: Mapping[str, Integers] | None = None
+    """Population → class of the raw input of every row [n]; equal numbers, also across populations, are identical
+    inputs. Where given they decide what recurs and what stays together, not the features: different inputs that an
+    encoder maps to one point are different examples, and every encoder of a task then has the same split."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,8 @@ class FitSpec:
     split_seed: int = 0
     neighbours: int = 10
     """k of the method `knn`; the other methods do not read it."""
+    rich_head: bool = True
+    """Whether a probe's class is set beside a richer head (the term `class_gap`); other methods do not read it."""
 
 
 @dataclass(frozen=True, slots=True)

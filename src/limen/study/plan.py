@@ -233,13 +233,18 @@ class _Planner:
             "task": task_name,
             "encoder": str(reference),
             "same_population": task.same_population,
-            "populations": {key: {"data": self.files.table(tables[key]), **roles[key]} for key in needs},
+            "populations": {key: self._read(needs[key]) | roles[key] for key in needs},
             "how": dict(how),
         }
         rows, encoder = self.files.describe(task.train).rows, self.study.encoder[reference.name]
         cost = fit_cost(how["method"], rows, dimension_of(encoder, self.files, task.train), self.study.adapt)
         label = f"{reference} · {task_name} · {how['method']}"
         return Cell("fit", label, identity, spec, dict(needs), cost.seconds)
+
+    def _read(self, features: str) -> dict[str, Any]:
+        """Table and column behind a cell of features: rows of equal input stay together in the fit."""
+        spec = self.cells[features].spec
+        return {"data": spec["data"], "column": spec["column"]}
 
 
 def semantic(encoder: Encoder, *without: str) -> dict[str, Any]:
@@ -268,6 +273,8 @@ def fit_specs(adapt: Adapt, seed: int) -> Iterator[dict[str, Any]]:
         }
         if method == "knn" and adapt.knn != Knn():
             plain["neighbours"] = adapt.knn.k
+        if method == "linear-probe" and not adapt.linear_probe.rich_head:
+            plain["rich_head"] = False
         radii = radius if isinstance(radius, tuple) else (radius,)
         for value in sorted(set(radii)) if method == "linear-probe" else ("auto",):
             yield plain | {"radius": value}

@@ -19,6 +19,7 @@ from limen.cluster import Event, EventLog, Executor, LocalProcesses, Pool, Progr
 from limen.records.cell import Cell
 from limen.records.errors import BadInput, Problem
 from limen.records.report import CellOutcome, Report
+from limen.records.stage import StageRecord
 from limen.store import Store
 from limen.study.check import ready
 from limen.study.files import Files, files_of
@@ -162,7 +163,7 @@ def _run_missing(opened: Opened, options: Options) -> tuple[tuple[CellOutcome, .
             return tuple(outcomes.values()), False
         _warn_of_space(opened, options)
         work = Work(STAGE_FUNCTION, store.writer.load, store.writer.publish, has=store.has,
-                    acknowledge=lambda cell: store.adopt(cell.key), refuse=store.fail)  # fmt: skip
+                    acknowledge=lambda cell: store.adopt(cell.key), refuse=store.fail, share=_shared())  # fmt: skip
         log = EventLog(store.root / "events.jsonl")
         pool = Pool(workers=options.workers, log=store.root / "workers.log")
         with Progress(len(missing), options.stream, options.quiet) as progress:
@@ -177,6 +178,15 @@ def _run_missing(opened: Opened, options: Options) -> tuple[tuple[CellOutcome, .
                 log.close()
         outcomes |= {outcome.key: outcome for outcome in summary.outcomes}
         return tuple(outcomes.values()), summary.interrupted
+
+
+def _shared() -> Callable[[Cell, Callable[[], StageRecord]], StageRecord]:
+    from limen.data.fingerprint import cache_folder
+    from limen.study.features_cache import FeaturesCache
+
+    cache = FeaturesCache(cache_folder() / "features")
+    cache.sweep()
+    return cache.record
 
 
 def _warn_of_space(opened: Opened, options: Options) -> None:
