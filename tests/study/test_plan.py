@@ -144,6 +144,7 @@ def test_moving_files_keeps_keys(folder: Path, tmp_path_factory: pytest.TempPath
         ("adapt.loss", "squared", {"fit": 12}),
         ("adapt.subsets", "stratified", {"fit": 12}),
         ("adapt.linear-probe.radius", [4.0, 8.0], {"fit": 4}),
+        ("adapt.linear-probe.rich_head", False, {"fit": 8}),
         ("adapt.knn", {"k": 3}, {"fit": 4}),
     ],
 )  # fmt: skip
@@ -206,8 +207,8 @@ def test_keys_stay_what_they_were() -> None:
 
 GOLDEN = [
     ("features", "c0151f2d61b7"),
-    ("fit", "aa6e09a93269"),
+    ("fit", "f9c704ddf5fc"),
     ("pretrain", "f036bf08275d"),
     ("features", "e51effc37d05"),
-    ("fit", "a3f511100905"),
+    ("fit", "ad3351efe994"),
 ]

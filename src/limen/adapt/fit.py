@@ -12,6 +12,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from limen.adapt.curve import Adapted, Point, fit_curve
+from limen.adapt.finer import finer_parts
 from limen.adapt.floor_fits import FOLDS, floor_path, holdout_minimum, jackknife_curve, midpoints
 from limen.adapt.labels import label_counts
 from limen.adapt.losses import dual_per_example, loss_range, per_example_loss, predictions
@@ -21,7 +22,7 @@ from limen.arrays.environment import environment
 from limen.records.stage import StageRecord
 from limen.records.task import FitSpec, Task
 
-VERSION = 1
+VERSION = 2
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 
@@ -43,7 +44,9 @@ def fit_task(task: Task, spec: FitSpec, threads: int = 1) -> StageRecord:
         data, arrays = _common(task, prepared, points, final)
         if radius is not None:
             _probe_parts(prepared, radius, points, threads, data, arrays)
-    data |= {
+        facts, finer = finer_parts(prepared, radius, threads)
+    arrays |= finer
+    data |= facts | {
         "radius": radius,
         "environment": environment() | {"threads": 1},
         "population_checks": [

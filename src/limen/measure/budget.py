@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from limen.measure.curve import curve_points, extrapolation
+from limen.measure.finer import class_gap, controls, slice_checks, slices
 from limen.measure.floor import EVENTS, REFERENCE, floor_path, floor_sides, midpoint_rows, statistical_sides
 from limen.measure.risk import (
     balanced_error_estimate,
@@ -40,6 +41,8 @@ def measure_budget(fit: StageRecord, question: Question) -> Budget:
     terms = _plain_terms(fit, confidence)
     if sides is not None:
         terms |= _chain_terms(fit, confidence, sides)
+    if (gap := class_gap(fit, confidence)) is not None:
+        terms["class_gap"] = gap
     budget = Budget(
         encoder=data["encoder"],
         task=data["task"],
@@ -57,8 +60,10 @@ def measure_budget(fit: StageRecord, question: Question) -> Budget:
         shift={name: _population(fit, name, confidence) for name in data["populations"]},
         curve=curve_points(fit),
         extrapolation=extrapolation(fit, question),
-        population_checks=tuple(PopulationCheck(**check) for check in data["population_checks"]),
+        population_checks=(*(PopulationCheck(**check) for check in data["population_checks"]), *slice_checks(fit)),
         environment=data["environment"],
+        slices=slices(fit, confidence),
+        controls=controls(fit, confidence),
     )
     return _with_residual(budget)
 
@@ -178,12 +183,13 @@ def _known(value: float, middle: Estimate, **fields: Any) -> Estimate:
 
 def _population(fit: StageRecord, name: str, confidence: float) -> dict[str, Estimate]:
     losses, labels = fit.arrays[f"population.{name}.loss"], fit.arrays[f"population.{name}.labels"]
-    held = fit.arrays["curve_holdout_loss"][-1]
+    groups = fit.arrays.get(f"population.{name}.groups")
+    held, held_groups = fit.arrays["curve_holdout_loss"][-1], fit.arrays.get("holdout_groups")
     wrong = fit.arrays[f"population.{name}.prediction"] != labels
     shares = np.bincount(fit.arrays["holdout_labels"], minlength=fit.data["classes"]) / len(held)
     return {
-        "adaptation_loss": loss_estimate(losses, None, confidence),
-        "error": error_estimate(wrong, None, confidence),
-        "shift_gap": shift_estimate(losses, held, confidence),
-        "label_weighted_loss": label_weighted_loss(losses, labels, shares, confidence),
+        "adaptation_loss": loss_estimate(losses, groups, confidence),
+        "error": error_estimate(wrong, groups, confidence),
+        "shift_gap": shift_estimate((losses, groups), (held, held_groups), confidence),
+        "label_weighted_loss": label_weighted_loss((losses, groups), labels, shares, confidence),
     }

@@ -71,21 +71,33 @@ def midpoint_rows(fit: StageRecord, part: str) -> np.ndarray:
     return rows
 
 
+def pool_groups(fit: StageRecord) -> np.ndarray | None:
+    """Group of every pool row, fit rows first; None where rows are independent.
+
+    Groups of the fit rows and of a holdout from another file are different groups, whatever they are called.
+    """
+    mine, theirs = fit.arrays.get("fit_groups"), fit.arrays.get("holdout_groups")
+    if mine is None and theirs is None:
+        return None
+    mine = np.arange(fit.data["n_fit"]) if mine is None else np.unique(mine, return_inverse=True)[1]
+    theirs = np.arange(fit.data["n_holdout"]) if theirs is None else np.unique(theirs, return_inverse=True)[1]
+    together: np.ndarray = np.concatenate([mine, theirs + int(mine.max()) + 1])
+    return together
+
+
 def midpoint(fit: StageRecord, confidence: float) -> tuple[Estimate, float]:
     """The midpoint as an Estimate at its share of the joint confidence, and its drift."""
     rows, half = midpoint_rows(fit, "pool"), midpoint_rows(fit, "half")
     value, drift = float(rows.mean()), float(abs(rows.mean() - half.mean()))
-    error = float(rows.std(ddof=1) / np.sqrt(len(rows)))
-    held, groups = fit.arrays["curve_holdout_loss"][-1], fit.arrays.get("holdout_groups")
-    if groups is not None:  # pool rows carry no groups of their own here: widen by the holdout's design effect
-        error *= mean_error(held, groups)[1] / mean_error(held, None)[1]
+    groups = pool_groups(fit)
+    error = mean_error(rows, groups)[1]
     delta = (1 - confidence) / EVENTS
     half_width = float(scipy.stats.norm.isf(delta / 2)) * error + drift
     noise = 2 * float(scipy.stats.norm.isf((1 - confidence) / 2)) * error
     common: dict[str, Any] = {
         "confidence": 1 - delta,
         "grade": "statistical",
-        "n": len(rows),
+        "n": len(rows) if groups is None else len(np.unique(groups)),
         "method": "five-fold midpoint with drift",
         "reference": REFERENCE,
     }
@@ -97,7 +109,10 @@ def midpoint(fit: StageRecord, confidence: float) -> tuple[Estimate, float]:
         )
     if reason:
         return not_identified(reason, **common), drift
-    assumptions = ("independent rows", "bias of order below 1/n, checked by the drift")
+    assumptions = (
+        "independent rows" if groups is None else "independent groups",
+        "bias of order below 1/n, checked by the drift",
+    )
     return Estimate(value, value - half_width, value + half_width, assumptions=assumptions, **common), drift
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,8 +14,8 @@ from limen.arrays.intervals import (
     cluster_mean,
     kl_lower,
     kl_upper,
+    student_interval,
     t_interval,
-    welch_interval,
 )
 from limen.records.estimate import Estimate, not_identified
 
@@ -100,14 +102,46 @@ def balanced_error_estimate(
     )
 
 
-def shift_estimate(losses: Vector, reference_losses: Vector, confidence: float) -> Estimate:
-    """Loss on another population less the loss on the holdout: two samples, Welch interval."""
-    found = welch_interval(losses, reference_losses, confidence)
-    return _statistical(found, "difference of means, Welch", ("independent rows in both populations",))
+def shift_estimate(
+    there: tuple[Vector, Labels | None], here: tuple[Vector, Labels | None], confidence: float
+) -> Estimate:
+    """Loss on another population less the loss on the holdout: two samples (losses, groups or None), Welch interval.
+
+    Without groups it is Welch's; with them each mean has its cluster standard error, and the degrees of freedom are
+    Welch-Satterthwaite's with groups less one in place of rows less one.
+
+    >>> sample = (np.array([1.0, 2.0, 3.0]), None)
+    >>> shift_estimate(sample, sample, 0.95).text()
+    '0.0 (-2.3 to 2.3) ◆'
+    """
+    means, errors, units = zip(*(_mean_error_units(losses, groups) for losses, groups in (there, here)), strict=True)
+    parts = np.square(errors)
+    sizes = np.array(units) - 1
+    dof = float(parts.sum()) ** 2 / float((parts**2 / sizes).sum()) if parts.sum() > 0 else float(sizes.sum())
+    found = student_interval(means[0] - means[1], math.sqrt(parts.sum()), dof, confidence, sum(units))
+    unit = "rows" if there[1] is None and here[1] is None else "groups"
+    return Estimate(
+        found.value,
+        found.low,
+        found.high,
+        confidence=confidence,
+        grade="statistical",
+        n=found.units,
+        method="difference of means, Welch",
+        assumptions=(f"independent {unit} in both populations",),
+        reference=REFERENCE,
+    )
 
 
-def label_weighted_loss(losses: Vector, labels: Labels, target_shares: Vector, confidence: float) -> Estimate:
+def _mean_error_units(losses: Vector, groups: Labels | None) -> tuple[float, float, int]:
+    return (*mean_error(losses, groups), len(losses) if groups is None else len(np.unique(groups)))
+
+
+def label_weighted_loss(
+    sample: tuple[Vector, Labels | None], labels: Labels, target_shares: Vector, confidence: float
+) -> Estimate:
     """Loss if only the label mix differed: rows weighted by π_target(y)/π_here(y), labels' noise by delta method."""
+    losses, groups = sample
     counts = np.bincount(labels, minlength=len(target_shares))
     missing = np.flatnonzero((counts == 0) & (np.asarray(target_shares) > 0))
     if len(missing):
@@ -117,9 +151,8 @@ def label_weighted_loss(losses: Vector, labels: Labels, target_shares: Vector, c
     weights = np.asarray(target_shares) / np.maximum(counts / counts.sum(), 1e-300)
     # influence of a row on Σ_c π_c·mean_c: π_c/share_c·(loss − mean_c)
     rows = float(target_shares @ per_class) + weights[labels] * (losses - per_class[labels])
-    return loss_estimate(rows, None, confidence).but(
-        method="label-weighted mean", assumptions=("independent rows", "only the label mix differs")
-    )
+    found = loss_estimate(rows, groups, confidence)
+    return found.but(method="label-weighted mean", assumptions=(*found.assumptions, "only the label mix differs"))
 
 
 def _statistical(found: Interval, method: str, assumptions: tuple[str, ...]) -> Estimate:

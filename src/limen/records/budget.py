@@ -125,6 +125,24 @@ class PopulationCheck:
 
 
 @dataclass(frozen=True, slots=True)
+class Slice:
+    """The holdout rows of one category: how many, their loss and error; intervals hold jointly over the column."""
+
+    n: int
+    adaptation_loss: Estimate
+    error: Estimate
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data under the keys `n`, `adaptation_loss`, `error`."""
+        return {"n": self.n, "adaptation_loss": self.adaptation_loss.to_json(), "error": self.error.to_json()}
+
+    @classmethod
+    def from_json(cls, plain: Mapping[str, Any]) -> Self:
+        """The inverse of `to_json`."""
+        return cls(plain["n"], Estimate.from_json(plain["adaptation_loss"]), Estimate.from_json(plain["error"]))
+
+
+@dataclass(frozen=True, slots=True)
 class Budget:
     """Where the loss of an adapted model comes from, how sure that is, and what would lower it."""
 
@@ -148,6 +166,10 @@ class Budget:
     advice: tuple[Advice, ...] = ()
     population_checks: tuple[PopulationCheck, ...] = ()
     environment: Mapping[str, Any] = field(default_factory=dict)
+    slices: Mapping[str, Mapping[str, Slice]] = field(default_factory=dict)
+    """Column → value → its rows of the holdout."""
+    controls: Mapping[str, Mapping[str, Estimate]] = field(default_factory=dict)
+    """Baseline without information (`prior`, `shuffled_labels`) → its loss and error on the holdout."""
 
     def table(self) -> list[dict[str, Any]]:
         """One row a term: term, value, low, high, confidence, grade, n; a list that pandas and polars read."""
@@ -158,10 +180,7 @@ class Budget:
         """The document of schema limen.budget/1."""
         terms: dict[str, Any] = {name: term.to_json() for name, term in self.terms.items()}
         if self.shift:
-            terms["shift"] = {
-                name: {key: term.to_json() for key, term in population.items()}
-                for name, population in self.shift.items()
-            }
+            terms["shift"] = _nested_json(self.shift)
         return {
             "schema": SCHEMA,
             "encoder": self.encoder,
@@ -184,6 +203,11 @@ class Budget:
                 {"name": c.name, "finding": c.finding, "outcome": c.outcome, "numbers": dict(c.numbers)}
                 for c in self.population_checks
             ],
+            "slices": {
+                column: {value: part.to_json() for value, part in values.items()}
+                for column, values in self.slices.items()
+            },
+            "controls": _nested_json(self.controls),
             "environment": dict(self.environment),
         }
 
@@ -202,16 +226,26 @@ class Budget:
             sides=Floor.from_json(plain["sides"]) if plain["sides"] else None,
             identity_residual=plain["identity_residual"],
             floor_path=tuple(FloorPoint(**point) for point in plain["floor_path"]),
-            shift={
-                name: {key: Estimate.from_json(term) for key, term in population.items()}
-                for name, population in shift.items()
-            },
+            shift=_nested(shift),
             curve=tuple(_curve_point(point) for point in plain["curve"]),
             extrapolation=_extrapolation(extrapolation) if extrapolation else None,
             advice=tuple(_advice(a) for a in plain["advice"]),
             population_checks=tuple(PopulationCheck(**check) for check in plain["population_checks"]),
             environment=plain["environment"],
+            slices={
+                column: {value: Slice.from_json(part) for value, part in values.items()}
+                for column, values in plain.get("slices", {}).items()
+            },
+            controls=_nested(plain.get("controls", {})),
         )
+
+
+def _nested_json(named: Mapping[str, Mapping[str, Estimate]]) -> dict[str, Any]:
+    return {name: {key: term.to_json() for key, term in terms.items()} for name, terms in named.items()}
+
+
+def _nested(plain: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Estimate]]:
+    return {name: {key: Estimate.from_json(term) for key, term in terms.items()} for name, terms in plain.items()}
 
 
 def _curve_json(point: CurvePoint) -> dict[str, Any]:

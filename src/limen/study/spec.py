@@ -47,6 +47,8 @@ class LinearProbe(Section):
         Literal["auto"] | Positive | Annotated[tuple[Positive, ...], AsTuple, Field(min_length=1)],
         oneof('"auto", a number > 0 or a list of numbers > 0'),
     ] = "auto"
+    rich_head: bool = True
+    """Whether a richer head is set beside the probe: the lower end of `class_gap`."""
 
 
 class Knn(Section):
