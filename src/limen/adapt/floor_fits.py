@@ -1,8 +1,9 @@
 """Fits that bracket the floor: minima on all rows but design, cross-validated losses, other radii, row groups.
 
 Pool = fit + holdout rows, N of them. For the midpoint: losses per row of the minimiser on the pool and of five-fold
-cross-validation, on the pool and on a random half of it. All fits start from the pool's minimiser: a warm start changes
-the time, not the certified answer.
+cross-validation, on the pool and on a random half of it. Fits start from a minimiser of more rows: a warm start changes
+the time, not the certified minimum. It would change losses on rows left out that were fitted by the start, where many
+adapters are within the tolerance: there (`_start`) fits are cold (docs/decisions/2026-11-22-midpoint-few-rows.md).
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from limen.records.task import Integers
 
 FOLDS = 5
 JACKKNIFE_TOLERANCE = 1e-3
+CLOSE_FIT = 10.0
+"""Training loss, in tolerances, below which a start that has seen the rows left out would be returned unchanged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +62,18 @@ def _midpoint(rows: Rows, fold: Integers, radius: float, start: Matrix, threads:
     out_loss = np.empty(len(rows))
 
     def one(k: int) -> None:
-        trained = minimise(rows.take(np.flatnonzero(fold != k)), radius, fit.weights, CURVE_TOLERANCE)
+        start = _start(fit, CURVE_TOLERANCE)
+        trained = minimise(rows.take(np.flatnonzero(fold != k)), radius, start, CURVE_TOLERANCE)
         out = np.flatnonzero(fold == k)
         out_loss[out] = per_example_loss(rows.features[out] @ trained.weights, rows.labels[out], rows.loss)
 
     run_threads(one, range(FOLDS), threads)
     return Midpoint(fit, per_example_loss(rows.features @ fit.weights, rows.labels, rows.loss), out_loss)
+
+
+def _start(fitted: BallFit, tolerance: float) -> Matrix | None:
+    """Warm start for a fit on fewer of the same rows, None (cold) where the fit is so close that it would leak."""
+    return fitted.weights if fitted.loss > CLOSE_FIT * tolerance else None
 
 
 def holdout_minimum(prepared: Prepared, radius: float, start: Matrix) -> tuple[BallFit, Matrix]:
@@ -117,7 +126,8 @@ def jackknife_curve(
         for point in points:
             rows = point.rows[fit_group[point.rows] != group]
             assert point.fit is not None
-            fit = minimise(prepared.fit.take(rows), radius, point.fit.weights, JACKKNIFE_TOLERANCE)
+            start = _start(point.fit, JACKKNIFE_TOLERANCE)
+            fit = minimise(prepared.fit.take(rows), radius, start, JACKKNIFE_TOLERANCE)
             scores = prepared.holdout.features[kept] @ fit.weights
             held = per_example_loss(scores, prepared.holdout.labels[kept], prepared.spec.loss)
             out.append((float(len(rows)), fit.loss, float(held.mean())))
