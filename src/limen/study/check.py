@@ -200,7 +200,8 @@ def _facts(where: KeyPath, table: str, files: Files) -> tuple[Facts | None, list
 
 def _foreign(where: KeyPath, problem: Problem) -> Finding:
     """A problem of a file, tied to the key that names the file."""
-    return Finding((where,), f"{problem.where}: {problem.what}", problem.fix or "check the path, or pass --data DIR")
+    fix = "check the path, or pass --data DIR" if problem.fix in ("", "check the path") else problem.fix
+    return Finding((where,), f"{problem.where}: {problem.what}", fix)
 
 
 def _column(where: KeyPath, column: str, facts: Facts, kinds: tuple[str, ...]) -> Iterator[Finding]:

@@ -131,7 +131,8 @@ def _syntax(error: ValueError | RecursionError, source: Source) -> Problem:
         line, column = source.text.count("\n") + 1, len(source.text) - source.text.rfind("\n")
     start = sum(len(text) + 1 for text in source.text.split("\n")[: line - 1]) + column - 1
     start = min(start, max(0, len(source.text) - 1)) if place is None else start
-    fix = 'text needs quotes: key = "value"' if message == "Invalid value" else ""
+    fix = "correct the marked place; limen init DIR writes an example"
+    fix = 'text needs quotes: key = "value"' if message == "Invalid value" else fix
     return Problem(
         f"{source.name}:{line}:{column}", f"this is no TOML: {message[0].lower()}{message[1:]}", fix=fix,
         context=source.excerpt([(start, start + 1)]),

@@ -53,7 +53,8 @@ def compare(
 
 def _read(files: Sequence[str | Path], id_column: str | None, label: str | None) -> Mapping[str, LabelledFeatures]:
     if len(files) < 2:
-        raise BadInput(Problem("files", f"expected two or more embeddings files, got {len(files)}"))
+        what = f"expected two or more embeddings files, got {len(files)}"
+        raise BadInput(Problem("files", what, fix="limen compare A B …; limen budget FILE measures one"))
     rows = [read_embeddings(path, label=label, id_column=id_column) for path in files]
     if id_column is not None:
         rows = _align(files, rows)

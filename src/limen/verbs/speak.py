@@ -1,7 +1,8 @@
 """How the command line speaks: documents on stdout; progress, hints and problems on stderr. Nothing is computed here.
 
 A document is one JSON object with a `schema`, indented by two, and never holds NaN. What ended a command is on stderr
-in words and, where --json was asked for, on stdout as `limen.error/1`: exit_code, errors[{where, what, cause, fix}].
+in words and, where --json was asked for, on stdout as `limen.error/1`: exit_code, errors[{where, what, cause, fix}],
+kept.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from typing import Any
 
 from limen.records.errors import BadInput, LimenError, Problem
 
+KEPT = {2: "no result was written or changed", 3: "results that were published are kept"}
+"""Exit code → what became of the results."""
 INTERRUPTED = "interrupted: results that were published are kept, and the same command continues"
 
 
@@ -37,8 +40,9 @@ def failure(error: LimenError, as_json: bool) -> int:
     """Say what ended the command; returns its exit code."""
     if as_json:
         errors = [plain(problem) for problem in error.problems]
-        document({"schema": "limen.error/1", "exit_code": error.exit_code, "errors": errors})
-    print(error, file=sys.stderr)
+        kept = KEPT[error.exit_code]
+        document({"schema": "limen.error/1", "exit_code": error.exit_code, "errors": errors, "kept": kept})
+    print(f"{error}\n{KEPT[error.exit_code]}", file=sys.stderr)
     return error.exit_code
 
 
@@ -47,7 +51,7 @@ def misuse(error: Any, as_json: bool) -> int:
     if as_json:
         where = error.ctx.command_path if error.ctx is not None else "limen"
         problem = Problem(where, error.format_message() or "a command is missing", fix=f"{where} --help")
-        document({"schema": "limen.error/1", "exit_code": 2, "errors": [plain(problem)]})
+        document({"schema": "limen.error/1", "exit_code": 2, "errors": [plain(problem)], "kept": KEPT[2]})
     error.show()
     return 2
 
