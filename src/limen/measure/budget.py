@@ -142,7 +142,7 @@ def _chain_terms(fit: StageRecord, confidence: float, sides: Floor) -> dict[str,
     optimism = float((rows - sides.empirical_minimum).mean())
     estimation = float((held - rows.mean()).mean()) - gap
     least = max(bracket.loss_low - high, 0.0) if middle.value is not None else 0.0  # L(ĝ) ≥ L*: ĝ is in the class
-    shared: dict[str, Any] = {"grade": "statistical", "n": fit.data["pool"]["n"], "reference": REFERENCE}
+    shared: dict[str, Any] = {"grade": "statistical", "n": sides.midpoint.n, "reference": REFERENCE}
     joint = {**shared, "confidence": confidence, "assumptions": ("joint over floor and loss",)}
     return {
         "minimal_adaptation_loss": floor,

@@ -6,7 +6,8 @@ The floor's interval is mean ± (z·s/√N + |drift of the difference|). Paired 
     L*_a − L*_b ≤ L(g_a) − L*_b ≤ L̂_S(g_a) − certified min_b L̂_S + z·s/√m,  and the same with a and b exchanged,
 
 valid without the midpoint; the reported interval is the midpoint's where identified, the swap bound's elsewhere.
-Errors and losses are conditional on the fitted models.
+Errors and losses are conditional on the fitted models. Rows in groups: every standard error is the cluster one, and p
+is that of the cluster t test of the error difference, since McNemar's test takes rows for independent.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ from typing import Any
 import numpy as np
 import scipy.stats
 
-from limen.arrays.intervals import mcnemar_exact
-from limen.measure.floor import midpoint, midpoint_rows
-from limen.measure.risk import paired_estimate
+from limen.arrays.intervals import cluster_mean, mcnemar_exact
+from limen.measure.floor import midpoint, midpoint_rows, pool_groups
+from limen.measure.risk import mean_error, paired_estimate
 from limen.records.comparison import Comparison
 from limen.records.errors import BadInput, Problem
 from limen.records.estimate import Estimate, not_identified
@@ -43,9 +44,11 @@ def compare(a: StageRecord, b: StageRecord, confidence: float = 0.95) -> tuple[C
         (fit.arrays["curve_holdout_prediction"][-1] != fit.arrays["holdout_labels"])[at]
         for fit, at in ((a, at_a), (b, at_b))
     )
-    p = mcnemar_exact(int((wrong_a & ~wrong_b).sum()), int((~wrong_a & wrong_b).sum()))
     loss = a.arrays["curve_holdout_loss"][-1][at_a] - b.arrays["curve_holdout_loss"][-1][at_b]
-    groups = a.arrays["holdout_groups"][at_a] if "holdout_groups" in a.arrays else None
+    groups = _groups(a, at_a)
+    p = mcnemar_exact(int((wrong_a & ~wrong_b).sum()), int((~wrong_a & wrong_b).sum()))
+    if groups is not None:
+        p = _cluster_p(wrong_a.astype(float) - wrong_b.astype(float), groups)
     floor, needed = _floor_difference(a, b, confidence)
     return Comparison(
         a=_name(a),
@@ -87,6 +90,19 @@ def _common(rows_a: np.ndarray, rows_b: np.ndarray) -> tuple[np.ndarray, np.ndar
     return at_a, at_b
 
 
+def _groups(fit: StageRecord, at: np.ndarray) -> np.ndarray | None:
+    groups = fit.arrays.get("holdout_groups")
+    return None if groups is None else groups[at]
+
+
+def _cluster_p(difference: np.ndarray, groups: np.ndarray) -> float:
+    """Two-sided p of the cluster t test for a mean difference of 0."""
+    found = cluster_mean(difference, groups)
+    if found.standard_error == 0:
+        return 1.0 if found.value == 0 else 0.0
+    return float(2 * scipy.stats.t.sf(abs(found.value) / found.standard_error, found.units - 1))
+
+
 def _excludes_zero(estimate: Estimate) -> bool:
     return (estimate.low is not None and estimate.low > 0) or (estimate.high is not None and estimate.high < 0)
 
@@ -102,37 +118,42 @@ def _floor_difference(a: StageRecord, b: StageRecord, confidence: float) -> tupl
     if any(side.value is None for side in sides):
         reason = next(side.reason for side in sides if side.value is None)
         return not_identified(reason, method="paired swap bound", **swap), None
-    difference, half = (_pooled(a, b, part) for part in ("pool", "half"))
+    (difference, groups), (half, _) = (_pooled(a, b, part) for part in ("pool", "half"))
     if len(difference) < 2 or len(half) < 2:
         return not_identified("the pools share too few rows", method="paired swap bound", **swap), None
     value, drift = float(difference.mean()), float(abs(difference.mean() - half.mean()))
-    spread = float(difference.std(ddof=1))
+    error = mean_error(difference, groups)[1]
     z = float(scipy.stats.norm.isf((1 - confidence) / 2))
-    width = z * spread / math.sqrt(len(difference)) + drift
+    width = z * error + drift
     estimate = Estimate(
         value,
         value - width,
         value + width,
         confidence=confidence,
         grade="statistical",
-        n=len(difference),
+        n=len(difference) if groups is None else len(np.unique(groups)),
         method="paired midpoint with drift",
-        assumptions=("independent rows",),
+        assumptions=("independent rows" if groups is None else "independent groups",),
         reference=REFERENCE,
     )
     room = abs(value) - drift  # the drift shrinks with more rows too; keeping it makes the answer cautious
-    needed = math.ceil((z * spread / room) ** 2) if room > 0 else None
+    needed = math.ceil(len(difference) * (z * error / room) ** 2) if room > 0 else None
     return estimate, needed
 
 
-def _pooled(a: StageRecord, b: StageRecord, part: str) -> np.ndarray:
+def _pooled(a: StageRecord, b: StageRecord, part: str) -> tuple[np.ndarray, np.ndarray | None]:
+    """Per-row difference of midpoint losses on the rows in both pools, and the groups of these rows."""
     rows = []
     for fit in (a, b):
-        pool = np.concatenate([fit.arrays["fit_rows"], fit.arrays["holdout_rows"]])
+        held = fit.arrays["holdout_rows"]
+        # held-out rows of another file get numbers of their own
+        pool = np.concatenate([fit.arrays["fit_rows"], -1 - held if fit.data["same_population"] else held])
         rows.append(pool if part == "pool" else pool[fit.arrays["half_rows"]])
     at_a, at_b = _common(*rows)
-    difference: np.ndarray = midpoint_rows(a, part)[at_a] - midpoint_rows(b, part)[at_b]
-    return difference
+    groups = pool_groups(a)
+    if groups is not None:
+        groups = (groups if part == "pool" else groups[a.arrays["half_rows"]])[at_a]
+    return midpoint_rows(a, part)[at_a] - midpoint_rows(b, part)[at_b], groups
 
 
 def _swap(a: StageRecord, b: StageRecord, confidence: float) -> tuple[float, float] | None:
@@ -145,6 +166,6 @@ def _swap(a: StageRecord, b: StageRecord, confidence: float) -> tuple[float, flo
         at_g, at_other = _common(g.arrays["holdout_rows"], other.arrays["holdout_rows"])
         difference = g.arrays["curve_holdout_loss"][-1][at_g] - other.arrays["holdout_own_loss"][at_other]
         slack = float(np.mean(other.arrays["holdout_own_loss"])) - other.data["holdout_minimum"]
-        return float(difference.mean() + slack + z * difference.std(ddof=1) / math.sqrt(len(difference)))
+        return float(difference.mean() + slack + z * mean_error(difference, _groups(g, at_g))[1])
 
     return -upper(b, a), upper(a, b)

@@ -171,7 +171,7 @@ def floor_sides(fit: StageRecord, confidence: float, minimum: float) -> Floor:
             high=statistical.high,
             confidence=joint,
             grade="statistical",
-            n=pool["n"],
+            n=middle.n,
             method="certified minimum less its error, holdout plus its error",
             assumptions=("independent groups" if grouped else "independent rows",),
             reference=REFERENCE,

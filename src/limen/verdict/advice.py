@@ -13,7 +13,8 @@ from limen.records.task import Question
 
 def advise(budget: Budget, question: Question) -> tuple[Advice, ...]:
     """Advice in order of urgency: what cannot work, what helps most, what is not worth doing, what is unknown."""
-    rules = (_stop_labelling, _reach_target, _label_more, _larger_radius, _shift, _solver, _other_encoder, _unknown)
+    urgent = (_stop_labelling, _reach_target, _label_more, _larger_radius, _richer_adapter, _shift)
+    rules = (*urgent, _solver, _other_encoder, _unknown)
     return tuple(advice for rule in rules if (advice := rule(budget, question)) is not None)
 
 
@@ -148,6 +149,21 @@ def _larger_radius(budget: Budget, question: Question) -> Advice | None:
                 "statistical",
             )
     return None
+
+
+def _richer_adapter(budget: Budget, question: Question) -> Advice | None:
+    """A richer head surely beats every linear one of the class; silent where a larger radius is to be tried first."""
+    gap = budget.terms.get("class_gap")
+    if gap is None or gap.low is None or gap.low <= question.margin or _larger_radius(budget, question) is not None:
+        return None
+    return Advice(
+        "richer-adapter",
+        f"Use a richer adapter: a kernel head on the same features loses at least {gap.low:.3g} less than any linear "
+        f"probe with ‖W‖ ≤ {budget.radius:g} could.",
+        ("terms.class_gap.low",),
+        gap.grade,
+        gap,
+    )
 
 
 def _shift_low(budget: Budget) -> dict[str, float]:
