@@ -43,6 +43,7 @@ __all__ = [
 ]
 
 REFERENCE = "docs/how-sure.md: learning curve"
+LARGEST_MISS = 0.1
 STEPS = 2401
 """Label counts tried for the ends of an interval: 1 to 10^12 in steps of 1.2 %, ends rounded outwards."""
 
@@ -111,6 +112,9 @@ def jackknife_law(data: CurveData, question: Question) -> LawEstimates:
         missing = not_identified(reason, **common)
         return LawEstimates(missing, missing, missing, None)
     laws = [law for law in deleted if isinstance(law, Law)]
+    if reason := _misses(data, full, laws):
+        missing = not_identified(reason, **common)
+        return LawEstimates(missing, missing, missing, None)
     common["assumptions"] = _assumptions(data, bool(laws))
     common["n"] = len(laws) or data.n.size
 
@@ -125,6 +129,35 @@ def jackknife_law(data: CurveData, question: Question) -> LawEstimates:
     needed = _labels(full, laws, question, common)
     drawn = asymptote.value is not None and exponent.value is not None
     return LawEstimates(asymptote, exponent, needed, full if drawn else None)
+
+
+def _misses(data: CurveData, full: Law, laws: list[Law]) -> str:
+    """Why the law does not describe the curve at its largest label count; empty if it does.
+
+    A miss counts if it exceeds four times its jackknife error and a tenth of the distance between the two sides there: a law
+    that starts from the wrong place does not say where the curve goes.
+    """
+    if data.train is None or data.deleted_test is None or data.deleted_train is None:
+        return ""
+    last = int(np.argmax(data.n))
+    sizes = np.tile(data.n, (len(laws), 1)) if data.deleted_n is None else data.deleted_n
+    sides = ((1, data.test, data.deleted_test, "held-out"), (-1, data.train, data.deleted_train, "training"))
+    for sign, measured, deleted, name in sides:
+        miss = float(measured[last] - _side(full, data.n[last], sign))
+        spread = [float(deleted[j, last] - _side(law, sizes[j, last], sign)) for j, law in enumerate(laws)]
+        error = jackknife(miss, spread).standard_error
+        if abs(miss) > max(4 * error, LARGEST_MISS * float(data.test[last] - data.train[last])):
+            return (
+                f"the law misses the {name} loss at {int(data.n[last]):,} labels by {abs(miss):.2g}: the curve is not "
+                "in the law's range yet; add larger label counts, or a smaller radius"
+            )
+    return ""
+
+
+def _side(law: Law, n: float, sign: int) -> float:
+    """Held-out (sign +1) or training (−1) loss of the law."""
+    x = float(n) ** -law.exponent
+    return float(law.asymptote + sign * law.amplitude * x + law.curvature * x**2)
 
 
 def _shape(curve: CurveData) -> Shape:
