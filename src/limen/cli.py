@@ -94,6 +94,8 @@ def budget(
     confidence: Confidence = 0.95,
     label: Label = None,
     group: Annotated[str | None, typer.Option(help="Column of groups that stay together.")] = None,
+    slices: Annotated[list[str] | None, typer.Option("--slice", help="Column to split the loss by.")] = None,
+    rich_head: Annotated[bool, typer.Option("--rich-head/--no-rich-head", help="Would a richer adapter help?")] = True,
     output: Output = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -109,6 +111,7 @@ def budget(
     ask.question_of(target, margin, confidence)
     asked: dict[str, Any] = {"method": method, "loss": loss, "labels": ask.counts_of(labels), "seeds": seeds}
     asked |= {"radius": ask.radius_of(radius), "target": target, "margin": margin, "confidence": confidence}
+    asked |= {"slices": tuple(slices or ()), "rich_head": rich_head}
     with speak.working(f"measuring {file} …", quiet):
         found = measure(file, test=test, same_population=same_population, group=group, label=label, **asked)
     speak.written(speak.with_recipe(Report(found.task, (found,))), output, quiet)
@@ -202,8 +205,8 @@ def run(
     speak.written(result.report, output, quiet)
     if as_json:
         speak.document(result.to_json())
-    else:
-        print(result.line())
+    if not (as_json and quiet):
+        print(result.line(), file=sys.stderr if as_json else sys.stdout)
     if result.failed and not quiet:
         print(f"limen status {study} says what failed and why", file=sys.stderr)
     raise typer.Exit(result.exit_code)

@@ -21,6 +21,7 @@ from limen.data.npz import read_npz
 from limen.data.parquet import read_parquet
 from limen.data.phrases import did_you_mean
 from limen.data.raw import RawRows
+from limen.data.slices import npz_slices, table_slices, without
 from limen.records.errors import BadInput, Problem
 from limen.records.task import LabelledFeatures
 
@@ -33,12 +34,14 @@ def read_embeddings(
     label: str | None = None,
     id_column: str | None = None,
     group: str | None = None,
+    slices: Sequence[str] = (),
     classes: Sequence[str] | None = None,
 ) -> LabelledFeatures:
     """Features [n, d] and labels [n] of one file, checked; see `limen.data.checks` for what is kept and dropped.
 
     `label`, `id_column` and `group` name arrays or columns other than y/label, id and group. With `classes` (those of
     the train rows) labels are coded by them and no column is dropped; `read_population` also matches the columns.
+    `slices` names columns of categories; they are kept beside the features and are none.
 
     Raises BadInput with every problem found: a file that is missing, empty, damaged or not what its name says,
     pickles, missing columns, wrong types and shapes, NaN or infinite features, all columns constant, one class,
@@ -51,7 +54,8 @@ def read_embeddings(
     ([[1.0, 0.0], [0.0, 1.0]], [1, 0], ('a', 'b'))
     >>> folder.cleanup()
     """
-    return labelled_features(_read(Path(path), label, group, id_column), classes)
+    raw, kept = _read(Path(path), (label, group, id_column), slices)
+    return replace(labelled_features(raw, classes), slices=kept)
 
 
 def read_population(
@@ -61,15 +65,15 @@ def read_population(
     label: str | None = None,
     id_column: str | None = None,
     group: str | None = None,
+    slices: Sequence[str] = (),
 ) -> LabelledFeatures:
     """A further population (test, shift) of the task whose train rows are given: same classes, same columns.
 
     The columns that were constant in the train rows are dropped here as well, whatever they hold.
     Raises BadInput like `read_embeddings`, and for another number of columns.
     """
-    return match_population(
-        read_embeddings(path, label=label, id_column=id_column, group=group, classes=train.classes), train, str(path)
-    )
+    found = read_embeddings(path, label=label, id_column=id_column, group=group, slices=slices, classes=train.classes)
+    return match_population(found, train, str(path))
 
 
 def match_population(rows: LabelledFeatures, train: LabelledFeatures, where: str) -> LabelledFeatures:
@@ -91,16 +95,21 @@ def match_population(rows: LabelledFeatures, train: LabelledFeatures, where: str
     return replace(rows, features=kept, dropped_columns=train.dropped_columns)
 
 
-def _read(path: Path, label: str | None, group: str | None, id_column: str | None) -> RawRows:
+def _read(
+    path: Path, named: tuple[str | None, str | None, str | None], slices: Sequence[str]
+) -> tuple[RawRows, dict[str, tuple[str, ...]]]:
+    """The rows and the categories of the slice columns; `named` = label, group and id columns asked for."""
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         present_file(path)
-        named = suffix or "no suffix"
+        got = suffix or "no suffix"
         near = did_you_mean(suffix, SUFFIXES)
         unread = "; it may be a pickle, which is never opened" if suffix in (".npy", ".pt", ".pkl", ".joblib") else ""
         fix = f"{near} save X and y with numpy.savez(path, X=X, y=y)".strip()
-        raise BadInput(Problem(str(path), f"expected a .npz, .parquet or .csv file, got {named}{unread}", fix=fix))
+        raise BadInput(Problem(str(path), f"expected a .npz, .parquet or .csv file, got {got}{unread}", fix=fix))
     if suffix == ".npz":
-        return read_npz(path, label, group, id_column)
+        rows = read_npz(path, *named)
+        return rows, npz_slices(path, slices, len(rows.labels))
     table = read_parquet(path) if suffix == ".parquet" else read_csv(path)
-    return raw_rows(path, table, label, group, id_column)
+    kept = table_slices(path, table, slices)
+    return raw_rows(path, without(table, slices, named), *named), kept

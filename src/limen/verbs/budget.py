@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +13,7 @@ from numpy.typing import ArrayLike
 from limen.adapt.fit import fit_task
 from limen.data.arrays import from_arrays
 from limen.data.embeddings import match_population, read_embeddings, read_population
+from limen.data.slices import slice_values
 from limen.records.errors import BadInput, Problem
 from limen.records.task import FitSpec, LabelledFeatures, Loss, Method, Task
 from limen.verbs.ask import Target, question_of
@@ -29,12 +31,14 @@ def budget(
     shift: Mapping[str, Population] | None = None,
     same_population: bool = False,
     group: ArrayLike | str | None = None,
+    slices: Mapping[str, ArrayLike] | Sequence[str] = (),
     label: str | None = None,
     labels: tuple[int | Literal["all"], ...] | list[int | Literal["all"]] | None = None,
     seeds: int = 5,
     method: Method = "linear-probe",
     loss: Loss = "log",
     radius: float | Literal["auto"] = "auto",
+    rich_head: bool = True,
     target: Target = None,
     margin: float = 0.01,
     confidence: float = 0.95,
@@ -45,6 +49,8 @@ def budget(
 
     Terms satisfy adaptation_loss = minimal_adaptation_loss − optimism + optimization_gap + generalization_gap exactly,
     in nats (loss="log") or squared units; see docs/how-sure.md for each interval and its grade.
+    `slices` are columns of categories (names for a file, name → values for arrays): loss and error of each value.
+    `rich_head` sets a kernel head beside a probe: the low end of `class_gap`, what a richer adapter would gain.
     `test` and `shift` are scored, never trained on; with `same_population` the test rows are the holdout.
     `target` is {"loss": 0.3} or {"error": 0.05} (or "loss=0.3"); `threads` defaults to the usable processors.
 
@@ -57,9 +63,13 @@ def budget(
 
     Raises BadInput with every problem of the input found, never a partial result.
     """
-    train = _rows(X, y, label, group, "X")
+    if same_population and isinstance(slices, Mapping) and slices:
+        what = "slices are of the train rows, but with same_population the test rows are the holdout"
+        raise BadInput(Problem("slices", what, fix="give files, and name columns that both of them have"))
+    train = _with_slices(_rows(X, y, label, group, slices), slices)
+    columns = (label, group if isinstance(group, str) else None, tuple(slices) if same_population else ())
     populations = {
-        key: _population(value, train, label, key)
+        key: _population(value, train, columns, key)
         for key, value in {**({} if test is None else {"test": test}), **(shift or {})}.items()
     }
     spec = FitSpec(
@@ -68,6 +78,7 @@ def budget(
         labels=None if labels is None else tuple(labels),
         seeds=_positive("seeds", seeds),
         radius=radius,
+        rich_head=rich_head,
     )
     asked = question_of(target, margin, confidence)
     encoder = Path(X).stem if isinstance(X, str | Path) else name
@@ -83,22 +94,37 @@ def usable_processors() -> int:
 
 
 def _rows(
-    X: ArrayLike | str | Path, y: ArrayLike | None, label: str | None, group: Any, where: str
+    X: ArrayLike | str | Path, y: ArrayLike | None, label: str | None, group: Any, slices: Any
 ) -> LabelledFeatures:
     if isinstance(X, str | Path):
         if y is not None:
             raise BadInput(Problem("y", f"expected no y beside the file {X}", fix="leave y out: the file holds it"))
         if group is not None and not isinstance(group, str):
             raise BadInput(Problem("group", "expected the name of a column of the file, got an array"))
-        return read_embeddings(X, label=label, group=group)
+        if isinstance(slices, Mapping):
+            raise BadInput(Problem("slices", "expected names of columns of the file, got arrays"))
+        return read_embeddings(X, label=label, group=group, slices=tuple(slices))
     if y is None:
-        raise BadInput(Problem(where, "expected labels y beside the features X, got none", fix="budget(X, y)"))
+        raise BadInput(Problem("X", "expected labels y beside the features X, got none", fix="budget(X, y)"))
     return from_arrays(X, y, group=group)
 
 
-def _population(value: Population, train: LabelledFeatures, label: str | None, name: str) -> LabelledFeatures:
+def _with_slices(rows: LabelledFeatures, slices: Any) -> LabelledFeatures:
+    """Rows of arrays with the categories given beside them; rows of a file have theirs already."""
+    if not isinstance(slices, Mapping):
+        if slices and not rows.slices:
+            raise BadInput(Problem("slices", "expected name → values beside arrays X and y, got names"))
+        return rows
+    return replace(rows, slices={name: slice_values("", name, values, len(rows)) for name, values in slices.items()})
+
+
+def _population(
+    value: Population, train: LabelledFeatures, columns: tuple[str | None, str | None, tuple[str, ...]], name: str
+) -> LabelledFeatures:
+    """A further population; `columns` = label, group and slices, as far as they name columns of a file."""
     if isinstance(value, str | Path):
-        return read_population(value, train, label=label)
+        label, group, slices = columns
+        return read_population(value, train, label=label, group=group, slices=slices)
     if not (isinstance(value, tuple) and len(value) == 2):
         raise BadInput(Problem(name, f"expected a file or a pair (X, y), got {type(value).__name__}"))
     return match_population(from_arrays(value[0], value[1], classes=train.classes), train, name)
