@@ -63,6 +63,16 @@ def _rest(view: Mapping[str, Any]) -> list[str]:
             {"population": "population", "budget": "budget", "loss": "loss", "error": "error", "shift gap": "gap"},
         ),
         (
+            "Slices of the held-out rows",
+            "slices",
+            {"slice": "slice", "rows": "n", "loss": "loss", "error": "error", "budget": "budget", "task": "task"},
+        ),
+        (
+            "Without information",
+            "controls",
+            {"adapter": "baseline", "loss": "loss", "error": "error", "task": "task"},
+        ),
+        (
             "Population checks",
             "checks",
             {"check": "name", "outcome": "outcome", "finding": "finding", "budget": "budget"},
@@ -75,7 +85,8 @@ def _rest(view: Mapping[str, Any]) -> list[str]:
     )
     for title, key, columns in tables:
         if view[key]:
-            lines += [f"## {title}", "", *_table(columns, view[key])]
+            said = [line for text in view["worst_slices"] for line in (safe(text), "")] if key == "slices" else []
+            lines += [f"## {title}", "", *said, *_table(columns, view[key])]
     if view["recipe"]:
         lines += ["## Recipe card", ""]
         for item in view["recipe"]:

@@ -112,6 +112,24 @@ def rivals(budget: Budget, duels: Sequence[Comparison]) -> list[Phrase]:
     ]
 
 
+def worst_slices(budget: Budget) -> list[str]:
+    """Of every slice column the value with the largest error, and whether these rows tell it from the whole."""
+    whole, said = budget.terms["error"], []
+    for column, values in budget.slices.items():
+        known = {value: part.error for value, part in values.items() if part.error.value is not None}
+        if len(known) < 2:
+            continue
+        name = max(known, key=lambda value: known[value].value or 0.0)
+        worst = known[name]
+        sure = worst.low is not None and whole.high is not None and worst.low > whole.high
+        told = "worse than the whole" if sure else "not told from the whole at these rows"
+        said.append(
+            f"Worst {wording.flat(column)}: {wording.flat(name)}, error {wording.full(worst, 'error')} "
+            f"on {wording.count(values[name].n, 'row')}, {told}."
+        )
+    return said
+
+
 def plain(phrases: Sequence[Phrase]) -> str:
     """A sentence without its emphasis."""
     return "".join(text for text, _ in phrases)

@@ -21,6 +21,7 @@ ORDER = (
     "minimal_adaptation_loss",
     "estimation_gap",
     "optimization_gap",
+    "class_gap",
     "generalization_gap",
     "optimism",
     "empirical_adaptation_loss",
@@ -49,6 +50,9 @@ def summarize(report: Report) -> dict[str, Any]:
         ],
         "comparisons": [comparison_row(duel) for duel in report.comparisons],
         "shift": [row for members in groups.values() for budget in members for row in shift_rows(budget)],
+        "slices": [row for budget in best for row in slice_rows(budget)],
+        "worst_slices": [said for budget in best for said in sentences.worst_slices(budget)],
+        "controls": [row for budget in best for row in control_rows(budget)],
         "checks": _merged([row for members in groups.values() for budget in members for row in check_rows(budget)]),
         "troubles": [trouble(cell) for cell in report.cells if cell.outcome in ("failed", "skipped")],
         "recipe": recipe(report.recipe),
@@ -204,6 +208,42 @@ def shift_rows(budget: Budget) -> list[dict[str, str]]:
             cells[key] = f"{wording.full(found, term, signed=key == 'gap')} {found.mark}" if found else "–"
         rows.append(cells)
     return rows
+
+
+def slice_rows(budget: Budget) -> list[dict[str, str]]:
+    """Every value of every slice column, the largest error first."""
+    rows = []
+    for column, values in budget.slices.items():
+        for value, part in sorted(values.items(), key=lambda item: -(item[1].error.value or 0.0)):
+            rows.append(
+                {
+                    "slice": f"{wording.flat(column)} = {wording.flat(value)}",
+                    "n": f"{part.n:,}",
+                    "loss": f"{wording.full(part.adaptation_loss)} {part.adaptation_loss.mark}",
+                    "error": f"{wording.full(part.error, 'error')} {part.error.mark}",
+                    "confidence": wording.confidence(part.error),
+                    "budget": wording.who(budget),
+                    "task": wording.flat(budget.task),
+                }
+            )
+    return rows
+
+
+def control_rows(budget: Budget) -> list[dict[str, str]]:
+    """What the same rows give without information, beside what the budget's adapter reaches."""
+    if not budget.controls:
+        return []
+    own = {key: budget.terms[key] for key in ("adaptation_loss", "error") if key in budget.terms}
+    named = {"adapter": own, **budget.controls}
+    return [
+        {
+            "baseline": wording.CONTROLS.get(name) or (wording.who(budget) if found is own else wording.flat(name)),
+            "loss": f"{wording.full(found['adaptation_loss'])} {found['adaptation_loss'].mark}",
+            "error": f"{wording.full(found['error'], 'error')} {found['error'].mark}",
+            "task": wording.flat(budget.task),
+        }
+        for name, found in named.items()
+    ]
 
 
 def check_rows(budget: Budget) -> list[dict[str, str]]:

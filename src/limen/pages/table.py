@@ -76,6 +76,13 @@ def _terms(budget: Budget) -> Iterator[tuple[str, str, Estimate]]:
     for population, terms in budget.shift.items():
         for term, estimate in terms.items():
             yield population, term, estimate
+    for column, values in budget.slices.items():
+        for value, part in values.items():
+            yield f"{column}={value}", "adaptation_loss", part.adaptation_loss
+            yield f"{column}={value}", "error", part.error
+    for control, terms in budget.controls.items():
+        for term, estimate in terms.items():
+            yield f"control: {control}", term, estimate
 
 
 def _row(budget: Budget, population: str, term: str, estimate: Estimate) -> list[str | float | int | None]:

@@ -104,7 +104,26 @@ def _terms(budget: Budget) -> list[RenderableType]:
         said = Text(f"on {row['population']}: ")
         said.append(f"loss {row['loss']}, error {row['error']}, shift {row['gap']}", style=STYLES["shift"])
         parts.append(said)
-    return [*parts, Text("")] if budget.shift else parts
+    return [*parts, *_slices(budget), *_controls(budget)]
+
+
+def _slices(budget: Budget) -> list[RenderableType]:
+    """Every slice in a row, after the worst of each column."""
+    rows = summary.slice_rows(budget)
+    if not rows:
+        return []
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+    for title in ("slice", "rows", "loss", "error"):
+        table.add_column(title, overflow="fold", justify="right" if title == "rows" else "left")
+    for row in rows:
+        table.add_row(*(Text(row[key]) for key in ("slice", "n", "loss", "error")))
+    return [*(Text(said) for said in sentences.worst_slices(budget)), Padding(table, (0, 0, 1, 0))]
+
+
+def _controls(budget: Budget) -> list[RenderableType]:
+    rows = summary.control_rows(budget)[1:]
+    said = [Text(f"without information, {row['baseline']}: loss {row['loss']}, error {row['error']}") for row in rows]
+    return [Padding(Text("\n").join(said), (0, 0, 1, 0), style="dim")] if said else []
 
 
 def _grid(rows: list[dict[str, str]]) -> RenderableType:

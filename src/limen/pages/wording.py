@@ -34,6 +34,10 @@ WORDS = {
     "class_gap": "adapter class: what a richer adapter would remove",
     "shift_gap": "shift: loss there less loss here",
 }
+CONTROLS = {
+    "prior": "class shares alone",
+    "shuffled_labels": "the same adapter on shuffled labels",
+}
 GRADES: dict[Grade, str] = {
     "exact": "closed form on a known world",
     "certified": "finite-sample, any distribution",
