@@ -24,7 +24,7 @@ def test_lead_says_loss_error_floor_and_source() -> None:
 
 
 def test_lead_of_several_says_so() -> None:
-    assert said(cases.budget(), 6).startswith("Best of 6: the linear probe on minilm")
+    assert said(cases.budget(), 6).startswith("Best of 6, chosen on the same held-out rows: the linear probe on minilm")
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ def lead(budget: Budget, of: int = 1) -> list[Phrase]:
     """The two sentences for whoever reads nothing else: what is lost, and what could be had; the best `of` so many."""
     loss, error = budget.terms.get("adaptation_loss"), budget.terms.get("error")
     unit = f" {wording.UNITS[budget.loss]}" if budget.loss == "log" else " of squared loss"
-    first = "The" if of == 1 else f"Best of {of}: the"
+    first = "The" if of == 1 else f"Best of {of}, chosen on the same held-out rows: the"
     subject = f"{first} {wording.method(budget.method)} on {wording.flat(budget.encoder)} "
     if loss is None or loss.value is None:
         reason = f": {wording.flat(loss.reason)}" if loss else ""

@@ -22,7 +22,7 @@ from limen.study.encoders import Pretrain
 from limen.study.plan import Fit, Plan
 from limen.study.reference import EncoderReference
 from limen.study.spec import Study
-from limen.verdict import compare_fits, conclude
+from limen.verdict import compare_fits, conclude, note_selection
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ def report(finished: Finished) -> Report:
     budgets = {fit: _budget(fit, records[fit.key], question, finished.study) for fit in done}
     return Report(
         name=finished.study.name,
-        budgets=tuple(budgets.values()),
+        budgets=note_selection(list(budgets.values()), [records[fit.key] for fit in budgets], question),
         comparisons=_comparisons(done, records, finished.study),
         interfaces=_interfaces(finished, budgets),
         cells=finished.cells,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from limen.records.stage import StageRecord
 from limen.records.task import FitSpec, Integers, LabelledFeatures, Task
 from limen.verbs.ask import Target, question_of
 from limen.verbs.budget import usable_processors
-from limen.verdict import compare_fits, conclude
+from limen.verdict import compare_fits, conclude, note_selection
 
 
 def compare(
@@ -42,12 +43,12 @@ def compare(
     encoders = _read(files, id, label)
     tests = _tests(list(encoders.values()), test, label) if test else [None] * len(encoders)
     together = _together(list(encoders.values()))
-    name = Path(files[0]).absolute().parent.name or "embeddings"
+    name = Path(os.path.abspath(files[0])).parent.name or "embeddings"
     fits: list[StageRecord] = []
     for (encoder, rows), other in zip(encoders.items(), tests, strict=True):
         task = Task(name, encoder, rows, {} if other is None else {"test": other}, together=together)
         fits.append(fit_task(task, spec or FitSpec(), threads or usable_processors()))
-    budgets = tuple(conclude(fit, question) for fit in fits)
+    budgets = note_selection([conclude(fit, question) for fit in fits], fits, question)
     return Report(name, budgets, compare_fits(fits, confidence))
 
 
@@ -74,7 +75,7 @@ def _names(files: Sequence[str | Path]) -> list[str]:
     stems = [Path(path).stem for path in files]
     if len(set(stems)) == len(stems):
         return stems
-    names = [f"{Path(path).absolute().parent.name}/{Path(path).stem}" for path in files]
+    names = [f"{Path(os.path.abspath(path)).parent.name}/{Path(path).stem}" for path in files]
     repeated = sorted({n for n in names if names.count(n) > 1})
     if repeated:
         raise BadInput(Problem("files", f"{', '.join(repeated)} given more than once", fix="give each file once"))

@@ -2,5 +2,6 @@
 
 from limen.verdict.comparisons import compare_fits
 from limen.verdict.conclude import conclude
+from limen.verdict.selection import note_selection
 
-__all__ = ["compare_fits", "conclude"]
+__all__ = ["compare_fits", "conclude", "note_selection"]
