@@ -197,6 +197,22 @@ def test_long_studies_need_a_yes_too() -> None:
     assert duration(1e6) == "694 days"
 
 
+def test_one_pretraining_run_keeps_one_worker_busy_and_its_threads_help(folder: Path) -> None:
+    plain = changed("encoder.scratch.seeds", 1)
+    study, files = Study.from_plain(plain), Files(folder)
+    one, four = (forecast(study, files, workers) for workers in (1, 4))
+    rest = one.seconds - one.pretraining
+    assert 0 < one.pretraining < rest
+    assert sum(one.minutes) / 2.5 == pytest.approx(one.seconds / 60)
+    assert sum(four.minutes) / 2.5 == pytest.approx((four.pretraining + (four.seconds - four.pretraining) / 4) / 60)
+    plain["encoder"]["scratch"]["threads"] = 2
+    threaded = forecast(Study.from_plain(plain), files)
+    assert one.pretraining / 2 < threaded.pretraining < one.pretraining
+    plain["encoder"]["scratch"]["seeds"] = 4
+    runs = forecast(Study.from_plain(plain), files, workers=4)
+    assert (runs.runs, runs.pretraining) == (4, pytest.approx(4 * threaded.pretraining))
+
+
 def test_the_starter_passes_check_without_any_data(tmp_path: Path) -> None:
     study, schema = write_starter(tmp_path)
     report = check(study)

@@ -1,8 +1,11 @@
 """What cells cost before they run: seconds on one core, bytes kept, bytes of memory.
 
-A conv encoder of width w on s×s images with S stages does about S·w²·s² multiplications per image and layer pair:
+A conv encoder of width w with S stages on images that its stem leaves s×s does about S·w²·s² multiplications per image
+and layer pair:
 
-    forward  ≈ 1 ns · S·w²·s²  per view        forward and backward ≈ 3 ns · S·w²·s²  per view
+    forward  ≈ 30 µs + 0.5 ns · S·w²·s²  per image      forward and backward ≈ 90 µs + 1.6 ns · S·w²·s²  per view
+
+and t threads are t^0.85 times as fast as one.
 
 A probe with all its refits (folds, halves, jackknife, radii) on N rows of d features, Σn rows in its learning curve:
 
@@ -33,8 +36,10 @@ from limen.study.encoders import (
 from limen.study.files import Files
 from limen.study.spec import Adapt
 
-FORWARD = 1e-9
-TRAIN = 3e-9
+FORWARD, FORWARD_LEAST = 5e-10, 3e-5
+TRAIN, TRAIN_LEAST = 1.6e-9, 9e-5
+SPEEDUP = 0.85
+"""Threads t make a conv encoder t^SPEEDUP times as fast."""
 DECODE = 1.5e-4
 """Seconds to decode one small image."""
 VIEW = 3e-8
@@ -55,7 +60,7 @@ DEFAULT_COUNTS = 6
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Seconds on one core, bytes on disk, bytes of memory of one cell."""
+    """Seconds on one core (on `threads` cores for pretraining), bytes on disk, bytes of memory of one cell."""
 
     seconds: float
     disk: int
@@ -89,14 +94,15 @@ def pretrain_cost(encoder: Pretrain, rows: int) -> Cost:
     side = image_side(encoder.data)
     work = _multiplications(encoder.architecture, side)
     views = 2 * side * side * (1 if side == 8 else 3) * VIEW
-    training = encoder.steps * encoder.batch_size * (views + 2 * TRAIN * work)
+    training = encoder.steps * encoder.batch_size * (views + 2 * (TRAIN_LEAST + TRAIN * work))
     shown = encoder.evaluation.training_batches
     scored_rows = 0.1 * rows * encoder.evaluation.draws + (rows if shown is None else shown * encoder.batch_size)
-    scored = len(encoder.kept_steps()) * scored_rows * (views + 2 * FORWARD * work)
+    scored = len(encoder.kept_steps()) * scored_rows * (views + 2 * (FORWARD_LEAST + FORWARD * work))
     decoded = 0.0 if side == 8 else rows * DECODE
     weights = 4 * len(encoder.kept_steps()) * _weights(encoder.architecture, side)
     activations = 40 * 2 * encoder.batch_size * encoder.architecture.width * side * side
-    return Cost(LEAST + training + scored + decoded, weights, 600_000_000 + activations + 4 * rows * side * side * 3)
+    seconds = LEAST + decoded + (training + scored) / encoder.threads**SPEEDUP
+    return Cost(seconds, weights, 600_000_000 + activations + 4 * rows * side * side * 3)
 
 
 def features_cost(encoder: Encoder, table: str, files: Files) -> Cost:
@@ -105,10 +111,9 @@ def features_cost(encoder: Encoder, table: str, files: Files) -> Cost:
     per_row, memory = 2e-6 + 2e-9 * width, 200_000_000
     if isinstance(encoder, Pretrain | Torch):
         side = image_side(encoder.data) if isinstance(encoder, Pretrain) else encoder.architecture.image_size or 32
-        per_row, memory = (
-            FORWARD * _multiplications(encoder.architecture, side) + (DECODE if side > 8 else 1e-5),
-            600_000_000,
-        )
+        threads = encoder.threads if isinstance(encoder, Pretrain) else 1
+        forward = FORWARD_LEAST + FORWARD * _multiplications(encoder.architecture, side)
+        per_row, memory = forward / threads**SPEEDUP + (DECODE if side > 8 else 1e-5), 600_000_000
     elif isinstance(encoder, SentenceTransformers | Transformers):
         size = _size(files.model(encoder.path, encoder.revision))
         per_row, memory = MULTIPLY * TEXT_TOKENS * size / 4, 800_000_000 + 2 * size

@@ -37,11 +37,16 @@ class Forecast:
     memory_bytes: int
     """Of one worker at its largest cell."""
     workers: int = 1
+    pretraining: float = 0.0
+    """The part of `seconds` in which runs are pretrained, while nothing else can start."""
+    runs: int = 1
+    """Pretraining runs: no more workers than these are busy with them."""
 
     @property
     def minutes(self) -> tuple[float, float]:
         """Low and high wall-clock minutes."""
-        middle = self.seconds / self.workers / 60
+        first = self.pretraining / min(self.workers, self.runs)
+        middle = (first + (self.seconds - self.pretraining) / self.workers) / 60
         return middle / SPREAD, middle * SPREAD
 
     @property
@@ -82,7 +87,10 @@ def forecast(study: Study, files: Files, workers: int = 1) -> Forecast:
             tables[place] = max(tables.get(place, 0), count)
         if isinstance(encoder, Pretrain) and name not in runs:
             runs.add(name)
-            total.add(_runs(name, encoder, study), pretrain_cost(encoder, files.describe(encoder.data).rows))
+            seeds, cost = _runs(name, encoder, study), pretrain_cost(encoder, files.describe(encoder.data).rows)
+            total.add(seeds, cost)
+            total.runs += seeds
+            total.pretraining += seeds * cost.seconds
         rows, width = files.describe(task.train).rows, dimension_of(encoder, files, task.train)
         for how in fit_specs(study.adapt, study.seed):
             total.add(count, fit_cost(how["method"], rows, width, study.adapt))
@@ -91,7 +99,8 @@ def forecast(study: Study, files: Files, workers: int = 1) -> Forecast:
         total.add(count, features_cost(study.encoder[name], table, files))
     torch = any(encoder.source in EXTRAS for encoder in study.encoder.values())
     seconds = total.seconds + (START_TORCH if torch else START) * workers
-    return Forecast(total.cells, total.models, seconds, total.disk, total.memory, workers)
+    first = (total.pretraining, max(1, total.runs))
+    return Forecast(total.cells, total.models, seconds, total.disk, total.memory, workers, *first)
 
 
 def approve(found: Forecast, yes: bool) -> None:
@@ -105,6 +114,7 @@ def approve(found: Forecast, yes: bool) -> None:
 class _Total:
     def __init__(self) -> None:
         self.cells, self.models, self.seconds, self.disk, self.memory = 0, 0, 0.0, 0, 0
+        self.pretraining, self.runs = 0.0, 0
 
     def add(self, count: int, cost: Cost) -> None:
         self.cells += count
