@@ -47,7 +47,8 @@ def test_good_text_parses_with_mark_and_either_line_end() -> None:
         (b"name = 1\nx = '\xe9'", "study.toml:2:6: expected UTF-8, got the byte 0xe9 [save the file as UTF-8]"),
         ("name = 'x'".encode("utf-16"), "study.toml:1:1: expected UTF-8, got UTF-16 [save the file as UTF-8]"),
         (b"name = good\n", "study.toml:1:8: this is no TOML: invalid value [text needs quotes: key = \"value\"]"),
-        (b"a = 1\nx = [1,\n2", "study.toml:3:2: this is no TOML: unclosed array"),
+        (b"a = 1\nx = [1,\n2", "study.toml:3:2: this is no TOML: unclosed array"
+         " [correct the marked place; limen init DIR writes an example]"),
     ],
 )  # fmt: skip
 def test_files_that_are_no_toml(content: bytes, expected: str) -> None:

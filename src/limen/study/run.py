@@ -129,10 +129,7 @@ def run_study(path: Path | str, options: Options | None = None) -> RunResult:
     counts = {kind: sum(c.outcome in kinds for c in outcomes) for kind, kinds in _KINDS.items()}
     recipe = _recipe(opened, outcomes, time.perf_counter() - begun)
     code = 130 if interrupted else int(counts["failed"] > 0)
-    result = RunResult(**counts, report=report_of(opened, outcomes, recipe), exit_code=code)
-    if not options.quiet:
-        print(result.line(), file=options.stream)
-    return result
+    return RunResult(**counts, report=report_of(opened, outcomes, recipe), exit_code=code)
 
 
 _KINDS = {"cached": ("cached",), "run": ("run",), "failed": ("failed", "skipped"), "waiting": ("waiting",)}

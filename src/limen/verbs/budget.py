@@ -131,7 +131,7 @@ def _population(
 
 
 def _task_name(X: ArrayLike | str | Path, name: str) -> str:
-    return Path(X).absolute().parent.name or name if isinstance(X, str | Path) else name
+    return Path(os.path.abspath(X)).parent.name or name if isinstance(X, str | Path) else name
 
 
 def _has_test(same_population: bool, populations: Mapping[str, LabelledFeatures]) -> bool:
