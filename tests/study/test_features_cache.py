@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tomli_w
+from safetensors.numpy import save_file
 
+from limen.arrays.random import stream
 from limen.records.cell import Cell
 from limen.records.stage import StageRecord
 from limen.store import Writer
 from limen.study.features_cache import FeaturesCache
+from limen.study.run import Options, open_study, run_study
+from limen.verbs.inspect import verify
 
 
 def cell(source: str = "torch", stage: str = "features", data: str = "77aa") -> Cell:
@@ -119,3 +126,43 @@ def test_what_computing_raises_is_raised(cache: FeaturesCache) -> None:
 
     with pytest.raises(ValueError, match="no such layer"):
         cache.record(cell(), fails)
+
+
+@pytest.mark.torch
+def test_a_second_study_of_one_machine_encodes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    registry = pytest.importorskip("limen.models.architectures.registry", exc_type=ImportError)
+    monkeypatch.setenv("LIMEN_CACHE", str(tmp_path / "cache"))
+    shape = {"name": "conv", "width": 4, "in_channels": 1, "image_size": 8}
+    module = registry.build(shape)
+    module.initialise(stream("test"))
+    module.set_normalisation([0.3], [0.3])
+    save_file({name: tensor.numpy().copy() for name, tensor in module.state_dict().items()}, tmp_path / "w.safetensors")
+    plain = {
+        "name": "one",
+        "encoder": {"own": {"source": "torch", "path": "w.safetensors", "architecture": shape}},
+        "task": {"digits": {"train": "digits:test", "input": "image"}},
+        "adapt": {"methods": ["mean-classifier"], "labels": [50], "seeds": 1},
+    }
+    (tmp_path / "one.toml").write_text(tomli_w.dumps(plain))
+    first = run_study(tmp_path / "one.toml", Options(quiet=True))
+    assert (first.run, first.failed) == (2, 0)
+    (shared,) = (tmp_path / "cache" / "features" / "runs").iterdir()
+    ours = open_study(tmp_path / "one.toml").plan.cells[shared.name]
+    features = Writer(tmp_path / "one.limen").load(ours.key)
+    cached = Writer(tmp_path / "cache" / "features").load(ours.key)
+    assert np.array_equal(cached.arrays["features"], features.arrays["features"])
+
+    # other features under the same key: if the second study has them, it did not encode
+    marked = replace(features, arrays={"features": np.asarray(features.arrays["features"]) + 1})
+    shutil.rmtree(shared)
+    Writer(tmp_path / "cache" / "features").publish(ours, marked, 0.0)
+    (tmp_path / "two.toml").write_text(tomli_w.dumps(plain | {"name": "two", "seed": 1}))
+    second = run_study(tmp_path / "two.toml", Options(quiet=True))
+    assert (second.cached, second.run, second.failed) == (0, 2, 0)
+    found = Writer(tmp_path / "two.limen").load(ours.key).arrays["features"]
+    assert np.array_equal(found, marked.arrays["features"])
+
+    # without the cache both studies have what they need
+    shutil.rmtree(tmp_path / "cache" / "features")
+    assert verify(tmp_path / "one.toml").problems == ()
+    assert run_study(tmp_path / "one.toml", Options(quiet=True)).cached == 2
