@@ -1,4 +1,4 @@
-"""The richer head: kernel identity, fixed before the holdout is seen, beats every linear head where classes are rings."""
+"""The richer head: kernel identity, fixed before the holdout is seen, beats every linear head on rings."""
 
 from __future__ import annotations
 
