@@ -65,7 +65,10 @@ class CheckReport:
 
 
 def check(path: Path | str, data: Path | None = None, workers: int = 1) -> CheckReport:
-    """Everything that keeps the study at `path` from running, and what running it would cost."""
+    """Everything that keeps the study at `path` from running, and what running it would cost.
+
+    Raises nothing for a bad study: its problems are the `errors` of the report.
+    """
     path = Path(path)
     try:
         study, source = read_study(path)

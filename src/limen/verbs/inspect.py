@@ -118,7 +118,10 @@ def status(study: Study, *, store: Study | None = None, data: Study | None = Non
 
 
 def explain(study: Study, cell: str, *, store: Study | None = None, data: Study | None = None) -> Explanation:
-    """Why one cell, named by its label or the head of its key, is published, failed, stale or new."""
+    """Why one cell, named by its label or the head of its key, is published, failed, stale or new.
+
+    Raises BadInput for a study that is not sound, or a name that no cell or several have.
+    """
     opened = _open(study, store, data)
     return opened.store.explain(_find(opened, cell))
 
