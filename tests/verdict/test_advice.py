@@ -1,0 +1,233 @@
+"""Each rule fires on the end of an interval that decides it, and not on the other side of that boundary."""
+
+from __future__ import annotations
+
+import pytest
+
+from limen.records.budget import Budget, Extrapolation, Floor, FloorPoint
+from limen.records.estimate import Estimate, not_identified
+from limen.records.task import Question
+from limen.verdict.advice import advise
+
+EPS = 1e-6
+
+
+def term(value, low=None, high=None, grade="statistical"):
+    low, high = value - 0.01 if low is None else low, value + 0.01 if high is None else high
+    return Estimate(value, low, high, confidence=0.95, grade=grade)
+
+
+def law(asymptote=None, needed=None, parameters=None):
+    silent = not_identified("no law")
+    return Extrapolation(asymptote or silent, silent, needed or silent, {}, parameters or {})
+
+
+def budget(terms=None, path=((1.0, 0.05, 0.3),), **more):
+    """A budget in which no rule but `leave-solver` has a reason to speak."""
+    base = {
+        "minimal_adaptation_loss": term(0.10, 0.05, 0.15),
+        "optimism": term(0.01),
+        "optimization_gap": Estimate(1e-5, 0.0, 1e-5, confidence=1.0, grade="certified"),
+        "generalization_gap": term(0.0),
+        "estimation_gap": term(0.005, -0.02, 0.03),
+        "empirical_adaptation_loss": Estimate(0.1, grade="exact"),
+        "adaptation_loss": term(0.30, 0.25, 0.35),
+        "error": term(0.10, 0.08, 0.12, grade="certified"),
+    }
+    fields = {
+        "encoder": "e", "task": "t", "method": "linear-probe", "loss": "log", "n_train": 1000, "n_holdout": 200,
+        "classes": 3, "confidence": 0.95, "radius": 1.0, "terms": {**base, **(terms or {})}, "sides": None,
+        "identity_residual": 0.0, "floor_path": tuple(FloorPoint(*p) for p in path),
+    }  # fmt: skip
+    return Budget(**{**fields, **more})
+
+
+def rules(found, question=None):
+    return [a.rule for a in advise(found, question or Question())]
+
+
+def one(found, rule, question=None):
+    (advice,) = [a for a in advise(found, question or Question()) if a.rule == rule]
+    return advice
+
+
+def test_the_quiet_budget_is_quiet():
+    assert rules(budget()) == ["leave-solver"]
+
+
+# ------------------------------------------------------------------ stop labelling
+
+
+@pytest.mark.parametrize(("target", "fires"), [(0.2 - EPS, True), (0.2, False), (0.2 + EPS, False)])
+def test_stop_labelling_reads_the_low_end_at_the_largest_radius(target, fires):
+    found = budget(path=((1.0, 0.9, 1.0), (2.0, 0.2, 1.0)))
+    assert ("stop-labelling" in rules(found, Question(target_loss=target))) == fires
+
+
+def test_stop_labelling_needs_a_target_and_a_path():
+    assert "stop-labelling" not in rules(budget(path=((1.0, 9.0, 10.0),)))
+    assert "stop-labelling" not in rules(budget(path=()), Question(target_loss=0.01))
+    assert "stop-labelling" not in rules(budget(path=((1.0, None, None),)), Question(target_loss=0.01))
+
+
+def sides(certified_low, informative=True):
+    bracket = not_identified("a bracket", low=certified_low, high=2.0, confidence=0.95, grade="certified")
+    return Floor(bracket, bracket, term(0.5), 0.4, informative, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("low", "informative", "radius", "grade"),
+    [
+        (0.3, True, 1.0, "certified"),
+        (0.2, True, 1.0, "statistical"),  # certified low end not above the target
+        (0.3, False, 1.0, "statistical"),
+        (0.3, True, 2.0, "statistical"),  # the certified side is of the budget's radius, not of the largest
+    ],
+)
+def test_stop_labelling_has_the_grade_of_the_side_that_decides(low, informative, radius, grade):
+    found = budget(path=((radius, 0.4, 1.0),), sides=sides(low, informative))
+    assert one(found, "stop-labelling", Question(target_loss=0.2)).grade == grade
+
+
+@pytest.mark.parametrize(("low", "fires"), [(0.05 + EPS, True), (0.05, False)])
+def test_an_error_target_is_judged_by_the_law_and_is_extrapolated(low, fires):
+    found = budget(extrapolation=law(asymptote=term(0.08, low, 0.1, grade="extrapolated")))
+    question = Question(target_error=0.05)
+    assert ("stop-labelling" in rules(found, question)) == fires
+    if fires:
+        assert one(found, "stop-labelling", question).grade == "extrapolated"
+
+
+# ------------------------------------------------------------------ target
+
+
+@pytest.mark.parametrize(("target", "rule"), [(0.35, "target-met"), (0.35 - EPS, "hold-out-more"), (0.3 - EPS, None)])
+def test_a_target_is_met_when_the_high_end_meets_it(target, rule):
+    spoken = {"target-met", "hold-out-more", "labels-for-target"} & set(rules(budget(), Question(target_loss=target)))
+    assert spoken == ({rule} if rule else set())
+
+
+def test_an_error_target_is_met_with_the_grade_of_the_error():
+    assert one(budget(), "target-met", Question(target_error=0.12)).grade == "certified"
+    assert "target-met" not in rules(budget(), Question(target_error=0.12 - EPS))
+
+
+@pytest.mark.parametrize(("labels", "fires"), [(1001.0, True), (1000.0, False)])
+def test_labels_for_a_target_are_named_where_more_than_there_are(labels, fires):
+    found = budget(extrapolation=law(needed=term(labels, labels - 500, labels + 500, grade="extrapolated")))
+    question = Question(target_loss=0.2)
+    assert ("labels-for-target" in rules(found, question)) == fires
+    assert "labels-for-target" not in rules(found)
+    if fires:
+        assert "1,001" in one(found, "labels-for-target", question).action
+
+
+# ------------------------------------------------------------------ label more
+
+
+@pytest.mark.parametrize(("low", "fires"), [(0.05 + EPS, True), (0.05, False)])
+def test_label_more_needs_the_low_end_of_estimation_above_the_margin(low, fires):
+    found = budget({"estimation_gap": term(0.2, low, 0.3)})
+    assert ("label-more" in rules(found, Question(margin=0.05))) == fires
+
+
+@pytest.mark.parametrize(("rival", "fires"), [(0.2 - EPS, True), (0.2, False)])
+def test_label_more_needs_estimation_to_be_the_largest_term(rival, fires):
+    gap = Estimate(rival, 0.0, rival, confidence=1.0, grade="certified")
+    assert ("label-more" in rules(budget({"estimation_gap": term(0.2), "optimization_gap": gap}))) == fires
+    shifted = budget({"estimation_gap": term(0.2)}, shift={"test": {"shift_gap": term(0.5, rival, 0.6)}})
+    assert ("label-more" in rules(shifted)) == fires
+
+
+def test_label_more_is_silent_where_the_floor_is_not_identified():
+    unknown = not_identified("n too small", low=0.1, high=0.3, confidence=0.95)
+    assert "label-more" not in rules(budget({"estimation_gap": unknown}))
+
+
+def test_the_gain_of_twice_the_labels_is_the_fall_of_the_law_and_never_above_the_cap():
+    parameters = {"asymptote": 0.1, "amplitude": 10.0, "curvature": 0.0, "exponent": 0.5}
+    line = law(asymptote=Estimate(0.1, 0.05, 0.15, confidence=0.95, grade="extrapolated"), parameters=parameters)
+    found = budget({"estimation_gap": term(0.2, 0.1, 0.3)}, extrapolation=line)
+    fall = 10 * (1000**-0.5 - 2000**-0.5)
+    assert one(found, "label-more").gain.value == pytest.approx(fall)
+    capped = budget({"estimation_gap": term(0.05, 0.04, fall - EPS)}, extrapolation=line)
+    assert one(capped, "label-more").gain.value == 0.05  # the law promises more than is there: the term itself
+
+
+# ------------------------------------------------------------------ radius, shift, solver, encoder, unknown
+
+
+@pytest.mark.parametrize(("high", "fires"), [(0.04 - EPS, True), (0.04, False)])
+def test_a_larger_radius_must_surely_beat_the_floor_of_this_one(high, fires):
+    found = budget(path=((0.5, 0.0, 0.01), (1.0, 0.05, 0.3), (2.0, 0.0, high)))
+    assert ("larger-radius" in rules(found, Question(margin=0.01))) == fires
+
+
+def test_a_smaller_radius_is_never_advised():
+    assert "larger-radius" not in rules(budget(path=((0.5, -0.1, -0.05), (1.0, 0.05, 0.3))))
+
+
+@pytest.mark.parametrize(("low", "fires"), [(0.01 + EPS, True), (0.01, False), (-0.1, False)])
+def test_shift_is_fixed_where_its_low_end_exceeds_the_margin(low, fires):
+    found = budget(shift={"test": {"shift_gap": term(0.2, low, 0.4)}, "mild": {"shift_gap": term(0.0, -0.1, 0.1)}})
+    assert ("fix-shift" in rules(found)) == fires
+
+
+def test_the_worst_population_is_named():
+    found = budget(shift={"a": {"shift_gap": term(0.2, 0.1, 0.3)}, "b": {"shift_gap": term(0.2, 0.15, 0.25)}})
+    advice = one(found, "fix-shift")
+    assert "'b'" in advice.action
+    assert advice.because == ("terms.shift.b.shift_gap.low",)
+
+
+@pytest.mark.parametrize(("gap", "rule"), [(0.01 + EPS, "tune-solver"), (0.01, "leave-solver")])
+def test_the_solver_is_tuned_only_for_more_than_the_margin(gap, rule):
+    found = budget({"optimization_gap": Estimate(gap, 0.0, gap, confidence=1.0, grade="certified")})
+    assert [r for r in rules(found) if "solver" in r] == [rule]
+    assert one(found, rule).grade == "certified"
+
+
+@pytest.mark.parametrize(("low", "fires"), [(0.175 + EPS, True), (0.175, False)])
+def test_another_encoder_where_the_floor_is_surely_most_of_the_loss(low, fires):
+    found = budget({"minimal_adaptation_loss": term(0.25, low, 0.3)})  # adaptation loss at most 0.35
+    assert ("other-encoder" in rules(found)) == fires
+
+
+def test_another_encoder_is_not_worth_less_than_the_margin():
+    tiny = {"minimal_adaptation_loss": term(0.003, 0.002, 0.004), "adaptation_loss": term(0.003, 0.002, 0.0035)}
+    assert "other-encoder" not in rules(budget(tiny))
+    assert "other-encoder" in rules(budget(tiny), Question(margin=0.001))
+
+
+def test_an_unknown_floor_says_why():
+    unknown = not_identified("too few rows", low=0.05, high=0.3, confidence=0.95)
+    found = budget({"minimal_adaptation_loss": unknown})
+    assert "too few rows" in one(found, "floor-not-identified").action
+    assert "floor-not-identified" not in rules(budget())
+
+
+def test_methods_without_a_floor_get_no_advice_on_it():
+    plain = {k: v for k, v in budget().terms.items() if k in ("adaptation_loss", "error", "empirical_adaptation_loss")}
+    assert (
+        rules(budget(radius=None, path=(), terms=None).__class__(**{**_fields(budget(path=())), "terms": plain})) == []
+    )
+
+
+def _fields(found):
+    return {name: getattr(found, name) for name in found.__slots__}
+
+
+def test_every_advice_rests_on_terms_that_exist_and_is_in_order_of_urgency():
+    found = budget(
+        {"estimation_gap": term(0.2, 0.1, 0.3), "minimal_adaptation_loss": term(0.25, 0.2, 0.3)},
+        path=((1.0, 0.2, 0.35), (2.0, 0.15, 0.3)),
+        shift={"test": {"shift_gap": term(0.1, 0.05, 0.2)}},
+    )
+    spoken = advise(found, Question(target_loss=0.1))
+    assert [a.rule for a in spoken] == ["stop-labelling", "label-more", "fix-shift", "leave-solver", "other-encoder"]
+    for advice in spoken:
+        for path in advice.because:
+            head, _, rest = path.partition(".")
+            assert head.startswith(("terms", "floor_path", "extrapolation", "sides"))
+            if head == "terms" and not rest.startswith("shift"):
+                assert rest.split(".")[0] in found.terms
