@@ -214,7 +214,7 @@ def compare_numbers(one: Any, other: Any) -> tuple[int, int]:
     """Leaves of two documents, and how many differ; floats are compared by their shortest exact form."""
     if isinstance(one, dict) and isinstance(other, dict):
         keys = [key for key in one.keys() | other.keys() if key not in NOISE]
-        parts = [compare_numbers(one.get(key), other.get(key)) for key in keys]
+        parts = [compare_numbers(one.get(key, "absent"), other.get(key, "absent")) for key in keys]
     elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
         parts = [compare_numbers(a, b) for a, b in zip(one, other, strict=True)]
     else:
