@@ -14,6 +14,7 @@ from limen.adapt.fit import fit_task
 from limen.data.arrays import from_arrays
 from limen.data.embeddings import match_population, read_embeddings, read_population
 from limen.data.slices import slice_values
+from limen.data.tables import describe
 from limen.records.errors import BadInput, Problem
 from limen.records.task import FitSpec, LabelledFeatures, Loss, Method, Task
 from limen.verbs.ask import Target, question_of
@@ -67,9 +68,9 @@ def budget(
         what = "slices are of the train rows, but with same_population the test rows are the holdout"
         raise BadInput(Problem("slices", what, fix="give files, and name columns that both of them have"))
     train = _with_slices(_rows(X, y, label, group, slices), slices)
-    columns = (label, group if isinstance(group, str) else None, tuple(slices) if same_population else ())
+    columns = (label, group if isinstance(group, str) else None, () if isinstance(slices, Mapping) else tuple(slices))
     populations = {
-        key: _population(value, train, columns, key)
+        key: _population(value, train, columns, key, needed=same_population and key == "test")
         for key, value in {**({} if test is None else {"test": test}), **(shift or {})}.items()
     }
     spec = FitSpec(
@@ -119,11 +120,19 @@ def _with_slices(rows: LabelledFeatures, slices: Any) -> LabelledFeatures:
 
 
 def _population(
-    value: Population, train: LabelledFeatures, columns: tuple[str | None, str | None, tuple[str, ...]], name: str
+    value: Population,
+    train: LabelledFeatures,
+    columns: tuple[str | None, str | None, tuple[str, ...]],
+    name: str,
+    needed: bool,
 ) -> LabelledFeatures:
-    """A further population; `columns` = label, group and slices, as far as they name columns of a file."""
+    """A further population; `columns` = label, group and slices, as far as they name columns of a file.
+
+    Slice columns are never features; only where they are `needed` must the file have them.
+    """
     if isinstance(value, str | Path):
         label, group, slices = columns
+        slices = slices if needed else tuple(set(slices) & set(describe(value).columns)) if slices else ()
         return read_population(value, train, label=label, group=group, slices=slices)
     if not (isinstance(value, tuple) and len(value) == 2):
         raise BadInput(Problem(name, f"expected a file or a pair (X, y), got {type(value).__name__}"))
