@@ -371,3 +371,9 @@ def test_a_scored_population_has_its_own_terms():
     gap = terms["adaptation_loss"].value - budget.terms["adaptation_loss"].value
     assert terms["shift_gap"].value == pytest.approx(gap)
     assert terms["shift_gap"].low > 0
+
+
+def test_the_bracket_ends_where_the_adaptation_loss_does(one):
+    budget = measure_budget(one, Question())
+    assert budget.sides.statistical.high == budget.terms["adaptation_loss"].high
+    assert statistical_sides(one, 0.95).loss_low == budget.terms["adaptation_loss"].low

@@ -3,7 +3,7 @@
 With N pool rows (all but design), m holdout rows, min L̂_N certified, δ each event's share of 1 − confidence:
 
 certified    [kl⁻¹(min L̂_N, ln(1/δ)/N), min of kl and Maurer-Pontil on the holdout], losses in [0, b]
-statistical  [min L̂_N − z·ŝ/√N, holdout mean + z·s/√m]; min L̂_N ≤ L̂_N(h*) for the fixed best h*, ŝ = sd on the holdout
+statistical  [min L̂_N − z·ŝ/√N, holdout mean + t·s/√m]; min L̂_N ≤ L̂_N(h*) for the fixed best h*, ŝ = sd on the holdout
 midpoint     M_N ± (z·s/√N + |M_N − M_{N/2}|),  M = (k·train + (k − 1)·CV_k)/(2k − 1),  s = sd over rows of that mean
 
 Weights of the midpoint: with tr(NJ)/2 = T, E train = L* − T/N and E CV_k = L* + T/(N(1 − 1/k)) to leading order, so
@@ -21,7 +21,7 @@ import numpy as np
 import scipy.stats
 
 from limen.arrays.intervals import kl_lower, kl_upper, maurer_pontil_upper
-from limen.measure.risk import mean_error
+from limen.measure.risk import loss_estimate, mean_error
 from limen.records.budget import Floor, FloorPoint
 from limen.records.estimate import Estimate, not_identified
 from limen.records.stage import StageRecord
@@ -55,12 +55,14 @@ def certified_sides(fit: StageRecord, confidence: float) -> Sides:
 def statistical_sides(fit: StageRecord, confidence: float) -> Sides:
     """Asymptotic sides; rows of one group count as one unit."""
     delta = (1 - confidence) / EVENTS
-    held = fit.arrays["curve_holdout_loss"][-1]
-    mean, error = mean_error(held, fit.arrays.get("holdout_groups"))
+    held, groups = fit.arrays["curve_holdout_loss"][-1], fit.arrays.get("holdout_groups")
+    loss = loss_estimate(held, groups, 1 - 2 * delta)  # t quantiles: holdouts can be small, pools are not
+    assert loss.low is not None
+    assert loss.high is not None
     z = float(scipy.stats.norm.isf(delta))
     n = fit.data["pool"]["n"]
-    low = fit.data["pool"]["minimum"] - z * error * np.sqrt(len(held) / n)
-    return Sides(float(low), mean - z * error, mean + z * error)
+    low = fit.data["pool"]["minimum"] - z * mean_error(held, groups)[1] * np.sqrt(len(held) / n)
+    return Sides(float(low), loss.low, loss.high)
 
 
 def midpoint_rows(fit: StageRecord, part: str) -> np.ndarray:
