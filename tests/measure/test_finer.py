@@ -32,7 +32,7 @@ def fitted(rows: LabelledFeatures, spec: FitSpec = SPEC, **populations: Labelled
     return fit_task(Task("t", "e", rows, populations), spec)
 
 
-def rings(rows: int = 1500, seed: int = 0) -> World:
+def rings(rows: int = 6000, seed: int = 0) -> World:
     """Label = inside or outside of a ring, 5 % of labels flipped: no linear head beats chance."""
     draw = np.random.default_rng(seed)
     features = draw.normal(size=(rows, 2))
@@ -63,8 +63,8 @@ def truth_of_the_gap(world: World, prepared: Prepared) -> float:
 
 WORLDS = {
     "rings": rings(),
-    "subclusters": subclusters(3, 4, 1500, separation=1.5),
-    "gaussian": gaussian_classes(3, 4, 1500, separation=1.0),
+    "subclusters": subclusters(3, 4, 6000, separation=1.5),
+    "gaussian": gaussian_classes(3, 4, 6000, separation=1.0),
 }
 
 

@@ -28,6 +28,8 @@ MOST_ROWS = 20_000
 LADDER = tuple(4.0**k for k in range(-1, 6))
 """Radii tried, as multiples of the linear probe's; climbed while the pilot's held-out loss falls."""
 TOLERANCE = 1e-2
+SMOOTHING = 0.02
+"""Weight of the uniform distribution in the head's predictions (log loss): no row loses more than ln(K/SMOOTHING)."""
 CUT = 1e-6
 BLOCK = 4096  # rows scored at a time: bounds the temporary kernel matrix, not the result
 
@@ -82,7 +84,7 @@ def rich_head(prepared: Prepared, radius: float) -> RichHead:
     rows = _mapped(kernel, fit.take(order[:MOST_ROWS]))
     head = minimise(rows, chosen, tolerance=TOLERANCE)
     holdout = prepared.holdout
-    loss = per_example_loss(kernel(holdout.features) @ head.weights, holdout.labels, holdout.loss)
+    loss = _smoothed(per_example_loss(kernel(holdout.features) @ head.weights, holdout.labels, holdout.loss), holdout)
     return RichHead(loss, head.loss, chosen, len(kernel.landmarks), len(rows))
 
 
@@ -103,11 +105,20 @@ def _climb(trained: Rows, scored: Rows, radius: float) -> float:
     for step in LADDER:
         head = minimise(trained, step * radius, start, 2 * TOLERANCE)
         start = head.weights
-        loss = float(per_example_loss(scored.features @ head.weights, scored.labels, scored.loss).mean())
+        each = per_example_loss(scored.features @ head.weights, scored.labels, scored.loss)
+        loss = float(_smoothed(each, scored).mean())
         if loss >= least:
             break
         best, least = step * radius, loss
     return best
+
+
+def _smoothed(loss: Matrix, rows: Rows) -> Matrix:
+    """Losses of (1 − ε)p + ε/K in place of p: a few overconfident rows would make the mean's error unknowable."""
+    if rows.loss == "squared":
+        return loss
+    smoothed: Matrix = -np.log((1 - SMOOTHING) * np.exp(-loss) + SMOOTHING / rows.classes)
+    return smoothed
 
 
 def _order(block: Integers, split_seed: int) -> Integers:
