@@ -180,7 +180,7 @@ def curve_caption(budget: Budget) -> str:
         said += f" The target needs {_labels(law.labels_needed)} {law.labels_needed.mark}."
     else:
         said += f" Labels needed: {wording.flat(law.labels_needed.reason) or 'not identified'}."
-    return said + _backtest(law.backtest)
+    return said + _backtest(law.backtest, law.labels_needed.reason)
 
 
 def _labels(needed: Estimate) -> str:
@@ -189,11 +189,14 @@ def _labels(needed: Estimate) -> str:
     return f"{needed.value or 0:,.0f} labels" + (f" ({inside})" if inside else "")
 
 
-def _backtest(backtest: Mapping[str, Any]) -> str:
+def _backtest(backtest: Mapping[str, Any], told: str) -> str:
+    """How the law did, or why that is not known; a reason that was just told is not repeated."""
     if {"hits", "groups"} <= set(backtest):
         return f" Back-test: the law's interval held in {backtest['hits']} of {backtest['groups']} row groups."
-    reason = backtest.get("reason")
-    return f" Back-test: {wording.flat(str(reason))}." if reason else ""
+    reason = str(backtest.get("reason") or "")
+    if told and told in reason:
+        reason = reason.replace(told, "the same")
+    return f" Back-test: {wording.flat(reason)}." if reason else ""
 
 
 def interface_caption(run: Interface, task: str) -> str:

@@ -140,9 +140,18 @@ def _path_rows(budget: Budget) -> list[dict[str, str]]:
         if point.low is None and point.high is None:
             continue
         ends = Estimate(None, point.low, point.high, budget.confidence, state="not_identified", reason=known)
-        row = estimate_row(f"floor, radius {point.radius:g}", ends, "minimal_adaptation_loss")
+        row = estimate_row(f"floor, radius {_radius(point.radius)}", ends, "minimal_adaptation_loss")
         rows.append({**row, "grade": "", "known": known})
     return rows
+
+
+def _radius(radius: float) -> str:
+    """Three digits of a radius.
+
+    >>> _radius(5.65685), _radius(1448.15), _radius(16.0)
+    ('5.66', '1,448', '16')
+    """
+    return f"{radius:,.0f}" if radius >= 1000 else f"{radius:.3g}"
 
 
 def estimate_row(name: str, estimate: Estimate, term: str) -> dict[str, str]:

@@ -96,37 +96,23 @@ def _advice(budget: Budget) -> list[RenderableType]:
 
 
 def _terms(budget: Budget) -> list[RenderableType]:
-    parts: list[RenderableType] = [_grid(summary.term_rows(budget))]
+    """Terms and sides; what cannot be said in a narrow column is a numbered note, said once below."""
+    notes: dict[str, int] = {}
+    parts: list[RenderableType] = [_grid(summary.term_rows(budget), notes)]
     sides = summary.side_rows(budget)
     if sides:
-        parts += [Text("how low the floor can be, weakest assumptions first", style="dim"), _grid(sides)]
+        parts += [Text("how low the floor can be, weakest assumptions first", style="dim"), _grid(sides, notes)]
+    above = [text for text, _ in sentences.lead(budget)] + [wording.flat(advice.action) for advice in budget.advice]
+    for note, number in notes.items():
+        parts.append(Text(f"{_raised(number)} {'see above' if note in ' '.join(above) else note}", style="dim"))
     for row in summary.shift_rows(budget):
         said = Text(f"on {row['population']}: ")
         said.append(f"loss {row['loss']}, error {row['error']}, shift {row['gap']}", style=STYLES["shift"])
         parts.append(said)
-    return [*parts, *_slices(budget), *_controls(budget)]
+    return [*parts, Text("")] if notes or budget.shift else parts
 
 
-def _slices(budget: Budget) -> list[RenderableType]:
-    """Every slice in a row, after the worst of each column."""
-    rows = summary.slice_rows(budget)
-    if not rows:
-        return []
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
-    for title in ("slice", "rows", "loss", "error"):
-        table.add_column(title, overflow="fold", justify="right" if title == "rows" else "left")
-    for row in rows:
-        table.add_row(*(Text(row[key]) for key in ("slice", "n", "loss", "error")))
-    return [*(Text(said) for said in sentences.worst_slices(budget)), Padding(table, (0, 0, 1, 0))]
-
-
-def _controls(budget: Budget) -> list[RenderableType]:
-    rows = summary.control_rows(budget)[1:]
-    said = [Text(f"without information, {row['baseline']}: loss {row['loss']}, error {row['error']}") for row in rows]
-    return [Padding(Text("\n").join(said), (0, 0, 1, 0), style="dim")] if said else []
-
-
-def _grid(rows: list[dict[str, str]]) -> RenderableType:
+def _grid(rows: list[dict[str, str]], notes: dict[str, int]) -> RenderableType:
     table = Table(box=None, padding=(0, 2, 0, 0), show_header=False, pad_edge=False)
     table.add_column(max_width=34, overflow="fold")
     table.add_column(justify="right", no_wrap=True)
@@ -136,9 +122,26 @@ def _grid(rows: list[dict[str, str]]) -> RenderableType:
         name = Text(row["name"].split(":")[0], style=STYLES.get(row["hue"], ""))
         grade = Text(row["grade"])
         if row["note"]:
-            grade.append(f"\n{row['note']}", style="dim")
+            grade.append(" " * bool(row["grade"]) + _marks(row["note"], notes), style="dim")
         table.add_row(name, Text(row["value"], style="bold"), Text(row["interval"]), grade)
     return Padding(table, (0, 0, 1, 0))
+
+
+def _marks(note: str, notes: dict[str, int]) -> str:
+    """The mark of a note; one that begins with a known note has that note's mark and one for the rest."""
+    known = next((said for said in notes if note.startswith(f"{said}; ")), "")
+    rest = note.removeprefix(f"{known}; ") if known else note
+    mark = _raised(notes.setdefault(rest, len(notes) + 1))
+    return f"{_raised(notes[known])} {mark}" if known else mark
+
+
+def _raised(number: int) -> str:
+    """A number as a mark of a note.
+
+    >>> _raised(12)
+    '¹²'
+    """
+    return str(number).translate(str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹"))
 
 
 def _curve(budget: Budget) -> list[RenderableType]:

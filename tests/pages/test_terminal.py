@@ -1,0 +1,77 @@
+"""A budget in 80 columns: every reason once, every number readable, names from files never read as markup."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from io import StringIO
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from limen.pages.terminal import render_terminal
+from limen.records.budget import Advice, Budget
+from limen.records.estimate import not_identified
+from limen.verbs.budget import budget
+
+REASON = "1,067 rows for 2,695 parameters lie outside the validated range; 1,348 rows or a smaller radius would do"
+
+
+@pytest.fixture(scope="module")
+def measured() -> Budget:
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 3, 400)
+    return budget(rng.normal(size=(400, 4)) + np.eye(3, 4)[y], y, labels=[64, 128, 256], seeds=2, target="loss=0.5")
+
+
+def shown(found: Budget, width: int = 80) -> str:
+    stream = StringIO()
+    render_terminal(found, Console(file=stream, width=width))
+    return stream.getvalue()
+
+
+def unknown(found: Budget, bracket: bool = True) -> Budget:
+    assert found.sides is not None
+    ends = {"low": 0.1, "high": 0.9, "confidence": 0.95} if bracket else {}
+    lost = {name: not_identified(REASON, **ends) for name in ("minimal_adaptation_loss", "optimism", "estimation_gap")}
+    midpoint = not_identified(REASON)
+    return replace(found, terms={**found.terms, **lost}, sides=replace(found.sides, midpoint=midpoint), advice=())
+
+
+def test_eighty_columns_suffice(measured: Budget) -> None:
+    for found in (measured, unknown(measured), unknown(measured, bracket=False)):
+        assert max(len(line) for line in shown(found).splitlines()) <= 80
+
+
+def test_a_reason_is_said_once_and_referred_to(measured: Budget) -> None:
+    text = " ".join(shown(unknown(measured)).split())
+    assert text.count(REASON) == 1
+    mark = text[text.index(REASON) - 2]
+    assert mark in "¹²³⁴⁵⁶⁷⁸⁹"
+    assert text.count(f"{mark} ") >= 5  # three terms, the midpoint, the note
+
+
+def test_a_reason_that_the_advice_gives_is_not_repeated(measured: Budget) -> None:
+    advice = Advice(
+        "not-identified", f"The floor is not identified. {REASON}.", ("terms.minimal_adaptation_loss",), "point"
+    )
+    text = " ".join(shown(replace(unknown(measured), advice=(advice,))).split())
+    assert text.count(REASON) == 1
+    assert " see above" in text
+
+
+def test_a_reason_that_the_first_sentence_gives_is_not_repeated(measured: Budget) -> None:
+    text = " ".join(shown(unknown(measured, bracket=False)).split())
+    assert text.count(REASON) == 1
+    assert " see above" in text
+
+
+def test_names_from_files_are_never_markup(measured: Budget) -> None:
+    assert "[red]x[/red] · [link=http://x]y" in shown(
+        replace(measured, task="[red]x[/red]", encoder="[link=http://x]y")
+    )
+
+
+def test_radii_have_three_digits(measured: Budget) -> None:
+    point = replace(measured.floor_path[0], radius=5.656854249, low=0.1, high=0.2)
+    assert "radius 5.66 " in shown(replace(measured, floor_path=(point,)))
