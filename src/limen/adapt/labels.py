@@ -25,14 +25,15 @@ def label_counts(spec: FitSpec, classes: int, n_fit: int, where: str = "labels")
             n *= 2
         return (*grid[-MOST_COUNTS:], n_fit)
     asked = {n for n in spec.labels if n != "all"}
-    problems = [
-        Problem(
-            where, f"{n} labels asked for, expected between 2 and the {n_fit} fit rows", fix='lower it, or use "all"'
+    wrong = sorted(n for n in asked if not 2 <= n <= n_fit)
+    if wrong:
+        counts = ", ".join(f"{n:,}" for n in wrong)
+        raise BadInput(
+            Problem(
+                where,
+                f"expected label counts between 2 and the {n_fit:,} fit rows, got {counts}",
+                cause="the fit part is 75 % of the file: 20 % are held out, 5 % are design",
+                fix='lower them, or use "all"',
+            )
         )
-        for n in sorted(asked)
-        if not 2 <= n <= n_fit
-    ]
-    if problems:
-        fix_note = Problem(where, f"the fit part is 75 % of the file ({n_fit} rows); 20 % are held out, 5 % are design")
-        raise BadInput([*problems, fix_note])
     return (*sorted(asked - {n_fit}), n_fit)

@@ -188,7 +188,8 @@ def _dropped(train: LabelledFeatures) -> list[PopulationCheck]:
         return []
     columns = train.dropped_columns
     shown = ", ".join(str(c) for c in columns[:8]) + (", …" if len(columns) > 8 else "")
-    finding = f"{len(columns)} constant feature columns were dropped ({shown})"
+    said = "1 constant feature column was" if len(columns) == 1 else f"{len(columns)} constant feature columns were"
+    finding = f"{said} dropped ({shown})"
     return [PopulationCheck("constant-columns", finding, "noted", {"columns": len(columns)})]
 
 

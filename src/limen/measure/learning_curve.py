@@ -134,8 +134,8 @@ def jackknife_law(data: CurveData, question: Question) -> LawEstimates:
 def _misses(data: CurveData, full: Law, laws: list[Law]) -> str:
     """Why the law does not describe the curve at its largest label count; empty if it does.
 
-    A miss counts if it exceeds four times its jackknife error and a tenth of the distance between the two sides there: a law
-    that starts from the wrong place does not say where the curve goes.
+    A miss counts if it exceeds four times its jackknife error and a tenth of the distance between the two sides there:
+    a law that starts from the wrong place does not say where the curve goes.
     """
     if data.train is None or data.deleted_test is None or data.deleted_train is None:
         return ""
