@@ -30,6 +30,9 @@ EVENTS = 3  # floor, lower and upper side of the adaptation loss share 1 − con
 REFERENCE = "docs/how-sure.md: the floor"
 LEAST_ROWS_PER_PARAMETER = 0.5
 LEAST_CLOSENESS = 0.5
+"""Least training loss as a share of the cross-validated one, where rows are fewer than that."""
+CLOSENESS_OF_MANY_ROWS = 0.1
+"""The same where they are not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,20 +122,27 @@ def midpoint(fit: StageRecord, confidence: float) -> tuple[Estimate, float]:
 
 
 def _outside_range(fit: StageRecord) -> str:
-    """Why the midpoint is not to be believed here: it was validated where rows are many or the fit is not too close.
+    """Why the midpoint is not to be believed here: it was validated where rows are many and the fit is not too close.
 
-    Below both limits the training loss nears 0, the expansion in 1/n does not hold, and the midpoint falls before it
-    rises: its drift vanishes at the turn while its bias does not (docs/decisions, midpoint at few rows a parameter).
+    Where the training loss nears 0 the expansion in 1/n does not hold, however many rows there are: the midpoint falls
+    before it rises, and its drift can vanish while its bias does not
+    (docs/decisions/2026-11-22-midpoint-few-rows.md, docs/validation.md).
     """
     parameters = (fit.data["classes"] - 1) * fit.data["dimension"]
     n = fit.data["pool"]["n"]
     closeness = float(fit.arrays["pool_train_loss"].mean() / fit.arrays["pool_cross_validated_loss"].mean())
-    if n >= LEAST_ROWS_PER_PARAMETER * parameters or closeness >= LEAST_CLOSENESS:
+    enough = n >= LEAST_ROWS_PER_PARAMETER * parameters
+    if closeness >= (CLOSENESS_OF_MANY_ROWS if enough else LEAST_CLOSENESS):
         return ""
+    if enough:
+        return (
+            f"training loss is {closeness:.0%} of the cross-validated one: outside the validated range "
+            f"({CLOSENESS_OF_MANY_ROWS:.0%} or more); more labels or a smaller radius would do"
+        )
     return (
         f"{n:,} rows for {parameters:,} parameters, and training loss is {closeness:.0%} of the cross-validated one: "
-        f"outside the validated range ({LEAST_ROWS_PER_PARAMETER:g} rows a parameter, or {LEAST_CLOSENESS:.0%}); "
-        f"{math.ceil(LEAST_ROWS_PER_PARAMETER * parameters):,} rows or a smaller radius would do"
+        f"outside the validated range ({LEAST_ROWS_PER_PARAMETER:g} rows a parameter and {CLOSENESS_OF_MANY_ROWS:.0%}, "
+        f"or {LEAST_CLOSENESS:.0%}); {math.ceil(LEAST_ROWS_PER_PARAMETER * parameters):,} rows or a smaller radius"
     )
 
 
