@@ -318,7 +318,7 @@ def test_drift_widens_the_midpoint_and_beyond_twice_the_noise_it_is_not_identifi
 
 @pytest.mark.parametrize(
     ("share", "closeness", "known"),
-    [(0.51, 0.11, True), (0.51, 0.09, False), (0.49, 0.51, True), (0.49, 0.49, False)],
+    [(0.51, 0.31, True), (0.51, 0.29, False), (0.49, 0.51, True), (0.49, 0.49, False)],
 )
 def test_outside_the_validated_range_the_midpoint_is_not_identified(one, share, closeness, known):
     n = one.data["pool"]["n"]

@@ -31,7 +31,7 @@ REFERENCE = "docs/how-sure.md: the floor"
 LEAST_ROWS_PER_PARAMETER = 0.5
 LEAST_CLOSENESS = 0.5
 """Least training loss as a share of the cross-validated one, where rows are fewer than that."""
-CLOSENESS_OF_MANY_ROWS = 0.1
+CLOSENESS_OF_MANY_ROWS = 0.3
 """The same where they are not."""
 
 
