@@ -547,7 +547,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         repetitions = {0.5: 5, 2.0: 5} if options.quick else {0.5: 200, 2.0: 200, 10.0: 100}
         print(
             "\n### Midpoint\n\n"
-            + midpoint_tables(midpoint_study(options.worlds.split(","), repetitions, options.workers))
+            + midpoint_tables(
+                midpoint_study(options.worlds.split(",")[: 2 if options.quick else None], repetitions, options.workers)
+            )
         )
     if "few-rows" in only:
         names = list(few_rows_worlds())[: 1 if options.quick else None]
