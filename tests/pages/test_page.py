@@ -110,6 +110,35 @@ def test_law_is_drawn_only_where_it_was_fitted() -> None:
     assert 'class="law' not in str(curves(without, "k", (310, 270), CAPTION))
 
 
+def with_law(**keys: float) -> str:
+    budget = cases.budget()
+    assert budget.extrapolation is not None
+    law = replace(budget.extrapolation, law={**budget.extrapolation.law, **keys})
+    return str(curves(replace(budget, extrapolation=law), "k", (310, 270), CAPTION))
+
+
+def test_training_branch_of_the_law_is_drawn_only_where_both_sides_were_fitted() -> None:
+    assert 'class="law training"' in with_law(two_sided=1.0)
+    assert 'class="law training"' not in with_law(two_sided=0.0)
+    assert 'class="law held-out"' in with_law(two_sided=0.0)
+
+
+def test_law_of_the_error_is_not_drawn_among_losses() -> None:
+    drawn = with_law(two_sided=0.0, error=1.0)
+    assert 'class="law' not in drawn
+    assert "fitted law" not in drawn
+    assert "20,400 labels" in drawn  # a number of labels has its place on the other axis
+
+
+def test_law_carries_the_mark_of_its_grade() -> None:
+    budget = cases.budget()
+    assert budget.extrapolation is not None
+    plain = replace(budget.extrapolation, asymptote=replace(budget.extrapolation.asymptote, grade="point"))
+    drawn = str(curves(replace(budget, extrapolation=plain), "k", (310, 270), CAPTION))
+    assert "fitted law ○" in drawn
+    assert "fitted law ▲" in with_law()
+
+
 @pytest.mark.parametrize("layout", [WIDE, NARROW])
 def test_waterfall_says_what_is_not_known(layout: object) -> None:
     drawn = str(waterfall([cases.one_sided(), cases.unidentified()], "k", layout, CAPTION))  # type: ignore[arg-type]

@@ -1,7 +1,8 @@
 """Learning curves: held-out and training loss against labels, closing in on the floor's interval.
 
 Every fitted subset is a dot; lines join the middle subset of each label count; the fitted law is dashed beyond the
-measured labels: held out E + A·n^−a + C·n^−2a, training E − A·n^−a + C·n^−2a. Diverged fits are crosses on their own
+measured labels: held out E + A·n^−a + C·n^−2a and, where both sides were fitted, training E − A·n^−a + C·n^−2a. A law
+of the error is not drawn among losses. Diverged fits are crosses on their own
 lane at the top, never a gap.
 """
 
@@ -87,8 +88,11 @@ def _labels_needed(budget: Budget) -> float | None:
 
 
 def _draws_law(budget: Budget) -> bool:
+    """Whether there is a fitted law of the loss; a law of the error has no place on an axis of losses."""
     law = budget.extrapolation
-    return bool(law and {"asymptote", "amplitude", "curvature", "exponent"} <= set(law.law) and budget.curve)
+    if law is None or not budget.curve or law.law.get("error"):
+        return False
+    return {"asymptote", "amplitude", "curvature", "exponent"} <= set(law.law)
 
 
 def _grid(plot: Plot) -> list[Element]:
@@ -221,12 +225,14 @@ def _law(budget: Budget, plot: Plot) -> list[Element]:
     e, a, c, power = (law.law[name] for name in ("asymptote", "amplitude", "curvature", "exponent"))
     ns = [start * (plot.x.high / start) ** (i / SAMPLES) for i in range(SAMPLES + 1)]
     parts = []
-    for sign, series in ((1.0, "held-out"), (-1.0, "training")):
+    branches = [(1.0, "held-out")] + [(-1.0, "training")] * bool(law.law.get("two_sided", 1.0))
+    for sign, series in branches:
         values = [e + sign * a * n**-power + c * n ** (-2 * power) for n in ns]
         inside = [(plot.x(n), plot.y(v)) for n, v in zip(ns, values, strict=True) if plot.y.low <= v <= plot.y.high]
         if len(inside) > 1:
             parts.append(line(inside, f"law {series}"))
-    return [*parts, label(plot.width - 16, plot.y(e + a * start**-power) - 8, "fitted law ▲", "small soft", "end")]
+    said = f"fitted law {law.asymptote.mark}"
+    return [*parts, label(plot.width - 16, plot.y(e + a * start**-power) - 8, said, "small soft", "end")]
 
 
 def _needed(budget: Budget, plot: Plot) -> list[Element]:
@@ -246,5 +252,11 @@ def _needed(budget: Budget, plot: Plot) -> list[Element]:
         parts.append(line([(plot.x(ends[0]), base), (plot.x(ends[1]), base)], "interval estimation"))
     return [
         *parts,
-        label(x + (6 if right else -6), top, f"{n:,.0f} labels ▲", "gap estimation", "start" if right else "end"),
+        label(
+            x + (6 if right else -6),
+            top,
+            f"{n:,.0f} labels {law.labels_needed.mark}",
+            "gap estimation",
+            "start" if right else "end",
+        ),
     ]
