@@ -53,7 +53,19 @@ def test_gap_is_welch_and_agrees_with_scipy():
 def test_gap_is_the_difference_of_the_two_losses():
     gap = pretraining_gap(HELDOUT, TRAINING)
     assert gap.value == pytest.approx(pretraining_loss(HELDOUT).value - empirical_pretraining_loss(TRAINING).value)
-    assert "given the training examples" in empirical_pretraining_loss(TRAINING).assumptions[0]
+
+
+def test_training_interval_is_the_t_interval_and_cautious_for_the_given_examples():
+    """All 160 examples are scored by 20 disjoint batches: over new cuts the mean moves less than the interval says."""
+    rng = stream("test/training-interval", 0)
+    examples, cuts = rng.standard_normal(160) ** 2, 400
+    batches = [examples[rng.permutation(160)].reshape(20, 8).mean(axis=1) + 0.1 * rng.standard_normal(20)
+               for _ in range(cuts)]  # fmt: skip
+    found = [empirical_pretraining_loss(losses) for losses in batches]
+    low, high = stats.t.interval(0.95, 19, np.mean(batches[0]), stats.sem(batches[0]))
+    assert (found[0].low, found[0].high) == pytest.approx((low, high))
+    assert np.mean([f.low <= examples.mean() <= f.high for f in found]) > 0.99
+    assert "cautious for the training examples" in found[0].assumptions[0]
 
 
 def test_difference_of_checkpoints_is_paired():

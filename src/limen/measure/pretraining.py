@@ -4,8 +4,9 @@ L_pre(B) = expected loss of a batch of B i.i.d. examples and their random views;
 part of its name. From batch losses ℓ_j (mean over the augmentation draws of batch j, so draws are no extra units):
 
 held-out    mean over the ⌊N/B⌋ disjoint batches of examples never trained on, ± t_{m−1}·s/√m       estimates L_pre
-training    the same over batches of training examples: the examples are given, so the interval is the Monte-Carlo
-            error of views and of the cut into batches alone                                        estimates L̂_pre
+training    the same over disjoint batches of training examples. Each batch has its own examples, so s holds their
+            spread too, beside that of views and of the cut: as an interval for L̂_pre, a number of these very
+            examples, it is cautious, the more so the larger the share of them that was scored      estimates L̂_pre
 gap         L_pre − L̂_pre: two different samples of examples, Welch                                 (never paired)
 difference  between two checkpoints: the same batches and draws, so the paired t                    (never Welch)
 
@@ -40,13 +41,18 @@ def pretraining_loss(heldout_losses: ArrayLike, confidence: float = 0.95) -> Est
 
 
 def empirical_pretraining_loss(training_losses: ArrayLike, confidence: float = 0.95) -> Estimate:
-    """L̂_pre from the losses of batches of training examples [m]; the interval is Monte-Carlo error alone.
+    """L̂_pre from the losses of batches of training examples [m]; t over the batches.
+
+    The interval holds the spread of examples between batches, so for these training examples it is wider than needed.
 
     >>> empirical_pretraining_loss([1.0, 2.0, 3.0]).value
     2.0
     """
-    assumptions = ("given the training examples: error of augmentation draws and of the cut into batches only",)
-    return _from_batches(t_interval, (training_losses,), "mean over training batches", confidence, assumptions)
+    assumptions = (
+        "batches as independent draws of examples, cut and views: cautious for the training examples themselves",
+        "batch losses near Gaussian",
+    )
+    return _from_batches(t_interval, (training_losses,), "t over disjoint training batches", confidence, assumptions)
 
 
 def pretraining_gap(heldout_losses: ArrayLike, training_losses: ArrayLike, confidence: float = 0.95) -> Estimate:
