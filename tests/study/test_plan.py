@@ -208,7 +208,7 @@ def test_keys_stay_what_they_were() -> None:
 GOLDEN = [
     ("features", "c0151f2d61b7"),
     ("fit", "f9c704ddf5fc"),
-    ("pretrain", "f036bf08275d"),
-    ("features", "e51effc37d05"),
-    ("fit", "ad3351efe994"),
+    ("pretrain", "bad7a8406241"),
+    ("features", "fd0519b35bed"),
+    ("fit", "468fdc84a339"),
 ]

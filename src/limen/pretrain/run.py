@@ -42,7 +42,7 @@ from limen.records.errors import BadInput, Problem
 from limen.records.observer import StepObserver
 from limen.records.stage import StageRecord
 
-VERSION = 1
+VERSION = 2
 TRACE_POINTS = 2000
 
 

@@ -4,7 +4,7 @@
     features   one per encoder reference and column of a table
     fit        one per encoder reference, task, method and radius; holds all label counts and seeds
 
-Identity of a cell = VERSION of its stage, semantic fields that are not at their default, content hashes of data and
+Identity of a cell = VERSION of its stage, semantic fields (`limen.study.identity`), content hashes of data and
 weights, keys of the cells it needs. Not in it: names of study, encoder and task, paths, order of lists that are sets,
 rows in one batch of an encoder, confidence, target, margin. Cells of equal identity are one cell.
 """
@@ -20,6 +20,7 @@ from limen.records.cell import Cell
 from limen.study.cost import dimension_of, features_cost, fit_cost, pretrain_cost
 from limen.study.encoders import Encoder, Pretrain, SentenceTransformers, Torch, Transformers
 from limen.study.files import Files
+from limen.study.identity import semantic
 from limen.study.reference import EncoderReference, parse_reference
 from limen.study.spec import Adapt, Knn, Study, Task
 from limen.study.stages import VERSIONS
@@ -245,16 +246,6 @@ class _Planner:
         """Table and column behind a cell of features: rows of equal input stay together in the fit."""
         spec = self.cells[features].spec
         return {"data": spec["data"], "column": spec["column"]}
-
-
-def semantic(encoder: Encoder, *without: str) -> dict[str, Any]:
-    """The fields of an encoder that are not at their default, always with its source and input.
-
-    A field that a later version adds is absent at its default, so that nothing computed before becomes stale.
-    """
-    given = encoder.model_dump(mode="json", exclude_defaults=True)
-    kept = {key: value for key, value in given.items() if key not in without}
-    return {**kept, "source": encoder.source, "input": encoder.input}
 
 
 def fit_specs(adapt: Adapt, seed: int) -> Iterator[dict[str, Any]]:

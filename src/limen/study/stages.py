@@ -17,7 +17,7 @@ from typing import Any
 from limen.records.stage import StageRecord
 
 Stage = Callable[[Mapping[str, Any], Mapping[str, StageRecord]], StageRecord]
-VERSIONS: dict[str, int] = {"pretrain": 1, "features": 1, "fit": 2}
+VERSIONS: dict[str, int] = {"pretrain": 2, "features": 1, "fit": 3}
 
 
 def run_stage(stage: str, spec: Mapping[str, Any], inputs: Mapping[str, StageRecord]) -> StageRecord:
