@@ -157,13 +157,14 @@ def test_a_disk_that_refuses_is_exit_3(limen: Callable[..., Any], embeddings: Pa
     if not Path("/dev/full").exists():
         pytest.skip("no /dev/full here")
     page = embeddings.with_name("report.html")
-    page.write_text("what was there before")
+    assert limen("budget", embeddings, "--labels", "64,128", "--seeds", 1, "-o", page).code == 0
+    before = page.read_text()
     page.with_name(".report.html.tmp").symlink_to("/dev/full")
     ended = limen("budget", embeddings, "--labels", "64,128", "--seeds", 1, "-o", page)
     assert ended.code == 3
     assert "report.html" in ended.err
     assert "free space" in ended.err
-    assert page.read_text() == "what was there before"
+    assert page.read_text() == before
 
 
 def test_ctrl_c_while_measuring(embeddings: Path) -> None:
