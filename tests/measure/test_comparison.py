@@ -8,10 +8,12 @@ from scipy.stats import binomtest
 
 from limen.adapt.fit import fit_task
 from limen.adapt.prepare import prepare
+from limen.adapt.split import DESIGN_SHARE
 from limen.adapt.truth import Truth
 from limen.data.worlds.populations import World, subclusters
 from limen.measure import comparison as comparison_module
 from limen.measure.comparison import compare
+from limen.records.comparison import POOL_SHARE, Comparison
 from limen.records.errors import BadInput
 from limen.records.estimate import not_identified
 from limen.records.stage import StageRecord
@@ -70,6 +72,7 @@ def test_swap_bound_is_reported_where_a_midpoint_is_not_identified(pair, monkeyp
     assert found.floor_difference.reason == "moves"
     assert (found.floor_difference.low, found.floor_difference.high) == comparison_module._swap(*pair, 0.95)
     assert found.n_to_separate is None
+    assert found.n_pool is None
 
 
 def test_comparison_is_antisymmetric(pair):
@@ -127,7 +130,7 @@ def test_separable_means_that_the_interval_excludes_zero(pair):
 
 
 def test_that_many_rows_would_separate(pair):
-    """With the drift kept and the noise of n_to_separate rows, the interval just excludes 0."""
+    """With the drift kept and the noise of 95 % of n_to_separate rows, the interval just excludes 0."""
     a, b = pair[0], moved(pair[0], 0.03, noise=0.5)
     found, _ = compare(a, b)
     difference, half = (comparison_module._pooled(a, b, part)[0] for part in ("pool", "half"))
@@ -136,9 +139,25 @@ def test_that_many_rows_would_separate(pair):
     if abs(found.floor_difference.value) <= drift:
         assert found.n_to_separate is None
     else:
-        width = 1.959963984540054 * difference.std(ddof=1) / np.sqrt(found.n_to_separate) + drift
+        width = 1.959963984540054 * difference.std(ddof=1) / np.sqrt(0.95 * found.n_to_separate) + drift
         assert width <= abs(found.floor_difference.value)
-        assert found.n_to_separate > len(difference)
+        assert found.n_to_separate > found.n_file
+
+
+def test_rows_are_counted_in_the_file_for_floors_and_in_the_holdout_for_losses(pair):
+    """500 rows: 25 of design, 375 fitted, 100 held out."""
+    found = compare(*pair)[0]
+    assert found.n == len(pair[0].arrays["holdout_rows"])
+    assert found.n_pool == len(pair[0].arrays["fit_rows"]) + found.n
+    assert found.n_file == pytest.approx(500, rel=0.02)  # blocks of equal rows are drawn whole
+    assert pytest.approx(1 - DESIGN_SHARE) == POOL_SHARE
+
+
+def test_comparison_survives_json_and_reads_files_without_the_pool(pair):
+    found = compare(*pair)[0]
+    assert Comparison.from_json(found.to_json()) == found
+    older = {key: value for key, value in found.to_json().items() if key != "n_pool"}
+    assert Comparison.from_json(older).n_file is None
 
 
 def test_pools_are_paired_by_row_number_not_by_position(pair):

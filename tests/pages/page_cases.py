@@ -210,6 +210,7 @@ def comparison(a: str = "minilm", b: str = "bag-of-words", separable: bool = Tru
         p_holm=0.0004 if separable else 0.31,
         separable=separable,
         n_to_separate=None if separable else 18_000,
+        n_pool=9_500,
     )
 
 

@@ -142,7 +142,7 @@ def test_terminal_ranks_compared_budgets_in_80_columns() -> None:
     assert max(len(line) for line in text.splitlines()) <= 80
     assert text.index("minilm") < text.index("bag-of-words") < text.index("random-features")
     flat = " ".join(text.split())
-    assert "floors not separable at 2,001 rows; about 18,000 rows would tell" in flat
+    assert "floors not separable at 10,000 rows in the file; about 18,000 rows in the file would tell" in flat
     assert "minilm · linear-probe has the lower floor" in flat
     assert "at most 0.249 ■" in flat
 

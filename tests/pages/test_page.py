@@ -195,7 +195,7 @@ def test_every_section_shows_its_numbers() -> None:
         "0.171",
         "0.150 to 0.192",
         "out of memory",
-        "not separable at 2,001 rows",
+        "not separable at 10,000 rows in the file",
         "about 18,000 rows",
         "&lt; 0.001",
     ):

@@ -107,7 +107,14 @@ def test_comparison_names_the_lower_floor() -> None:
     assert sentences.comparison(cases.comparison()).startswith("minilm")
     turned = replace(cases.comparison(), floor_difference=est(0.47, 0.03))
     assert sentences.comparison(turned).startswith("bag-of-words")
-    assert "about 18,000 rows would tell" in sentences.comparison(cases.comparison(separable=False))
+
+
+def test_rows_of_a_comparison_are_of_one_kind() -> None:
+    close = cases.comparison(separable=False)
+    said = "floors not separable at 10,000 rows in the file; about 18,000 rows in the file would tell"
+    assert sentences.comparison(close) == said
+    held = replace(close, n_pool=None, n_to_separate=None)  # the swap bound stands on held-out rows
+    assert sentences.comparison(held) == "floors not separable at 2,001 held-out rows"
 
 
 def test_rivals_are_named_only_where_not_separable() -> None:

@@ -1,7 +1,8 @@
 """Two encoders (or methods) on the same rows: what can be told apart, and at how many rows it could be.
 
 Per-row differences on rows held out by both (error, loss) and in the pools of both (floor: midpoint losses per row).
-The floor's interval is mean ± (z·s/√N + |drift of the difference|). Paired swap bound (docs/how-sure.md):
+The floor's interval is mean ± (z·s/√N + |drift of the difference|), N = rows of the pools. Floors are told apart
+at N·(z·s/√N/(|mean| − |drift|))² pool rows, given as rows of the file (limen.records.comparison). Paired swap bound:
 
     L*_a − L*_b ≤ L(g_a) − L*_b ≤ L̂_S(g_a) − certified min_b L̂_S + z·s/√m,  and the same with a and b exchanged,
 
@@ -12,7 +13,6 @@ is that of the cluster t test of the error difference, since McNemar's test take
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ import scipy.stats
 from limen.arrays.intervals import cluster_mean, mcnemar_exact
 from limen.measure.floor import midpoint, midpoint_rows, pool_groups
 from limen.measure.risk import mean_error, paired_estimate
-from limen.records.comparison import Comparison
+from limen.records.comparison import Comparison, rows_in_file
 from limen.records.errors import BadInput, Problem
 from limen.records.estimate import Estimate, not_identified
 from limen.records.stage import StageRecord
@@ -49,7 +49,7 @@ def compare(a: StageRecord, b: StageRecord, confidence: float = 0.95) -> tuple[C
     p = mcnemar_exact(int((wrong_a & ~wrong_b).sum()), int((~wrong_a & wrong_b).sum()))
     if groups is not None:
         p = _cluster_p(wrong_a.astype(float) - wrong_b.astype(float), groups)
-    floor, needed = _floor_difference(a, b, confidence)
+    floor, pool, needed = _floor_difference(a, b, confidence)
     return Comparison(
         a=_name(a),
         b=_name(b),
@@ -61,6 +61,7 @@ def compare(a: StageRecord, b: StageRecord, confidence: float = 0.95) -> tuple[C
         p_holm=p,
         separable=_excludes_zero(floor),
         n_to_separate=None if _excludes_zero(floor) else needed,
+        n_pool=pool,
     ), p
 
 
@@ -107,9 +108,10 @@ def _excludes_zero(estimate: Estimate) -> bool:
     return (estimate.low is not None and estimate.low > 0) or (estimate.high is not None and estimate.high < 0)
 
 
-def _floor_difference(a: StageRecord, b: StageRecord, confidence: float) -> tuple[Estimate, int | None]:
+def _floor_difference(a: StageRecord, b: StageRecord, confidence: float) -> tuple[Estimate, int | None, int | None]:
+    """The difference, the pool rows behind its midpoints, and the rows of the file that would separate the floors."""
     if any("pool_train_loss" not in fit.arrays for fit in (a, b)):
-        return not_identified("one of the two has no lower side, so its floor is unknown"), None
+        return not_identified("one of the two has no lower side, so its floor is unknown"), None, None
     ends = _swap(a, b, confidence)
     swap: dict[str, Any] = {"grade": "statistical", "reference": REFERENCE}
     if ends is not None:
@@ -117,10 +119,10 @@ def _floor_difference(a: StageRecord, b: StageRecord, confidence: float) -> tupl
     sides = [midpoint(fit, confidence)[0] for fit in (a, b)]
     if any(side.value is None for side in sides):
         reason = next(side.reason for side in sides if side.value is None)
-        return not_identified(reason, method="paired swap bound", **swap), None
+        return not_identified(reason, method="paired swap bound", **swap), None, None
     (difference, groups), (half, _) = (_pooled(a, b, part) for part in ("pool", "half"))
     if len(difference) < 2 or len(half) < 2:
-        return not_identified("the pools share too few rows", method="paired swap bound", **swap), None
+        return not_identified("the pools share too few rows", method="paired swap bound", **swap), None, None
     value, drift = float(difference.mean()), float(abs(difference.mean() - half.mean()))
     error = mean_error(difference, groups)[1]
     z = float(scipy.stats.norm.isf((1 - confidence) / 2))
@@ -137,8 +139,8 @@ def _floor_difference(a: StageRecord, b: StageRecord, confidence: float) -> tupl
         reference=REFERENCE,
     )
     room = abs(value) - drift  # the drift shrinks with more rows too; keeping it makes the answer cautious
-    needed = math.ceil(len(difference) * (z * error / room) ** 2) if room > 0 else None
-    return estimate, needed
+    needed = rows_in_file(len(difference) * (z * error / room) ** 2) if room > 0 else None
+    return estimate, len(difference), needed
 
 
 def _pooled(a: StageRecord, b: StageRecord, part: str) -> tuple[np.ndarray, np.ndarray | None]:

@@ -228,8 +228,9 @@ def comparison(duel: Comparison) -> str:
     """The verdict of one comparison in a sentence."""
     a, b = wording.flat(duel.a), wording.flat(duel.b)
     if not duel.separable:
-        more = f"; about {duel.n_to_separate:,} rows would tell" if duel.n_to_separate else ""
-        return f"floors not separable at {duel.n:,} rows{more}"
+        rows = f"{duel.n:,} held-out rows" if duel.n_file is None else f"{duel.n_file:,} rows in the file"
+        more = f"; about {duel.n_to_separate:,} rows in the file would tell" if duel.n_to_separate else ""
+        return f"floors not separable at {rows}{more}"
     difference = duel.floor_difference
     lower_is_a = (difference.high is not None and difference.high < 0) or (difference.value or 0.0) < 0
     return f"{a if lower_is_a else b} has the lower floor"
