@@ -16,6 +16,8 @@ import numpy as np
 import pytest
 
 from limen.cli import app
+from limen.records.errors import BadInput, Problem
+from limen.verbs.demo import STUDY, demo
 
 VERBS = sorted(command.callback.__name__ for command in app.registered_commands if command.callback)
 
@@ -151,6 +153,24 @@ def test_a_folder_with_other_things_is_no_place_for_the_demo(refused: Callable[.
     (tmp_path / "thesis.tex").write_text("years of work")
     refused("demo", tmp_path, says=("not empty", "nothing was written", "limen demo NEW-DIR"))
     refused("demo", tmp_path / "thesis.tex", says=("a file", "limen demo NEW-DIR"))
+
+
+def test_the_demo_leaves_another_study_alone(refused: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "study.toml").write_text('name = "thesis"\n')
+    (tmp_path / "report.html").write_text("<h1>thesis</h1>")
+    refused("demo", tmp_path, says=("another study", "nothing was written", "limen demo NEW-DIR"))
+    (tmp_path / "study.toml").write_text(STUDY)
+    refused("demo", tmp_path, says=("report.html", "would replace"))
+
+
+def test_a_demo_that_cannot_run_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*words: Any, **options: Any) -> None:
+        raise BadInput(Problem("torch", "not installed"))
+
+    monkeypatch.setattr("limen.verbs.demo.run", refuse)
+    with pytest.raises(BadInput):
+        demo(tmp_path / "new")
+    assert not (tmp_path / "new").exists()
 
 
 def test_a_disk_that_refuses_is_exit_3(limen: Callable[..., Any], embeddings: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from limen.records.errors import BadInput, Problem
 from limen.study.run import RunResult
-from limen.verbs.report import write_report
+from limen.verbs.report import check_output, write_report
 from limen.verbs.run import run
 
 STUDY = """\
@@ -51,25 +51,55 @@ target = { loss = 0.1 }
 """
 
 
+MARK = STUDY.splitlines()[0]
+"""First line of the study: a folder whose study.toml does not begin with it is not the demo's."""
+
+
 def demo(folder: str | Path = "limen-demo", *, workers: int = 2, quiet: bool = True) -> tuple[RunResult, Path]:
     """Run the demo in `folder`; a second call resumes. Returns the result and the path of the page.
 
-    Raises BadInput for a folder that holds other things, and where the torch extra is missing.
+    Raises BadInput for a folder that holds other things (another study among them), for a report.html that Limen did
+    not write, and where the torch extra is missing; then nothing is left behind.
     """
     folder = Path(folder)
-    study = folder / "study.toml"
-    if folder.exists() and not folder.is_dir():
-        raise BadInput(Problem(str(folder), "this is a file, expected a folder to write to", fix="limen demo NEW-DIR"))
-    if folder.is_dir() and any(folder.iterdir()) and not study.exists():
-        what = "this folder is not empty and holds no study.toml of the demo; nothing was written"
-        raise BadInput(Problem(str(folder), what, fix="limen demo NEW-DIR"))
+    study, page = folder / "study.toml", folder / "report.html"
+    _check(folder, study)
+    new_folder, new_study = not folder.exists(), not study.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if not study.exists():
+        check_output(page)
+        if new_study:
             study.write_text(STUDY, encoding="utf-8")
     except OSError as error:
         raise BadInput(Problem(str(folder), f"it cannot be written: {error.strerror}")) from error
-    result = run(study, workers=workers, quiet=quiet)
-    page = folder / "report.html"
+    try:
+        result = run(study, workers=workers, quiet=quiet)
+    except BadInput:
+        if new_study and [*folder.iterdir()] in ([], [study]):
+            study.unlink(missing_ok=True)
+            if new_folder:
+                folder.rmdir()
+        raise
     write_report(result.report, page)
     return result, page
+
+
+def _check(folder: Path, study: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise BadInput(Problem(str(folder), "this is a file, expected a folder to write to", fix="limen demo NEW-DIR"))
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return
+    if not study.exists():
+        what = "this folder is not empty and holds no study.toml of the demo; nothing was written"
+    elif not _is_the_demo(study):
+        what = f"this folder holds another study, {study.name}, not the demo's; nothing was written"
+    else:
+        return
+    raise BadInput(Problem(str(folder), what, fix="limen demo NEW-DIR"))
+
+
+def _is_the_demo(study: Path) -> bool:
+    try:
+        return study.read_text("utf-8").startswith(MARK)
+    except (OSError, UnicodeDecodeError):
+        return False
