@@ -17,7 +17,7 @@ from limen.adapt.nearest_neighbours import neighbour_scores
 from limen.adapt.prepare import Prepared
 from limen.adapt.split import stratified_subset, subset_order
 from limen.records.errors import BadInput, Problem
-from limen.records.task import FitSpec, Integers
+from limen.records.task import FitSpec, Integers, Loss
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -58,11 +58,17 @@ def adapt(rows: Rows, spec: FitSpec, radius: float | None, start: Matrix | None,
         fit = minimise(rows, radius, start, tolerance)
         return Adapted(lambda x: x @ fit.weights, fit)
     if method == "mean-classifier":
-        weights = mean_classifier(rows)
-        return Adapted(lambda x: x @ weights, None)
+        return _probabilistic(mean_classifier(rows), rows.loss)
     if method == "knn":
-        return Adapted(lambda x: neighbour_scores(rows, x, spec.neighbours), None)
+        return _probabilistic(lambda x: neighbour_scores(rows, x, spec.neighbours), rows.loss)
     raise ValueError(f"unknown method {method!r}; expected linear-probe, mean-classifier or knn")
+
+
+def _probabilistic(log_probabilities: Callable[[Matrix], Matrix], loss: Loss) -> Adapted:
+    """Scores of an adapter that gives log-probabilities: they are what the log loss reads; the squared loss reads p."""
+    if loss == "log":
+        return Adapted(log_probabilities, None)
+    return Adapted(lambda x: np.exp(log_probabilities(x)), None)
 
 
 def fit_curve(
@@ -103,7 +109,7 @@ def _subset(prepared: Prepared, order: Integers, n: int) -> Integers:
     if prepared.spec.subsets == "uniform":
         return order[:n]
     try:
-        return stratified_subset(prepared.fit.labels, order, n)
+        return stratified_subset(prepared.fit.labels, order, n, prepared.classes)
     except ValueError as error:
         raise BadInput(Problem("labels", str(error), fix='raise it, or use subsets = "uniform"')) from error
 

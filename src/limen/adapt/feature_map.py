@@ -69,12 +69,15 @@ def design_map(design: NDArray[np.floating]) -> FeatureMap:
     >>> phi.scale, phi.bound
     (1.0, 1.0)
 
-    Raises ValueError when all design rows are the same: no scale exists.
+    Raises ValueError when all design rows are the same (no scale exists), or too large to square.
     """
     rows = design.astype(np.float64)
     centre = rows.mean(axis=0)
-    squared = ((rows - centre) ** 2).sum(axis=1)
+    with np.errstate(over="ignore"):
+        squared = ((rows - centre) ** 2).sum(axis=1)
     scale = float(np.sqrt(squared.mean()))
+    if not np.isfinite(scale):
+        raise ValueError(f"features of size {np.abs(rows).max():.2g} are too large to square; rescale them")
     # rounding of the mean leaves a residue of this order on identical rows
     if scale <= 1e-12 * max(1.0, float(np.abs(centre).max(initial=0.0))):
         raise ValueError(f"the {len(rows)} design rows are identical, so the features have no scale; use more rows")

@@ -22,7 +22,7 @@ from limen.arrays.environment import environment
 from limen.records.stage import StageRecord
 from limen.records.task import FitSpec, Task
 
-VERSION = 2
+VERSION = 3
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 
@@ -118,7 +118,7 @@ def _probe_parts(
     path = floor_path(prepared, radius, (whole.fit, last), threads)
     own, own_loss = holdout_minimum(prepared, radius, whole.fit.weights)
     chain = [p for p in points if p.seed == 0] + [last]
-    left, train, held = jackknife_curve(prepared, radius, chain, threads)
+    deleted = jackknife_curve(prepared, radius, chain, threads)
     data |= {
         "loss_range": loss_range(prepared.spec.loss, prepared.classes, radius, prepared.phi.norm_bound),
         "final": {"loss": last.fit.loss, "gap": last.fit.gap, "gradient_norm": last.fit.gradient_norm},
@@ -136,7 +136,11 @@ def _probe_parts(
         "half_cross_validated_loss": half.cross_validated_loss,
         "holdout_own_loss": own_loss,
         "path_holdout_loss": np.stack([p.holdout_loss for p in path]),
-        "jackknife_n": left,
-        "jackknife_train": train,
-        "jackknife_holdout": held,
     }
+    if deleted is not None:
+        arrays |= {
+            "jackknife_n": deleted.n,
+            "jackknife_train": deleted.train,
+            "jackknife_holdout": deleted.holdout,
+            "jackknife_error": deleted.error,
+        }

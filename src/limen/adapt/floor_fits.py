@@ -15,7 +15,7 @@ import numpy as np
 from limen.adapt.ball import BallFit, Rows, minimise
 from limen.adapt.curve import CURVE_TOLERANCE, TOLERANCE, Point, run_threads
 from limen.adapt.feature_map import Matrix
-from limen.adapt.losses import per_example_loss
+from limen.adapt.losses import per_example_loss, predictions
 from limen.adapt.prepare import Prepared
 from limen.adapt.radius import PATH_STEPS
 from limen.adapt.split import JACKKNIFE_GROUPS
@@ -110,28 +110,42 @@ def floor_path(prepared: Prepared, radius: float, known: tuple[BallFit, Point], 
     return run_threads(one, PATH_STEPS, threads)
 
 
-def jackknife_curve(
-    prepared: Prepared, radius: float, points: list[Point], threads: int
-) -> tuple[Matrix, Matrix, Matrix]:
-    """Label count, training and holdout loss [groups, points] with each row group left out everywhere, grid refitted.
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """The curve without each row group: label counts, training losses, holdout losses and errors [groups, points]."""
+
+    n: Matrix
+    train: Matrix
+    holdout: Matrix
+    error: Matrix
+
+
+def jackknife_curve(prepared: Prepared, radius: float, points: list[Point], threads: int) -> Deleted | None:
+    """The curve with each row group left out everywhere and the grid refitted; None where groups would be too small.
 
     `points` are those of one seed and "all": deleting a group changes every one of them.
     """
     n_fit = len(prepared.fit)
     fit_group, holdout_group = prepared.pool_groups[:n_fit], prepared.pool_groups[n_fit:]
+    units = len(np.unique(np.concatenate([prepared.fit_blocks, prepared.holdout_blocks])))
+    smallest = min(int(point.rows.size - np.bincount(fit_group[point.rows]).max()) for point in points)
+    if units < 2 * JACKKNIFE_GROUPS or len(np.unique(holdout_group)) < 2 or smallest < 2:
+        return None
 
-    def one(group: int) -> list[tuple[float, float, float]]:
+    def one(group: int) -> list[tuple[float, float, float, float]]:
         out = []
         kept = holdout_group != group
+        labels = prepared.holdout.labels[kept]
         for point in points:
             rows = point.rows[fit_group[point.rows] != group]
             assert point.fit is not None
             start = _start(point.fit, JACKKNIFE_TOLERANCE)
             fit = minimise(prepared.fit.take(rows), radius, start, JACKKNIFE_TOLERANCE)
             scores = prepared.holdout.features[kept] @ fit.weights
-            held = per_example_loss(scores, prepared.holdout.labels[kept], prepared.spec.loss)
-            out.append((float(len(rows)), fit.loss, float(held.mean())))
+            held = per_example_loss(scores, labels, prepared.spec.loss)
+            wrong = predictions(scores) != labels
+            out.append((float(len(rows)), fit.loss, float(held.mean()), float(wrong.mean())))
         return out
 
     table = np.array(run_threads(one, range(JACKKNIFE_GROUPS), threads))
-    return table[:, :, 0], table[:, :, 1], table[:, :, 2]
+    return Deleted(*(table[:, :, k] for k in range(4)))

@@ -61,23 +61,24 @@ def prepare(task: Task, spec: FitSpec) -> Prepared:
         what = f"expected at least {LEAST_ROWS} rows to split into design, fit and holdout, got {len(train)}"
         raise BadInput(Problem(task.name, what, fix="label more rows, or pool small tasks"))
     checks: list[PopulationCheck] = []
-    kept = _without_recurring(task, checks)
-    block = blocks(_identical(task, "train", kept), None if train.groups is None else train.groups[kept])
-    if task.together is not None:
-        block = blocks(block, task.together[kept])
-    checks += _repeats(task, kept)
+    mine = _units(task, "train", _without_recurring(task, checks), checks)
+    kept, block = mine.rows, mine.block
     outer = task.populations.get("test") if task.same_population else None
+    theirs = None if outer is None else _units(task, "test", np.arange(len(outer)), checks)
     parts = split(block, spec.split_seed, holdout=outer is None)
-    _check_parts(task, train.labels[kept], parts)
+    _check_parts(task, train.labels[kept], parts, block, theirs)
     try:
         phi = design_map(train.features[kept[parts.design]])
     except ValueError as error:
         raise BadInput(Problem(task.name, str(error))) from error
     inside = _mapper(phi, spec, len(train.classes))
     fit = inside(train, kept[parts.fit])
-    holdout = inside(train, kept[parts.holdout]) if outer is None else inside(outer, np.arange(len(outer)))
-    holdout_blocks = block[parts.holdout] if outer is None else _test_blocks(task, outer, int(block.max()) + 1)
-    source, rows = (train, kept[parts.holdout]) if outer is None else (outer, np.arange(len(outer)))
+    if outer is None or theirs is None:
+        source, rows, holdout_blocks, grouped = train, kept[parts.holdout], block[parts.holdout], mine.grouped
+    else:
+        source, rows, grouped = outer, theirs.rows, theirs.grouped
+        holdout_blocks = theirs.block + int(block.max()) + 1
+    holdout = inside(source, rows)
     scored = {name: p for name, p in task.populations.items() if not (task.same_population and name == "test")}
     checks += _clipping(phi, train, kept[parts.fit])
     checks += [_same_population(task, name, rows_of) for name, rows_of in task.populations.items()]
@@ -91,12 +92,12 @@ def prepare(task: Task, spec: FitSpec) -> Prepared:
         holdout=holdout,
         fit_blocks=block[parts.fit],
         holdout_blocks=holdout_blocks,
-        holdout_groups=None if source.groups is None else source.groups[rows],
+        holdout_groups=holdout_blocks if grouped else None,
         pool_groups=row_groups(np.unique(both, return_inverse=True)[1].astype(np.int64), spec.split_seed),
         populations={name: inside(rows_of, np.arange(len(rows_of))) for name, rows_of in scored.items()},
         checks=(*_dropped(train), *checks),
         rows={"fit": kept[parts.fit], "holdout": rows},
-        fit_groups=None if train.groups is None else train.groups[kept[parts.fit]],
+        fit_groups=block[parts.fit] if mine.grouped else None,
         population_groups={name: p.groups for name, p in scored.items() if p.groups is not None},
         holdout_slices={name: tuple(values[row] for row in rows) for name, values in source.slices.items()},
     )
@@ -109,8 +110,43 @@ def _mapper(phi: FeatureMap, spec: FitSpec, classes: int) -> Any:
     return mapped
 
 
-def _test_blocks(task: Task, rows: LabelledFeatures, offset: int) -> Integers:
-    return blocks(_identical(task, "test", np.arange(len(rows))), rows.groups) + offset
+@dataclass(frozen=True, slots=True)
+class _Units:
+    """Rows that stay, their blocks, and whether blocks (not rows) are the independent units."""
+
+    rows: Integers
+    block: Integers
+    grouped: bool
+
+
+def _units(task: Task, population: str, rows: Integers, checks: list[PopulationCheck]) -> _Units:
+    """Each input once where few recur within the file (every row is then a unit), whole blocks as units elsewhere."""
+    source = task.train if population == "train" else task.populations[population]
+    block = blocks(_identical(task, population, rows), None)
+    if task.together is not None and population == "train":
+        block = blocks(block, task.together[rows])
+    first = np.sort(np.unique(block, return_index=True)[1])
+    repeated = len(rows) - len(first)
+    where = "" if population == "train" else f" of {population!r}"
+    if source.groups is not None:
+        block = blocks(block, source.groups[rows])
+        groups = len(np.unique(block))
+        finding = f"{groups} groups of rows{where}: a group stays in one part of every split and counts as one unit"
+        checks.append(PopulationCheck("groups", finding, "ok", {"groups": groups}))
+        return _Units(rows, block, grouped=True)
+    if not repeated:
+        return _Units(rows, block, grouped=False)
+    shared = "have the features" if task.inputs is None else "repeat the input"
+    if repeated <= RECURRING_LIMIT * len(rows):
+        finding = f"{repeated} rows{where} {shared} of an earlier row and were dropped: every input counts once"
+        checks.append(PopulationCheck("duplicates", finding, "noted", {"rows": repeated}))
+        return _Units(rows[first], blocks(block[first], None), grouped=False)
+    finding = (
+        f"{repeated} rows{where} {shared} of an earlier row: rows with one input stay in one part and count as one "
+        "unit, so nothing here is certified"
+    )
+    checks.append(PopulationCheck("duplicates", finding, "rejected", {"rows": repeated}))
+    return _Units(rows, block, grouped=True)
 
 
 def _identical(task: Task, population: str, chosen: Integers) -> Integers:
@@ -157,30 +193,26 @@ def _without_recurring(task: Task, checks: list[PopulationCheck]) -> Integers:
     return np.flatnonzero(kept).astype(np.int64)
 
 
-def _check_parts(task: Task, labels: Integers, parts: Parts) -> None:
+def _check_parts(task: Task, labels: Integers, parts: Parts, block: Integers, outer: _Units | None) -> None:
     problems = []
     for name, rows in (("fit", parts.fit), ("holdout", parts.holdout)):
         if len(rows) and len(np.unique(labels[rows])) < 2:
             what = f"the {name} part of {len(rows)} rows has one class only, expected at least two"
             problems.append(Problem(task.name, what, cause="very few rows of all other classes, or few large groups"))
-        if name == "holdout" and len(rows) == 0 and not task.same_population:
-            problems.append(Problem(task.name, "no row is left for the holdout", cause="one group holds most rows"))
+        if outer is None or name == "fit":
+            problems += _few_units(task, name, block[rows])
+    if outer is not None:
+        problems += _few_units(task, "test", outer.block)
     if problems:
         raise BadInput(problems)
 
 
-def _repeats(task: Task, kept: Integers) -> list[PopulationCheck]:
-    train, checks = task.train, []
-    repeated = len(kept) - len(np.unique(_identical(task, "train", kept)))
-    if repeated:
-        shared = "have the features" if task.inputs is None else "repeat the input"
-        finding = f"{repeated} rows {shared} of an earlier row; they stay in one part of every split"
-        checks.append(PopulationCheck("duplicates", finding, "noted", {"rows": repeated}))
-    if train.groups is not None:
-        groups = len(np.unique(train.groups[kept]))
-        finding = f"{groups} groups of rows: a group stays in one part of every split and counts as one unit"
-        checks.append(PopulationCheck("groups", finding, "ok", {"groups": groups}))
-    return checks
+def _few_units(task: Task, name: str, block: Integers) -> list[Problem]:
+    units = len(np.unique(block))
+    if units >= 2:
+        return []
+    what = f"the {name} part holds {units} independent units (groups, or rows of different input), expected at least 2"
+    return [Problem(task.name, what, cause="few large groups", fix="more groups: no error can be told from one")]
 
 
 def _dropped(train: LabelledFeatures) -> list[PopulationCheck]:

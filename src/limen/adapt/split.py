@@ -73,7 +73,7 @@ def subset_order(n_fit: int, split_seed: int, seed: int) -> Integers:
     return stream("subset", split_seed, seed, n_fit).permutation(n_fit).astype(np.int64)
 
 
-def stratified_subset(labels: Integers, order: Integers, n: int) -> Integers:
+def stratified_subset(labels: Integers, order: Integers, n: int, classes: int = 0) -> Integers:
     """The first rows of each class in `order`, in the exact proportions of the fit part (largest remainders).
 
     >>> stratified_subset(np.array([0, 0, 1, 1]), np.array([3, 2, 1, 0]), 2)
@@ -81,9 +81,11 @@ def stratified_subset(labels: Integers, order: Integers, n: int) -> Integers:
 
     Raises ValueError, naming the smallest legal n, where a class would get no row.
     """
-    counts = np.bincount(labels)
+    counts = np.bincount(labels, minlength=classes)
     shares = _largest_remainders(counts, n)
     if (shares < 1).any():
+        if (counts == 0).any():
+            raise ValueError(f"class {int(np.argmin(counts))} has no row in the fit part, so no subset is stratified")
         least = next(m for m in range(n + 1, len(labels) + 1) if (_largest_remainders(counts, m) >= 1).all())
         raise ValueError(f"{n} stratified labels leave a class empty; the smallest legal number is {least}")
     ordered = labels[order]

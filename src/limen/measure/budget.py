@@ -17,7 +17,7 @@ import numpy as np
 
 from limen.measure.curve import curve_points, extrapolation
 from limen.measure.finer import class_gap, controls, slice_checks, slices
-from limen.measure.floor import EVENTS, REFERENCE, floor_path, floor_sides, midpoint_rows, statistical_sides
+from limen.measure.floor import CROSSED, EVENTS, REFERENCE, floor_path, floor_sides, midpoint_rows, statistical_sides
 from limen.measure.risk import (
     balanced_error_estimate,
     error_estimate,
@@ -136,8 +136,11 @@ def _chain_terms(fit: StageRecord, confidence: float, sides: Floor) -> dict[str,
     middle = sides.midpoint
     floor = middle if middle.value is not None else sides.statistical.but(reason=middle.reason)
     low, high = floor.low, floor.high
-    assert low is not None
-    assert high is not None
+    proof = _optimization_gap(fit)
+    if low is None or high is None or bracket.high < low:
+        lost = {"grade": floor.grade, "n": floor.n, "reference": REFERENCE}
+        names = ("minimal_adaptation_loss", "optimism", "estimation_gap")
+        return {name: not_identified(CROSSED, **lost) for name in names} | {"optimization_gap": proof}
     rows, held = midpoint_rows(fit, "pool"), fit.arrays["curve_holdout_loss"][-1]
     optimism = float((rows - sides.empirical_minimum).mean())
     estimation = float((held - rows.mean()).mean()) - gap
@@ -154,17 +157,7 @@ def _chain_terms(fit: StageRecord, confidence: float, sides: Floor) -> dict[str,
             method="floor less the least training loss",
             **{**shared, "confidence": floor.confidence, "assumptions": floor.assumptions},
         ),
-        "optimization_gap": Estimate(
-            gap,
-            min(0.0, gap),  # a gap of rounding size may be −1e-16
-            gap,
-            confidence=1.0,
-            grade="certified",
-            n=fit.data["n_fit"],
-            method="gradient certificate",
-            assumptions=("convex loss",),
-            reference="docs/statements/certificate.md",
-        ),
+        "optimization_gap": proof,
         "estimation_gap": _known(
             estimation,
             middle,
@@ -174,6 +167,21 @@ def _chain_terms(fit: StageRecord, confidence: float, sides: Floor) -> dict[str,
             **joint,
         ),
     }
+
+
+def _optimization_gap(fit: StageRecord) -> Estimate:
+    gap = fit.data["final"]["gap"]
+    return Estimate(
+        gap,
+        min(0.0, gap),  # a gap of rounding size may be −1e-16
+        gap,
+        confidence=1.0,
+        grade="certified",
+        n=fit.data["n_fit"],
+        method="gradient certificate",
+        assumptions=("convex loss",),
+        reference="docs/statements/certificate.md",
+    )
 
 
 def _known(value: float, middle: Estimate, **fields: Any) -> Estimate:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from limen.measure.curve_data import CurveData
@@ -29,16 +31,17 @@ def curve_points(fit: StageRecord) -> tuple[CurvePoint, ...]:
 
 
 def extrapolation(fit: StageRecord, question: Question) -> Extrapolation:
-    """The two-sided law with jackknife intervals; for an error target the test-only law of the error."""
-    if question.target_error is not None:
-        wrong = fit.arrays["curve_holdout_prediction"] != fit.arrays["holdout_labels"]
-        data = _data(fit, wrong.astype(np.float64), two_sided=False)
-        return extrapolate(data, Question(question.confidence, target_loss=question.target_error))
-    return extrapolate(_data(fit, fit.arrays["curve_holdout_loss"], two_sided="jackknife_n" in fit.arrays), question)
+    """The two-sided law with jackknife intervals; for an error target the law of the error, which has no train side."""
+    if question.target_error is None:
+        return extrapolate(_data(fit, fit.arrays["curve_holdout_loss"]), question)
+    wrong = fit.arrays["curve_holdout_prediction"] != fit.arrays["holdout_labels"]
+    data = _data(fit, wrong.astype(np.float64), of_error=True)
+    found = extrapolate(data, Question(question.confidence, target_loss=question.target_error))
+    return replace(found, law={**found.law, "error": 1.0} if found.law else {})
 
 
-def _data(fit: StageRecord, rows: np.ndarray, two_sided: bool) -> CurveData:
-    points = fit.data["curve"]
+def _data(fit: StageRecord, rows: np.ndarray, of_error: bool = False) -> CurveData:
+    points, refitted = fit.data["curve"], "jackknife_n" in fit.arrays
     counts = np.array([p["n"] for p in points])
     train = np.array([p["train_loss"] for p in points])
     n = np.unique(counts)
@@ -53,12 +56,12 @@ def _data(fit: StageRecord, rows: np.ndarray, two_sided: bool) -> CurveData:
     return CurveData(
         n=n.astype(np.int64),
         holdout=np.stack([rows[counts == k].mean(axis=0) for k in n]),
-        train=np.array([train[counts == k].mean() for k in n]) if two_sided else None,
+        train=np.array([train[counts == k].mean() for k in n]) if refitted and not of_error else None,
         groups=fit.arrays.get("holdout_groups"),
         by_seed=by_seed,
-        deleted_test=np.asarray(fit.arrays["jackknife_holdout"]) if two_sided else None,
-        deleted_train=np.asarray(fit.arrays["jackknife_train"]) if two_sided else None,
-        deleted_n=np.asarray(fit.arrays["jackknife_n"]) if two_sided else None,
+        deleted_test=np.asarray(fit.arrays[f"jackknife_{'error' if of_error else 'holdout'}"]) if refitted else None,
+        deleted_train=np.asarray(fit.arrays["jackknife_train"]) if refitted and not of_error else None,
+        deleted_n=np.asarray(fit.arrays["jackknife_n"]) if refitted else None,
         dimension=fit.data["dimension"],
     )
 

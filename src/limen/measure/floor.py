@@ -3,12 +3,12 @@
 With N pool rows (all but design), m holdout rows, min L̂_N certified, δ each event's share of 1 − confidence:
 
 certified    [kl⁻¹(min L̂_N, ln(1/δ)/N), min of kl and Maurer-Pontil on the holdout], losses in [0, b]
-statistical  [min L̂_N − z·ŝ/√N, holdout mean + t·s/√m]; min L̂_N ≤ L̂_N(h*) for the fixed best h*, ŝ = sd on the holdout
-midpoint     M_N ± (z·s/√N + |M_N − M_{N/2}|),  M = (k·train + (k − 1)·CV_k)/(2k − 1),  s = sd over rows of that mean
+statistical  [min L̂_N − t·ŝ/√N, holdout mean + t·s/√m]; min L̂_N ≤ L̂_N(h*) for the fixed best h*, ŝ = sd on the holdout
+midpoint     M_N ± (t·s/√N + |M_N − M_{N/2}|),  M = (k·train + (k − 1)·CV_k)/(2k − 1),  s = sd over rows of that mean
 
 Weights of the midpoint: with tr(NJ)/2 = T, E train = L* − T/N and E CV_k = L* + T/(N(1 − 1/k)) to leading order, so
 these weights, not ½ and ½, cancel T (k → ∞ gives the leave-one-out midpoint). Not identified where the drift exceeds
-2·z·s/√N. Midpoint and drift: validated by simulation, docs/validation.md; never certified.
+2·t·s/√N. Midpoint and drift: validated by simulation, docs/validation.md; never certified.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from limen.records.stage import StageRecord
 
 EVENTS = 3  # floor, lower and upper side of the adaptation loss share 1 − confidence
 REFERENCE = "docs/how-sure.md: the floor"
+CROSSED = "the sides contradict each other: the rows are not draws from one population"
 LEAST_ROWS_PER_PARAMETER = 0.5
 LEAST_CLOSENESS = 0.5
 """Least training loss as a share of the cross-validated one, where rows are fewer than that."""
@@ -62,10 +63,22 @@ def statistical_sides(fit: StageRecord, confidence: float) -> Sides:
     loss = loss_estimate(held, groups, 1 - 2 * delta)  # t quantiles: holdouts can be small, pools are not
     assert loss.low is not None
     assert loss.high is not None
-    z = float(scipy.stats.norm.isf(delta))
-    n = fit.data["pool"]["n"]
-    low = fit.data["pool"]["minimum"] - z * mean_error(held, groups)[1] * np.sqrt(len(held) / n)
-    return Sides(float(low), loss.low, loss.high)
+    return Sides(_low(fit, fit.data["pool"]["minimum"], held, delta), loss.low, loss.high)
+
+
+def _low(fit: StageRecord, minimum: float, held: np.ndarray, delta: float) -> float:
+    """Certified minimum on the pool less its sampling error, estimated on the holdout (t with its units − 1 dof)."""
+    groups = fit.arrays.get("holdout_groups")
+    error = mean_error(held, groups)[1] * math.sqrt(len(held) / fit.data["pool"]["n"])
+    return float(minimum - _t(delta, _units(held, groups)) * error)
+
+
+def _t(delta: float, units: int) -> float:
+    return float(scipy.stats.t.isf(delta, units - 1))
+
+
+def _units(rows: np.ndarray, groups: np.ndarray | None) -> int:
+    return len(rows) if groups is None else len(np.unique(groups))
 
 
 def midpoint_rows(fit: StageRecord, part: str) -> np.ndarray:
@@ -97,16 +110,17 @@ def midpoint(fit: StageRecord, confidence: float) -> tuple[Estimate, float]:
     groups = pool_groups(fit)
     error = mean_error(rows, groups)[1]
     delta = (1 - confidence) / EVENTS
-    half_width = float(scipy.stats.norm.isf(delta / 2)) * error + drift
-    noise = 2 * float(scipy.stats.norm.isf((1 - confidence) / 2)) * error
+    units = _units(rows, groups)
+    half_width = _t(delta / 2, units) * error + drift
+    noise = 2 * _t((1 - confidence) / 2, units) * error
     common: dict[str, Any] = {
         "confidence": 1 - delta,
         "grade": "statistical",
-        "n": len(rows) if groups is None else len(np.unique(groups)),
+        "n": units,
         "method": "five-fold midpoint with drift",
         "reference": REFERENCE,
     }
-    reason = _outside_range(fit)
+    reason = _mixed(fit) or _outside_range(fit)
     if not reason and drift > noise:
         reason = (
             f"the midpoint still moves by {drift:.3g} when the labels double (noise {noise:.3g}); "
@@ -119,6 +133,15 @@ def midpoint(fit: StageRecord, confidence: float) -> tuple[Estimate, float]:
         "bias of order below 1/n, checked by the drift",
     )
     return Estimate(value, value - half_width, value + half_width, assumptions=assumptions, **common), drift
+
+
+def _mixed(fit: StageRecord) -> str:
+    """Why fit and holdout rows do not make one sample: the test file that serves as holdout is another population."""
+    for check in fit.data["population_checks"]:
+        other = check["name"] == "two-sample" and check["outcome"] == "rejected"
+        if fit.data["same_population"] and other and check["numbers"]["population"] == "test":
+            return "the test file that serves as holdout differs from the train file: they have no common floor"
+    return ""
 
 
 def _outside_range(fit: StageRecord) -> str:
@@ -152,10 +175,10 @@ def floor_sides(fit: StageRecord, confidence: float, minimum: float) -> Floor:
     middle, drift = midpoint(fit, confidence)
     pool, delta = fit.data["pool"], (1 - confidence) / EVENTS
     price = fit.data["loss_range"] * float(np.log(1 / delta)) / pool["n"]
-    grouped = "holdout_groups" in fit.arrays
+    grouped = pool_groups(fit) is not None
     informative = not grouped and price <= pool["minimum"] / 4
     if grouped:
-        said = "certified side not available: rows come in groups, so they are not independent"
+        said = "certified side not available: rows come in groups or repeat, so they are not independent"
     elif informative:
         said = "a bracket; the point is the midpoint's"
     else:
@@ -165,6 +188,7 @@ def floor_sides(fit: StageRecord, confidence: float, minimum: float) -> Floor:
             f"{pool['minimum']:.3g}; about {needed:,.0f} rows would do"
         )
     joint = 1 - 2 * delta
+    crossed = statistical.low > statistical.high
     return Floor(
         certified=not_identified(
             said,
@@ -178,10 +202,10 @@ def floor_sides(fit: StageRecord, confidence: float, minimum: float) -> Floor:
             reference=REFERENCE,
         ),
         statistical=not_identified(
-            "a bracket; the point is the midpoint's",
-            low=statistical.low,
-            high=statistical.high,
-            confidence=joint,
+            CROSSED if crossed else "a bracket; the point is the midpoint's",
+            low=None if crossed else statistical.low,
+            high=None if crossed else statistical.high,
+            confidence=None if crossed else joint,
             grade="statistical",
             n=middle.n,
             method="certified minimum less its error, holdout plus its error",
@@ -196,16 +220,21 @@ def floor_sides(fit: StageRecord, confidence: float, minimum: float) -> Floor:
 
 
 def floor_path(fit: StageRecord, confidence: float) -> tuple[FloorPoint, ...]:
-    """Simultaneous statistical interval of L*(radius) on the grid; tightened by its being non-increasing."""
+    """Simultaneous statistical interval of L*(radius) on the grid; tightened by its being non-increasing.
+
+    Ends that contradict each other are both missing: the rows are then not draws from one population.
+    """
     points, held = fit.data["path"], fit.arrays["path_holdout_loss"]
     groups = fit.arrays.get("holdout_groups")
-    z = float(scipy.stats.norm.isf((1 - confidence) / (2 * len(points))))
-    n = fit.data["pool"]["n"]
+    delta = (1 - confidence) / (2 * len(points))
     lows, highs = [], []
     for point, losses in zip(points, held, strict=True):
         mean, error = mean_error(losses, groups)
-        lows.append(point["minimum"] - z * error * float(np.sqrt(len(losses) / n)))
-        highs.append(mean + z * error)
+        lows.append(_low(fit, point["minimum"], losses, delta))
+        highs.append(mean + _t(delta, _units(losses, groups)) * error)
     low = np.maximum.accumulate(lows[::-1])[::-1]
     high = np.minimum.accumulate(highs)
-    return tuple(FloorPoint(point["radius"], float(a), float(b)) for point, a, b in zip(points, low, high, strict=True))
+    return tuple(
+        FloorPoint(point["radius"], float(a), float(b)) if a <= b else FloorPoint(point["radius"], None, None)
+        for point, a, b in zip(points, low, high, strict=True)
+    )

@@ -82,6 +82,7 @@ def extrapolate(data: CurveData, question: Question) -> Extrapolation:
             "amplitude": law.amplitude,
             "curvature": law.curvature,
             "exponent": law.exponent,
+            "two_sided": float(law.two_sided),
         }
     )
     return Extrapolation(
@@ -126,8 +127,11 @@ def jackknife_law(data: CurveData, question: Question) -> LawEstimates:
     if data.train is None:
         asymptote = asymptote.but(low=None)
     exponent = _estimate(*read(lambda law: law.exponent), EXPONENTS[1] - EXPONENTS[0], common)
-    needed = _labels(full, laws, question, common)
     drawn = asymptote.value is not None and exponent.value is not None
+    if drawn:
+        needed = _labels(full, laws, question, common)
+    else:
+        needed = not_identified(f"the law is not: {asymptote.reason or exponent.reason}", **common)
     return LawEstimates(asymptote, exponent, needed, full if drawn else None)
 
 
@@ -192,6 +196,9 @@ def _estimate(value: float, interval: Interval | None, prior_width: float, commo
     if interval is None:
         return Estimate(value, grade="point", **common)
     ends: dict[str, Any] = {"low": interval.low, "high": interval.high, "confidence": interval.confidence}
+    if value == 0.0 and interval.high == interval.low:
+        reason = "the fitted asymptote is 0, the edge of its range, in every deletion: it has no interval there"
+        return not_identified(reason, **common)
     if interval.high - interval.low > prior_width:
         reason = (
             f"the interval is {interval.high - interval.low:.3g} wide, the prior range {prior_width:.3g}: "

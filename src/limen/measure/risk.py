@@ -37,6 +37,10 @@ def mean_error(losses: Vector, groups: Labels | None) -> tuple[float, float]:
 
 def loss_estimate(losses: Vector, groups: Labels | None, confidence: float) -> Estimate:
     """Mean loss with its t interval (clustered by groups). Shapes [m], [m]."""
+    units = _units((losses, groups))
+    if units < 2:
+        why = ("one independent unit: no error can be told from it",)
+        return Estimate(float(losses.mean()), grade="point", n=units, method="mean", assumptions=why)
     found = t_interval(losses, confidence) if groups is None else cluster_mean(losses, groups, confidence)
     assumptions = ("independent rows",) if groups is None else ("independent groups",)
     return _statistical(found, "mean with t interval", assumptions)
@@ -114,6 +118,10 @@ def shift_estimate(
     >>> shift_estimate(sample, sample, 0.95).text()
     '0.0 (-2.3 to 2.3) ◆'
     """
+    if min(_units(there), _units(here)) < 2:
+        why = ("one independent unit: no error can be told from it",)
+        value = float(there[0].mean() - here[0].mean())
+        return Estimate(value, grade="point", n=1, method="difference of means", assumptions=why)
     means, errors, units = zip(*(_mean_error_units(losses, groups) for losses, groups in (there, here)), strict=True)
     parts = np.square(errors)
     sizes = np.array(units) - 1
@@ -131,6 +139,11 @@ def shift_estimate(
         assumptions=(f"independent {unit} in both populations",),
         reference=REFERENCE,
     )
+
+
+def _units(sample: tuple[Vector, Labels | None]) -> int:
+    losses, groups = sample
+    return len(losses) if groups is None else len(np.unique(groups))
 
 
 def _mean_error_units(losses: Vector, groups: Labels | None) -> tuple[float, float, int]:

@@ -15,14 +15,23 @@ from dataclasses import replace
 from typing import Any
 
 from limen.records.stage import StageRecord
+from limen.study.unchanged import unchanged
 
 Stage = Callable[[Mapping[str, Any], Mapping[str, StageRecord]], StageRecord]
 VERSIONS: dict[str, int] = {"pretrain": 2, "features": 1, "fit": 3}
 
 
 def run_stage(stage: str, spec: Mapping[str, Any], inputs: Mapping[str, StageRecord]) -> StageRecord:
-    """The record of one cell. Raises BadInput for input that the stage cannot use, KeyError for an unknown stage."""
-    return replace(STAGES[stage](spec, inputs), kind=stage, version=VERSIONS[stage])
+    """The record of one cell; `spec["files"]` holds path → SHA-256 of everything that the stage reads.
+
+    Raises BadInput for input that the stage cannot use and for a file that is not, or not any more, the one that was
+    planned for; KeyError for an unknown stage.
+    """
+    files = spec.get("files", {})
+    unchanged(files)
+    record = STAGES[stage]({key: value for key, value in spec.items() if key != "files"}, inputs)
+    unchanged(files)
+    return replace(record, kind=stage, version=VERSIONS[stage])
 
 
 def pretrain(spec: Mapping[str, Any], inputs: Mapping[str, StageRecord]) -> StageRecord:

@@ -6,8 +6,8 @@ that of the side that decides. Without a target the rules only rank where the lo
 
 from __future__ import annotations
 
-from limen.records.budget import Advice, Budget
-from limen.records.estimate import Estimate, Grade
+from limen.records.budget import Advice, Budget, Extrapolation
+from limen.records.estimate import Estimate
 from limen.records.task import Question
 
 
@@ -19,35 +19,24 @@ def advise(budget: Budget, question: Question) -> tuple[Advice, ...]:
 
 
 def _stop_labelling(budget: Budget, question: Question) -> Advice | None:
-    """Floor above the target at the largest radius: labels cannot help."""
-    if question.target_loss is not None and budget.floor_path:
-        largest = budget.floor_path[-1]
-        if largest.low is not None and largest.low > question.target_loss:
-            certified = budget.sides and budget.sides.informative and budget.sides.certified.low
-            grade: Grade = (
-                "certified"
-                if certified and certified > question.target_loss and largest.radius == budget.radius
-                else "statistical"
-            )
-            return Advice(
-                "stop-labelling",
-                f"No number of labels reaches a loss of {question.target_loss:g} with this encoder and a linear probe "
-                f"with ‖W‖ ≤ {largest.radius:g}: its floor is at least {largest.low:.3g}.",
-                ("floor_path[-1].low",),
-                grade,
-            )
-    law = budget.extrapolation
-    if question.target_error is not None and law is not None and law.asymptote.value is not None:
-        low = law.asymptote.low if law.asymptote.low is not None else law.asymptote.value
-        if low > question.target_error:
-            return Advice(
-                "stop-labelling",
-                f"The error's learning curve levels off near {law.asymptote.value:.3g}, above the target of "
-                f"{question.target_error:g}: more labels alone are not expected to reach it.",
-                ("extrapolation.asymptote",),
-                "extrapolated",
-            )
-    return None
+    """Floor above the loss target: labels cannot help. An error has no lower side, so no error target is given up."""
+    target = question.target_loss
+    if target is None or budget.sides is None or not budget.floor_path:
+        return None
+    largest, certified = budget.floor_path[-1], budget.sides.certified
+    if largest.low is not None and largest.low > target:
+        radius, low, path, grade = largest.radius, largest.low, "floor_path[-1].low", budget.sides.statistical.grade
+    elif budget.sides.informative and certified.low is not None and certified.low > target and budget.radius:
+        radius, low, path, grade = budget.radius, certified.low, "sides.certified.low", certified.grade
+    else:
+        return None
+    return Advice(
+        "stop-labelling",
+        f"No number of labels reaches a loss of {target:g} with this encoder and a linear probe "
+        f"with ‖W‖ ≤ {radius:g}: its floor is at least {low:.3g}.",
+        (path,),
+        grade,
+    )
 
 
 def _reach_target(budget: Budget, question: Question) -> Advice | None:
@@ -66,8 +55,11 @@ def _reach_target(budget: Budget, question: Question) -> Advice | None:
         )
     if measured.value is not None and measured.value <= target:
         return _hold_out_more(budget, name, target)
-    needed = budget.extrapolation.labels_needed if budget.extrapolation else None
-    if needed is None or needed.value is None or needed.value <= budget.n_train:
+    law = budget.extrapolation
+    if law is None or law.labels_needed.grade != "extrapolated" or not _foretold(law, budget.confidence):
+        return None
+    needed = law.labels_needed
+    if needed.value is None or needed.value <= budget.n_train:
         return None
     return Advice(
         "labels-for-target",
@@ -75,6 +67,11 @@ def _reach_target(budget: Budget, question: Question) -> Advice | None:
         ("extrapolation.labels_needed",),
         "extrapolated",
     )
+
+
+def _foretold(law: Extrapolation, confidence: float) -> bool:
+    """Whether the back-test does not reject the law: its hit rate may be the stated confidence."""
+    return law.backtest.get("state") is None and law.backtest["high"] >= confidence
 
 
 def _hold_out_more(budget: Budget, name: str, target: float) -> Advice:
@@ -104,9 +101,10 @@ def _label_more(budget: Budget, question: Question) -> Advice | None:
     term = budget.terms.get("estimation_gap")
     if term is None or term.low is None or term.value is None or term.low <= question.margin:
         return None
-    rivals = [budget.terms["optimization_gap"].value or 0.0, *(_shift_low(budget).values())]
-    if max(rivals) >= term.value:
-        return None
+    shifts = [p["shift_gap"].high for p in budget.shift.values() if p["shift_gap"].high is not None]
+    if max([budget.terms["optimization_gap"].value or 0.0, *shifts]) >= term.value:
+        text = f"Label more: too few labels cost {term.text()[:-2]} of the loss; a shift may cost as much"
+        return Advice("label-more", text + ".", ("terms.estimation_gap.low",), "statistical", term)
     gain = _doubling_gain(budget)
     text = f"Label more: too few labels cost {term.text()[:-2]} of the loss, and no more than that can be gained"
     if gain is not None:
@@ -195,10 +193,9 @@ def _solver(budget: Budget, question: Question) -> Advice | None:
     if gap.value > question.margin:
         return Advice(
             "tune-solver",
-            f"Solve better: {gap.value:.2g} of the loss is optimization, which a better solver or tuning removes.",
+            f"Solve better: up to {gap.value:.2g} of the loss may be optimization, for the certificate is not closed.",
             ("terms.optimization_gap.value",),
             gap.grade,
-            gap,
         )
     return Advice(
         "leave-solver",
@@ -215,8 +212,8 @@ def _other_encoder(budget: Budget, question: Question) -> Advice | None:
         return None
     return Advice(
         "other-encoder",
-        f"Most of the loss is the floor (at least {floor.low:.3g} of {loss.value:.3g}): another encoder, layer or a "
-        "richer adapter lowers it, labels do not.",
+        f"Most of the loss is the floor (at least {floor.low:.3g} of {loss.value:.3g}): more labels do not lower it. "
+        "Another encoder, layer or richer adapter may; what is label noise nothing lowers.",
         ("terms.minimal_adaptation_loss.low", "terms.adaptation_loss.high"),
         floor.grade,
     )
