@@ -207,8 +207,8 @@ def test_keys_stay_what_they_were() -> None:
 
 GOLDEN = [
     ("features", "c0151f2d61b7"),
-    ("fit", "f9c704ddf5fc"),
+    ("fit", "387b9d0d03df"),
     ("pretrain", "bad7a8406241"),
     ("features", "fd0519b35bed"),
-    ("fit", "468fdc84a339"),
+    ("fit", "20fa45cf6c0d"),
 ]

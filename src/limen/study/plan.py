@@ -143,7 +143,8 @@ class _Planner:
         if reference not in self.pretrained:
             identity = semantic(encoder, "data", "heldout", "checkpoints", "seeds")
             heldout = encoder.heldout
-            spec = self.pretrain_spec(encoder) | {"seed": seed}
+            tables = (encoder.data, *([heldout] if isinstance(heldout, str) else []))
+            spec = self.pretrain_spec(encoder) | {"seed": seed, "files": self.hashes(*tables)}
             seconds = pretrain_cost(encoder, self.files.describe(encoder.data).rows).seconds
             identity |= {
                 "version": VERSIONS["pretrain"],
@@ -191,7 +192,8 @@ class _Planner:
             column = column_of(task, encoder, self.files.describe(table).columns)
             read = {"column": column, "input": task.input}
             identity = {"version": VERSIONS["features"], "encoder": meaning, "data": self.files.hash(table), **read}
-            spec_here = {"encoder": spec, "data": self.files.table(table), **read}
+            files = self.hashes(table) | self.weights(encoder)
+            spec_here = {"encoder": spec, "data": self.files.table(table), **read, "files": files}
             if "threads" in spec:
                 spec_here["threads"] = spec["threads"]
             cell = Cell("features", f"{reference} · {_short(table)}", identity, spec_here, needs,
@@ -236,11 +238,23 @@ class _Planner:
             "same_population": task.same_population,
             "populations": {key: self._read(needs[key]) | roles[key] for key in needs},
             "how": dict(how),
+            "files": self.hashes(*tables.values()),
         }
         rows, encoder = self.files.describe(task.train).rows, self.study.encoder[reference.name]
         cost = fit_cost(how["method"], rows, dimension_of(encoder, self.files, task.train), self.study.adapt)
         label = f"{reference} · {task_name} · {how['method']}"
         return Cell("fit", label, identity, spec, dict(needs), cost.seconds)
+
+    def hashes(self, *tables: str) -> dict[str, str]:
+        """What a stage reads → its hash, so that the stage notices a file that is replaced before it reads it."""
+        return {self.files.table(table): self.files.hash(table) for table in tables}
+
+    def weights(self, encoder: Encoder) -> dict[str, str]:
+        """The same for the weights of an encoder that has any on disk."""
+        if not isinstance(encoder, SentenceTransformers | Transformers | Torch):
+            return {}
+        revision = getattr(encoder, "revision", None)
+        return {str(self.files.model(encoder.path, revision)): self.files.model_hash(encoder.path, revision)}
 
     def _read(self, features: str) -> dict[str, Any]:
         """Table and column behind a cell of features: rows of equal input stay together in the fit."""
