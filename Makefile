@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: demo test check unit browser bench validate docs clean
+.PHONY: demo test check unit browser bench validate clean
 
 $(VENV)/.core: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -32,11 +32,13 @@ unit: $(VENV)/.dev
 browser: $(VENV)/.dev ## the page in Chromium (Debian: apt-get install chromium)
 	$(BIN)/pytest -m browser tests
 
-validate: $(VENV)/.dev ## coverage and accuracy studies behind docs/validation.md (minutes)
+validate: $(VENV)/.dev ## coverage and accuracy studies behind docs/validation.md (tens of minutes)
 	$(BIN)/pytest -n 2 -m slow
+	$(BIN)/python benchmarks/validation.py
 
-bench: $(VENV)/.dev ## speed as ratios in one run
-	set -e; for b in benchmarks/*.py; do $(BIN)/python $$b; done
+bench: $(VENV)/.dev ## studies killed and resumed; with DATA=folder the budget of real embeddings too
+	$(BIN)/python benchmarks/kill_resume.py
+	$(if $(DATA),$(BIN)/python benchmarks/budget_banking77.py $(DATA))
 
 clean:
 	rm -rf $(VENV) build dist
