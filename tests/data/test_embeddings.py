@@ -374,3 +374,35 @@ def test_reading_embeddings_needs_neither_torch_nor_scikit_learn(tmp_path: Path)
         "assert not {'torch', 'sklearn', 'scipy'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+@pytest.mark.parametrize("name", ["", "Unnamed: 0", "__index_level_0__", "index", "level_0"])
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_the_index_of_a_data_frame_is_no_feature(tmp_path: Path, name: str, suffix: str) -> None:
+    table = pa.table({name: [7.5, *range(11)], "x0": X[:, 0], "x1": X[:, 1], "y": list(Y)})
+    file = tmp_path / f"a{suffix}"
+    pyarrow.csv.write_csv(table, file) if suffix == ".csv" else pq.write_table(table, file)
+    rows = read_embeddings(file)
+    np.testing.assert_array_equal(rows.features, X[:, :2])
+    assert any(repr(name) in note and "not used as a feature" in note for note in rows.notes)
+
+
+@pytest.mark.parametrize("first", [0, 1, 500])
+def test_consecutive_numbers_of_rows_are_no_feature(tmp_path: Path, first: int) -> None:
+    order = first + np.random.default_rng(1).permutation(12)
+    rows = read_embeddings(save(tmp_path, ".csv", row=order))
+    np.testing.assert_allclose(rows.features, X)
+    assert any("'row'" in note and "numbers the rows" in note for note in rows.notes)
+    twice = order.copy()
+    twice[0] = twice[1]
+    for feature in (order + 0.5, 2 * order, twice):
+        rows = read_embeddings(save(tmp_path, ".csv", row=feature))
+        np.testing.assert_allclose(rows.features, np.column_stack([X, feature]))
+        assert rows.notes == ()
+
+
+def test_row_numbers_alone_are_an_error(tmp_path: Path) -> None:
+    file = tmp_path / "a.csv"
+    pyarrow.csv.write_csv(pa.table({"Unnamed: 0": list(range(12)), "row": list(range(12)), "y": list(Y)}), file)
+    with pytest.raises(BadInput, match=r"row numbers only.*'Unnamed: 0'.*'row'"):
+        read_embeddings(file)

@@ -2,10 +2,15 @@
 
 Features are one list column of numbers (`X`, `embedding` or `embeddings`) or, without one, all numeric columns that
 are not label, group or id. The label is `y` or `label`; group and id are `group` and `id`; others when named.
+
+A row number is no feature: in a file sorted by class it gives the label away. Numeric columns are left out, with a
+note, that carry the name pandas gives its index, or that hold n consecutive whole numbers, each once, in any order.
+An embedding never looks like that; whoever has such a feature renames it, or adds 0.5 to it.
 """
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +25,8 @@ from limen.records.errors import BadInput, Problem
 
 LIST_NAMES = ("X", "embedding", "embeddings")
 LABEL_NAMES = ("y", "label")
+INDEX_NAMES = re.compile(r"|index|level_\d+|Unnamed: \d+(_level_\d+)?|__index_level_\d+__")
+"""What pandas calls the index of a data frame that was saved with it; the empty name is that of `to_csv`."""
 
 
 def raw_rows(path: Path, table: pa.Table, label: str | None, group: str | None, id_column: str | None) -> RawRows:
@@ -148,7 +155,12 @@ def _features(path: Path, table: pa.Table, names: list[str]) -> tuple[NDArray[An
         left = [name for name in names if name != listed[0]]
         notes = (f"columns not used: {names_text(left)}",) if left else ()
         return list_matrix(f"{path}: {listed[0]}", table[listed[0]]), listed[0], notes
-    numeric = [name for name in names if is_number(table.schema.field(name).type)]
+    numbers = [name for name in names if is_number(table.schema.field(name).type)]
+    index = {name: why for name in numbers if (why := _row_number(name, table[name]))}
+    numeric = [name for name in numbers if name not in index]
+    if index and not numeric:
+        raise BadInput(_only_row_numbers(path, index))
+    names = [name for name in names if name not in index]
     left = [name for name in names if name not in numeric]
     problems = [problem for name in left if (problem := _spoilt(path, name, table[name]))]
     if not numeric and not problems:
@@ -158,7 +170,36 @@ def _features(path: Path, table: pa.Table, names: list[str]) -> tuple[NDArray[An
     if problems:
         raise BadInput(problems)
     notes = (f"columns not used: {names_text(left)}",) if left else ()
-    return np.column_stack([to_numpy(table[name]) for name in numeric]), f"{len(numeric)} numeric columns", notes
+    said = tuple(f"column {_quoted(name)} is not used as a feature: {why}" for name, why in index.items())
+    return (
+        np.column_stack([to_numpy(table[name]) for name in numeric]),
+        f"{len(numeric)} numeric columns",
+        (*notes, *said),
+    )
+
+
+def _row_number(name: str, column: pa.ChunkedArray) -> str:
+    """Why a numeric column is a row number and no feature; empty for a feature."""
+    if INDEX_NAMES.fullmatch(name):
+        return "this is the name that pandas gives its index"
+    rows = len(column)
+    if rows < 3 or pa.types.is_boolean(column.type) or column.null_count:
+        return ""  # two rows of 0 and 1 are a plain feature
+    values = to_numpy(column)
+    low, high = float(values.min()), float(values.max())
+    if not low.is_integer() or high - low != rows - 1:  # also where the column holds NaN or infinity
+        return ""
+    return "it numbers the rows" if np.array_equal(np.sort(values), low + np.arange(rows)) else ""
+
+
+def _quoted(name: str) -> str:
+    return repr(printable(name))
+
+
+def _only_row_numbers(path: Path, index: dict[str, str]) -> Problem:
+    said = "; ".join(f"{_quoted(name)}: {why}" for name, why in index.items())
+    what = f"expected features, got row numbers only ({said})"
+    return Problem(str(path), what, "a data frame saved without its embeddings", "save the features as well")
 
 
 def _spoilt(path: Path, name: str, column: pa.ChunkedArray) -> Problem | None:
