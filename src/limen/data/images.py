@@ -48,7 +48,8 @@ def decode_images(images: Sequence[bytes], size: tuple[int, int] | None = None) 
     sizes = sorted({picture.shape[:2] for picture in pictures})
     if len(sizes) > 1:
         shown = names_text(f"{h}×{w}" for h, w in sizes)
-        raise BadInput(Problem("image", f"expected images of one size, got {shown}", fix="give size = [h, w]"))
+        fix = "resize the images to one size with your own tool, such as Pillow's Image.resize, and save them again"
+        raise BadInput(Problem("image", f"expected images of one size, got {shown}", fix=fix))
     colour = any(picture.ndim == 3 for picture in pictures)
     shaped = [_channels(picture, colour) for picture in pictures]
     return np.stack(shaped) if shaped else np.zeros((0, 0, 0, 1), dtype=np.uint8)
