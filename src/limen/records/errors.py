@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from unicodedata import category
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,14 +27,29 @@ class Problem:
     """Source lines with a caret, for errors in files."""
 
     def __str__(self) -> str:
-        lines = [f"{self.where}: error: {self.what}" if self.where else f"error: {self.what}"]
+        r"""The problem for a terminal; control characters, such as those of a hostile file name, are escaped.
+
+        >>> print(Problem("a\x1b[31m\nb.npz", "expected rows, got none"))
+        a\x1b[31m\nb.npz: error: expected rows, got none
+        """
+        where, what = _escaped(self.where).replace("\n", "\\n"), _escaped(self.what)
+        lines = [f"{where}: error: {what}" if where else f"error: {what}"]
         if self.context:
-            lines.append(self.context)
+            lines.append(_escaped(self.context))
         if self.cause:
-            lines.append(f"  cause: {self.cause}")
+            lines.append(f"  cause: {_escaped(self.cause)}")
         if self.fix:
-            lines.append(f"  fix:   {self.fix}")
+            lines.append(f"  fix:   {_escaped(self.fix)}")
         return "\n".join(lines)
+
+
+def _escaped(text: str) -> str:
+    """Without what a terminal acts on or cannot show: controls, marks of direction, lone surrogates."""
+    return "".join(c.encode("unicode_escape").decode("ascii") if _acts(c) else c for c in text)
+
+
+def _acts(character: str) -> bool:
+    return category(character) in ("Cc", "Cf", "Cs") and character not in "\n\t"
 
 
 class LimenError(Exception):
