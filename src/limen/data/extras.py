@@ -9,14 +9,14 @@ from limen.records.errors import BadInput, Problem
 
 
 def require(module: str, extra: str, purpose: str) -> Any:
-    """The module, or BadInput that says which extra of limen brings it.
+    """The module, or BadInput that says which extra brings it (`pip install` in a checkout of limen).
 
     >>> require("math", "torch", "roots").sqrt(4.0)
     2.0
     >>> require("no_such_library", "hf", "sentence encoders")
     Traceback (most recent call last):
     limen.records.errors.BadInput: no_such_library: error: sentence encoders need a library that is not installed
-      fix:   pip install 'limen[hf]'
+      fix:   pip install '.[hf]'
     """
     try:
         return importlib.import_module(module)
@@ -26,4 +26,4 @@ def require(module: str, extra: str, purpose: str) -> Any:
         else:
             cause = ""
         what = f"{purpose} need a library that is not installed"
-        raise BadInput(Problem(module, what, cause, f"pip install 'limen[{extra}]'")) from None
+        raise BadInput(Problem(module, what, cause, f"pip install '.[{extra}]'")) from None

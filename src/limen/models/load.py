@@ -61,11 +61,11 @@ def check_encoder(spec: Mapping[str, Any]) -> None:
     library = {"sentence-transformers": "sentence_transformers", "transformers": "transformers"}.get(source)
     if library and importlib.util.find_spec(library) is None:
         problems.append(
-            Problem(library, "this source needs a library that is not installed", fix="pip install 'limen[hf]'")
+            Problem(library, "this source needs a library that is not installed", fix="pip install '.[hf]'")
         )
     if source == "torch" and importlib.util.find_spec("torch") is None:
         problems.append(
-            Problem("torch", "this source needs a library that is not installed", fix="pip install 'limen[torch]'")
+            Problem("torch", "this source needs a library that is not installed", fix="pip install '.[torch]'")
         )
     try:
         if library:
