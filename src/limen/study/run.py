@@ -22,6 +22,7 @@ from limen.records.report import CellOutcome, Report
 from limen.records.stage import StageRecord
 from limen.store import Store
 from limen.study.check import ready
+from limen.study.damage import damaged, read_by_report, set_aside_damaged, with_damage
 from limen.study.files import Files, files_of
 from limen.study.forecast import approve, forecast, size
 from limen.study.parse import read_study
@@ -126,10 +127,10 @@ def run_study(path: Path | str, options: Options | None = None) -> RunResult:
     begun = time.perf_counter()
     opened = open_study(path, options)
     outcomes, interrupted = _run_missing(opened, options)
-    counts = {kind: sum(c.outcome in kinds for c in outcomes) for kind, kinds in _KINDS.items()}
-    recipe = _recipe(opened, outcomes, time.perf_counter() - begun)
+    report = report_of(opened, outcomes, _recipe(opened, outcomes, time.perf_counter() - begun))
+    counts = {kind: sum(c.outcome in kinds for c in report.cells) for kind, kinds in _KINDS.items()}
     code = 130 if interrupted else int(counts["failed"] > 0)
-    return RunResult(**counts, report=report_of(opened, outcomes, recipe), exit_code=code)
+    return RunResult(**counts, report=report, exit_code=code)
 
 
 _KINDS = {"cached": ("cached",), "run": ("run",), "failed": ("failed", "skipped"), "waiting": ("waiting",)}
@@ -138,14 +139,23 @@ _KINDS = {"cached": ("cached",), "run": ("run",), "failed": ("failed", "skipped"
 def report_of(
     opened: Opened, outcomes: tuple[CellOutcome, ...] = (), recipe: Mapping[str, Any] | None = None
 ) -> Report:
-    """The report of what is published, without running anything; without outcomes, cells are `cached` or `waiting`."""
+    """The report of what is published, without running anything; without outcomes, cells are `cached` or `waiting`.
+
+    A result whose bytes are damaged is left out, and its cell says so: it is `failed`, with the reason.
+    """
     from limen.study.results import Finished, report  # scipy costs a second: only when there is something to report
 
+    store, plan = opened.store, opened.plan
+    broken = damaged(store, read_by_report(plan), again=not outcomes)
     if not outcomes:
-        cells = opened.plan.cells.values()
-        outcomes = tuple(_outcome(c, "cached" if opened.store.has(c.key) else "waiting") for c in cells)
+        outcomes = tuple(_outcome(c, "cached" if store.has(c.key) else "waiting") for c in plan.cells.values())
+    outcomes = with_damage(outcomes, broken, f"limen run {opened.source.name} sets it aside and does its cell again")
     recipe = _recipe(opened, outcomes, 0.0) if recipe is None else recipe
-    return report(Finished(opened.study, opened.plan, opened.store.load, opened.store.has, outcomes, recipe))
+
+    def sound(key: str) -> bool:
+        return key not in broken and store.has(key)
+
+    return report(Finished(opened.study, plan, store.load, sound, outcomes, recipe))
 
 
 def _run_missing(opened: Opened, options: Options) -> tuple[tuple[CellOutcome, ...], bool]:
@@ -154,6 +164,9 @@ def _run_missing(opened: Opened, options: Options) -> tuple[tuple[CellOutcome, .
     with store.coordinate() as recovery:
         if str(recovery) and not options.quiet:
             print(recovery, file=options.stream)
+        aside = len(set_aside_damaged(store, opened.plan))
+        if aside and not options.quiet:
+            print(f"{aside} damaged result{'s' * (aside > 1)} set aside and redone", file=options.stream)
         missing = [cell for key, cell in cells.items() if not store.has(key)]
         outcomes = {key: _outcome(cell, "cached") for key, cell in cells.items()}
         if not missing:
