@@ -195,6 +195,38 @@ def test_a_damaged_result_is_exit_3_and_the_next_run_redoes_it(
     assert limen.verify(study).problems == ()
 
 
+def test_gc_deletes_only_when_told_to(study: Path, tmp_path: Path) -> None:
+    store = study.with_suffix(".limen")
+    other = tmp_path / "other.toml"
+    other.write_text(study.read_text().replace('"mean-classifier", "knn"', '"knn"'))
+    counted = limen.gc(other, store=store)
+    assert (counted.results, counted.kept, counted.deleted) == (1, 2, False)
+    assert "nothing was deleted" in counted.text()
+    assert "pixels · digits · mean-classifier" in counted.text()
+    assert limen.verify(study).results == 3
+    deleted = limen.gc(other, store=store, yes=True)
+    assert (deleted.results, deleted.bytes, deleted.deleted) == (1, counted.bytes, True)
+    assert limen.gc(other, store=store).results == 0
+    assert limen.run(study).run == 1
+
+
+def test_quiet_never_silences_an_answer(
+    study: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    cell = ("explain", study, "pixels · digits · knn")
+    for words in (*((verb, study) for verb in ("check", "status", "verify", "gc")), cell, ("doctor",)):
+        monkeypatch.setattr(sys, "argv", ["limen", *map(str, words), "--quiet"])
+        with pytest.raises(SystemExit):
+            main()
+        said = capsys.readouterr()
+        assert said.out, words
+        assert said.err == ""
+    monkeypatch.setattr(sys, "argv", ["limen", "init", str(tmp_path), "-q"])
+    with pytest.raises(SystemExit):
+        main()
+    assert "wrote" in capsys.readouterr().out
+
+
 def test_texts_fit_a_terminal(study: Path) -> None:
     store = study.with_suffix(".limen")
     for text in (limen.status(study).text(), limen.doctor(store).text(), limen.verify(study).text()):

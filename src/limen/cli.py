@@ -25,7 +25,7 @@ app = typer.Typer(
 )
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr; answers stay.")]
 Output = Annotated[Path | None, typer.Option("-o", "--output", help="Write a .html, .md, .csv or .json report.")]
 Target = Annotated[str | None, typer.Option(help="loss=0.3 or error=0.05: advice for reaching it.")]
 Margin = Annotated[float, typer.Option(help="Smallest improvement of the loss worth acting on.")]
@@ -46,6 +46,7 @@ def _exit_code() -> int:
     from limen.records.errors import LimenError
 
     as_json = "--json" in sys.argv
+    speak.begin()
     try:
         code = app(standalone_mode=False, prog_name="limen")  # typer returns the code of `raise typer.Exit(code)`
     except LimenError as error:
@@ -57,7 +58,7 @@ def _exit_code() -> int:
             return speak.misuse(error, as_json)
         raise
     if code == 130:
-        print(speak.INTERRUPTED, file=sys.stderr)
+        speak.interrupted(as_json)
     return code if isinstance(code, int) else 0
 
 
@@ -166,7 +167,7 @@ def init(
     study, schema = write(folder)
     if as_json:
         speak.document({"schema": "limen.init/1", "study": str(study), "json_schema": str(schema)})
-    elif not quiet:
+    else:
         print(f"wrote {study} and {schema}\nnext: limen check {study}")
 
 
@@ -180,7 +181,7 @@ def check(study: Study, data: Data = None, workers: Workers = 1, as_json: Json =
         speak.document(found.to_json())
     for problem in found.errors:
         print(problem, file=sys.stderr)
-    if not (as_json or quiet or found.errors):
+    if not (as_json or found.errors):
         print(found.text())
     raise typer.Exit(2 if found.errors else 0)
 
@@ -189,7 +190,7 @@ def check(study: Study, data: Data = None, workers: Workers = 1, as_json: Json =
 def run(
     study: Study,
     workers: Workers = 1,
-    executor: Annotated[str, typer.Option(help="local (Ray comes later).")] = "local",
+    executor: Annotated[str, typer.Option(help="Where cells run: local.")] = "local",
     data: Data = None,
     store: Store = None,
     yes: Annotated[bool, typer.Option("--yes", help="Run a very large study without asking.")] = False,
@@ -241,7 +242,7 @@ def status(study: Study, store: Store = None, data: Data = None, as_json: Json =
     found = inspect(study, store=store, data=data)
     if as_json:
         speak.document(found.to_json())
-    elif not quiet:
+    else:
         print(found.text())
 
 
@@ -262,7 +263,7 @@ def explain(
     found = inspect(study, cell, store=store, data=data)
     if as_json:
         speak.document({"schema": "limen.explain/1", **asdict(found)})
-    elif not quiet:
+    else:
         print(found)
 
 
@@ -275,7 +276,7 @@ def verify(study: Study, store: Store = None, data: Data = None, as_json: Json =
         found = inspect(study, store=store, data=data)
     if as_json:
         speak.document(found.to_json())
-    elif not quiet:
+    else:
         print(found.text())
     for problem in found.problems:
         print(problem, file=sys.stderr)
@@ -294,7 +295,7 @@ def doctor(
     found = inspect(store)
     if as_json:
         speak.document(found.to_json())
-    elif not quiet:
+    else:
         print(found.text())
     for problem in found.problems:
         print(problem, file=sys.stderr)
@@ -302,15 +303,22 @@ def doctor(
 
 
 @app.command()
-def gc(study: Study, store: Store = None, data: Data = None, as_json: Json = False, quiet: Quiet = False) -> None:
-    """Delete results that the study does not name."""
+def gc(
+    study: Study,
+    store: Store = None,
+    data: Data = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Delete; without it they are only counted.")] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Results that the study does not name: count, delete."""
     from limen.verbs.inspect import gc as collect
 
-    freed = collect(study, store=store, data=data)
+    found = collect(study, store=store, data=data, yes=yes)
     if as_json:
-        speak.document({"schema": "limen.gc/1", "results": freed.results, "bytes": freed.bytes})
-    elif not quiet:
-        print(f"{freed.results:,} result{'s' * (freed.results != 1)} deleted, {freed.bytes:,} bytes freed")
+        speak.document(found.to_json())
+    else:
+        print(found.text())
 
 
 @app.callback(invoke_without_command=True)

@@ -9,11 +9,12 @@ from typing import Any
 from limen.records.cell import Cell
 from limen.records.errors import BadInput, Problem
 from limen.store.explain import Explanation
-from limen.store.recovery import Freed
 from limen.study.run import Opened, Options, open_study
 from limen.verbs.speak import plain
 
 Study = str | Path
+SHOWN = 12
+"""Labels of results that a person is shown before they are deleted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,36 @@ class Status:
 
 
 @dataclass(frozen=True, slots=True)
+class Garbage:
+    """What of a store a study does not name, and whether it was deleted."""
+
+    results: int
+    bytes: int
+    """Of these results and of what is in quarantine."""
+    kept: int
+    """Results that the study names."""
+    deleted: bool
+    labels: tuple[str, ...] = ()
+
+    def text(self) -> str:
+        """What was or would be deleted, for a terminal."""
+        counted = f"{self.results:,} result{'s' * (self.results != 1)}"
+        if self.deleted:
+            return f"{counted} deleted, {self.bytes:,} bytes freed, {self.kept:,} kept"
+        lines = [f"{counted} of {self.bytes:,} bytes would be deleted, {self.kept:,} kept; nothing was deleted"]
+        lines += [f"  {label}" for label in self.labels[:SHOWN]]
+        lines += [f"  … and {len(self.labels) - SHOWN:,} more"] * (len(self.labels) > SHOWN)
+        if self.results:
+            lines.append("they may be another study's, if it uses the same store: --yes deletes them")
+        return "\n".join(lines)
+
+    def to_json(self) -> dict[str, Any]:
+        """The document of schema limen.gc/1."""
+        counts = {"results": self.results, "bytes": self.bytes, "kept": self.kept, "deleted": self.deleted}
+        return {"schema": "limen.gc/1", **counts, "labels": list(self.labels)}
+
+
+@dataclass(frozen=True, slots=True)
 class Verification:
     """What was looked at again, and what is not as it was."""
 
@@ -84,7 +115,7 @@ def _status_text(found: Status) -> str:
     if len(found.versions) > 1:
         lines.append("  computed with " + "; ".join(f"{v} ({n} cells)" for v, n in found.versions.items()))
     if found.other:
-        lines.append(f"  {found.other} more results in the store belong to other versions of this study (limen gc)")
+        lines.append(f"  {found.other} more results in the store are not this study's (limen gc)")
     place = found.store if Path(found.store).is_dir() else f"{found.store} (not there yet)"
     lines.append(f"  store     {place}, " + (f"held by {found.holder}" if found.holder else "held by no run"))
     return "\n".join(lines)
@@ -159,16 +190,29 @@ def _rederived(opened: Opened) -> tuple[int, list[Problem]]:
     return len(budgets), problems
 
 
-def gc(study: Study, *, store: Study | None = None, data: Study | None = None) -> Freed:
-    """Delete published cells that the study does not name; what its report cites is kept.
+def gc(study: Study, *, store: Study | None = None, data: Study | None = None, yes: bool = False) -> Garbage:
+    """Published cells that the study does not name, and quarantine: counted, and deleted only with `yes`.
 
-    Raises BadInput where there is no store, StoreError while a run holds it.
+    A store may be shared: what this study does not name may be another study's. What its own report cites is kept.
+    Without `yes` nothing is touched. Raises BadInput where there is no store, StoreError while a run holds it.
     """
     opened = _open(study, store, data)
-    if not opened.store.root.is_dir():
-        raise BadInput(Problem(str(opened.store.root), "there is no store here", fix="check the path, or pass --store"))
-    with opened.store.coordinate():
-        return opened.store.gc(set(opened.plan.cells))
+    root = opened.store.root
+    if not root.is_dir():
+        raise BadInput(Problem(str(root), "there is no store here", fix="check the path, or pass --store"))
+    published = opened.store.published()
+    doomed = published - set(opened.plan.cells)
+    size = sum(_size(root / "runs" / key) for key in doomed) + _size(root / "quarantine")
+    labels = tuple(sorted(row.label for row in opened.store.rows() if row.key in doomed))
+    if yes:
+        with opened.store.coordinate():
+            freed = opened.store.gc(set(opened.plan.cells))
+        return Garbage(freed.results, freed.bytes, len(published) - len(doomed), True, labels)
+    return Garbage(len(doomed), size, len(published) - len(doomed), False, labels)
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def _open(study: Study, store: Study | None, data: Study | None) -> Opened:

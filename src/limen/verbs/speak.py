@@ -22,9 +22,19 @@ KEPT = {2: "no result was written or changed", 3: "results that were published a
 INTERRUPTED = "interrupted: results that were published are kept, and the same command continues"
 
 
+_DOCUMENTS: list[str] = []
+"""Schemas of the documents that this command has printed: at most one."""
+
+
+def begin() -> None:
+    """A new command begins: nothing was said yet."""
+    _DOCUMENTS.clear()
+
+
 def document(value: Mapping[str, Any]) -> None:
     """One JSON document on stdout. Raises ValueError for NaN or infinity."""
     print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+    _DOCUMENTS.append(str(value["schema"]))
 
 
 def plain(problem: Problem) -> dict[str, str]:
@@ -44,6 +54,14 @@ def failure(error: LimenError, as_json: bool) -> int:
         document({"schema": "limen.error/1", "exit_code": error.exit_code, "errors": errors, "kept": kept})
     print(f"{error}\n{KEPT[error.exit_code]}", file=sys.stderr)
     return error.exit_code
+
+
+def interrupted(as_json: bool) -> None:
+    """Say that the command was interrupted; `limen run` has its document printed by then, the others have not."""
+    if as_json and not _DOCUMENTS:
+        errors = [plain(Problem("limen", "interrupted", fix="the same command again: it continues"))]
+        document({"schema": "limen.error/1", "exit_code": 130, "errors": errors, "kept": KEPT[3]})
+    print(INTERRUPTED, file=sys.stderr)
 
 
 def misuse(error: Any, as_json: bool) -> int:
