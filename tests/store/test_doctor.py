@@ -7,6 +7,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from limen.records.cell import Cell
 from limen.records.stage import StageRecord
 from limen.store import Store
@@ -40,6 +42,31 @@ def test_a_truncated_result_is_listed_without_a_ledger(store: Store, cell: Cell,
     os.truncate(folder / "losses.npy", 5)
     (problem,) = [p for p in doctor(store.root).problems if p.where.endswith("losses.npy")]
     assert "found 5" in problem.what
+
+
+@pytest.mark.parametrize("content", [b"", b"{broken", b"[]", b'{"key": 1}', b"\xff\xfe", b"null"])
+def test_an_unreadable_failure_is_no_failure_known_and_named(
+    store: Store, cell: Cell, record: StageRecord, content: bytes
+) -> None:
+    other = Cell("fit", "other", {"x": 2}, {})
+    path = store.root / "failures" / f"{cell.key}.json"
+    with store.coordinate():
+        assert store.fail(other, "no rows").attempts == 1
+        assert [store.fail(cell, "no rows").attempts for _ in range(2)] == [1, 2]
+        path.write_bytes(content)
+        assert [failure.key for failure in store.failures()] == [other.key]
+        assert store.unreadable_failures() == (path,)
+        assert store.explain(cell).state == "new"
+        report = doctor(store.root)
+        assert report.store is not None
+        assert report.store.failures == 1
+        assert [p.where for p in report.problems if "failed cell" in p.what] == [str(path)]
+        assert store.fail(cell, "again").attempts == 1
+        path.write_bytes(content)
+    with store.coordinate():
+        store.publish(cell, record, 1.0)
+    assert store.unreadable_failures() == ()
+    assert not path.exists()
 
 
 def test_no_torch() -> None:

@@ -116,6 +116,15 @@ def _examined(store: Store) -> tuple[StoreReport, tuple[Problem, ...]]:
     rows, holder, room = store.rows(), store.holder(), free_bytes(store.root)
     system = _file_system(store.root)
     problems = [problem for key in sorted(store.published()) for problem in _damage(store, key)]
+    problems += [
+        Problem(
+            str(path),
+            "expected a record of a failed cell, found unreadable text",
+            cause="the file was edited or damaged; no result depends on it",
+            fix="remove the file",
+        )
+        for path in store.unreadable_failures()
+    ]
     if system in _NETWORK:
         problems.append(
             Problem(

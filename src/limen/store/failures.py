@@ -1,4 +1,7 @@
-"""Cells whose last attempt failed: one small file each in `failures/`, durable, removed when the cell succeeds."""
+"""Cells whose last attempt failed: one small file each in `failures/`, durable, removed when the cell succeeds.
+
+No result depends on them: a file that cannot be read counts as no failure known, and `doctor` names it.
+"""
 
 from __future__ import annotations
 
@@ -32,24 +35,39 @@ class Failures:
         """Count and keep one failed attempt. Raises StoreError when the disk refuses."""
         path = self._path(cell.key)
         with guarded(path):
-            earlier = _read(path).attempts if path.exists() else 0
-            failure = Failure(cell.key, cell.stage, cell.label, earlier + 1, reason)
+            earlier = _read(path)
+            attempts = 1 + (earlier.attempts if earlier is not None else 0)
+            failure = Failure(cell.key, cell.stage, cell.label, attempts, reason)
             self.folder.mkdir(exist_ok=True)
             replace_durably(path, json.dumps(asdict(failure)).encode())
         return failure
 
     def forget(self, key: str) -> None:
-        """The cell succeeded."""
-        self._path(key).unlink(missing_ok=True)
+        """The cell succeeded. Raises StoreError when the disk refuses."""
+        with guarded(self._path(key)):
+            self._path(key).unlink(missing_ok=True)
 
     def all(self) -> tuple[Failure, ...]:
         """Every cell whose last attempt failed, by stage, label, key."""
-        found = [_read(path) for path in self.folder.glob("*.json")]
+        found = [failure for path in self._paths() if (failure := _read(path)) is not None]
         return tuple(sorted(found, key=lambda failure: (failure.stage, failure.label, failure.key)))
+
+    def unreadable(self) -> tuple[Path, ...]:
+        """Files that should hold a failure and do not: damaged, edited, or not readable by this user."""
+        return tuple(path for path in self._paths() if path.exists() and _read(path) is None)
+
+    def _paths(self) -> list[Path]:
+        return sorted(self.folder.glob("*.json"))
 
     def _path(self, key: str) -> Path:
         return self.folder / f"{key}.json"
 
 
-def _read(path: Path) -> Failure:
-    return Failure(**json.loads(path.read_bytes()))
+def _read(path: Path) -> Failure | None:
+    """The failure in a file; None where there is none, or none that can be read."""
+    try:
+        failure = Failure(**json.loads(path.read_bytes()))
+    except (OSError, ValueError, TypeError, RecursionError):
+        return None
+    texts = (failure.key, failure.stage, failure.label, failure.reason)
+    return failure if all(isinstance(t, str) for t in texts) and type(failure.attempts) is int else None

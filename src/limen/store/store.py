@@ -104,6 +104,10 @@ class Store:
         """Cells whose last attempt failed, by stage, label, key."""
         return self._failures.all()
 
+    def unreadable_failures(self) -> tuple[Path, ...]:
+        """Files in `failures/` that cannot be read: nothing is known about the failures of their cells."""
+        return self._failures.unreadable()
+
     def sweep(self) -> int:
         """Remove temporary folders and files whose process is dead; returns how many."""
         swept = 0
