@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import errno
 import io
+import json
 import os
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,45 @@ def test_damage_in_the_middle_is_named_by_its_line(tmp_path: Path, damage: bytes
     path.write_bytes(path.read_bytes() + damage + path.read_bytes())
     with pytest.raises(StoreError, match=r"events\.jsonl:2"):
         read_events(path)
+
+
+@pytest.mark.parametrize("damage", [b"{broken\n", b"[]\n", b'{"kind": "started"}\n', b"\xff\x00\n"])
+def test_damage_stops_no_writer(tmp_path: Path, damage: bytes) -> None:
+    path = tmp_path / "events.jsonl"
+    log = EventLog(path)
+    log(EVENT)
+    log.close()
+    whole = path.read_bytes()
+    path.write_bytes(whole + damage + whole + b"{torn")
+    middle = EventLog(path)  # what lies before the last line is not read
+    assert (middle.aside, middle.cut) == (None, 5)
+    middle(EVENT)
+    middle.close()
+    assert path.read_bytes() == whole + damage + whole + whole
+    for number in (1, 2):
+        path.write_bytes(whole + damage)
+        end = EventLog(path)
+        end(EVENT)
+        end.close()
+        assert end.aside == tmp_path / f"events.jsonl.damaged-{number}"
+        assert end.aside.read_bytes() == whole + damage
+        assert read_events(path).events == (EVENT,)
+
+
+def test_a_long_log_is_opened_by_its_end(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    EventLog(path).close()
+    whole = (json.dumps(asdict(replace(EVENT, reason="x" * 5000))) + "\n").encode()
+    path.write_bytes(whole * 400)
+    log = EventLog(path)
+    log(EVENT)
+    log.close()
+    assert log.aside is None
+    assert len(read_events(path).events) == 401
+    path.write_bytes(b"0" * (1 << 21))  # no line at all
+    log = EventLog(path)
+    log.close()
+    assert log.aside is not None
 
 
 def test_a_full_disk_is_named(tmp_path: Path) -> None:

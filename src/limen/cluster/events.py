@@ -1,7 +1,8 @@
 """What happens to cells, as it happens: events, and the append-only file `events.jsonl` that keeps them.
 
 The file is telemetry: the only source of progress and of the live page, and no part of any result. A crash can tear
-its last line; the reader says so, the next writer cuts it off.
+its last line; the reader says so, the next writer cuts it off. A writer looks at the end of the file only: a file
+that does not end in an event is moved aside, and the run goes on with a new one.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any, Literal
 
 from limen.records.errors import Problem, StoreError
 
+_TAIL_BYTES = 1 << 20
 Kind = Literal["started", "finished", "failed", "lost", "retried", "skipped", "cancelled"]
 
 
@@ -50,12 +52,19 @@ class EventFile:
 
 
 class EventLog:
-    """Appends events to a file, each line in one write. Cuts off a torn last line when it opens."""
+    """Appends events to a file, each line in one write. Cuts off a torn last line when it opens.
+
+    `aside` is where a damaged file went, None for a sound one.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            self.cut = _cut_torn_tail(path)
+            tail = _tail(path)
+            self.aside = None if _ends_in_event(tail) else _moved_aside(path)
+            self.cut = len(tail) - tail.rfind(b"\n") - 1 if self.aside is None else 0
+            if self.cut:
+                os.truncate(path, path.stat().st_size - self.cut)
             self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
         except OSError as error:
             raise StoreError(_refusal(path, error)) from error
@@ -97,13 +106,30 @@ def _plain(line: bytes) -> dict[str, Any]:
     return plain
 
 
-def _cut_torn_tail(path: Path) -> int:
+def _tail(path: Path) -> bytes:
+    """The last bytes of the file, enough for the longest event and a torn line after it."""
     if not path.exists():
-        return 0
-    torn = read_events(path).torn
-    if torn:
-        os.truncate(path, path.stat().st_size - torn)
-    return torn
+        return b""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
+        return file.read()
+
+
+def _ends_in_event(tail: bytes) -> bool:
+    """Whether the last whole line is an event; a file without a whole line may have been torn in its first."""
+    whole = tail[: tail.rfind(b"\n") + 1].splitlines()
+    if not whole:
+        return len(tail) < _TAIL_BYTES
+    try:
+        Event(**_plain(whole[-1]))
+    except (ValueError, TypeError):
+        return False
+    return True
+
+
+def _moved_aside(path: Path) -> Path:
+    number = 1 + sum(1 for _ in path.parent.glob(f"{path.name}.damaged-*"))
+    return path.rename(path.with_name(f"{path.name}.damaged-{number}"))
 
 
 def _refusal(path: Path, error: OSError) -> Problem:
