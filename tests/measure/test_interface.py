@@ -147,6 +147,15 @@ def test_the_interface_of_a_run():
     assert any("beyond this run" in a for a in slope.assumptions)
 
 
+def test_held_out_images_that_are_rows_of_the_task_are_named():
+    apart, shared = interface(RUN, checkpoints()), interface(replace(RUN, shared_tasks=("digits",)), checkpoints())
+    for name in ("kendall_tau", "slope"):
+        a, b = getattr(apart, name)["digits"], getattr(shared, name)["digits"]
+        assert "no held-out pretraining image is a row of the task" in a.assumptions[-1]
+        assert "although the held-out pretraining images are rows of the task" in b.assumptions[-1]
+        assert (a.value, a.low, a.high) == (b.value, b.low, b.high)
+
+
 def test_batches_of_the_run_replace_the_widths_of_its_estimates():
     common = stream("common batches").standard_normal((1, 12)) * 0.5
     batches = LOSSES[:, None] + common + 0.01 * stream("own batches").standard_normal((8, 12))

@@ -200,3 +200,25 @@ def test_a_pretrained_encoder_along_its_checkpoints(tmp_path: Path) -> None:
     for checkpoint, budget in zip(found.checkpoints, result.report.budgets, strict=True):
         assert checkpoint.floors["digits"] == budget.terms["minimal_adaptation_loss"]
         assert checkpoint.errors["digits"] == budget.terms["error"]
+        assert "pretraining-overlap" not in {check.name for check in budget.population_checks}
+
+
+@pytest.mark.torch
+def test_an_encoder_pretrained_on_the_rows_of_its_task_says_so(tmp_path: Path) -> None:
+    pytest.importorskip("limen.pretrain.run", reason="needs the torch extra", exc_type=ImportError)
+    plain = {
+        "name": "seen",
+        "encoder": {"pixels": {"source": "pixels"},
+                    "scratch": {"source": "pretrain", "data": "digits:test", "heldout": 0.2, "steps": 6,
+                                "batch_size": 32, "checkpoints": [0, 3, 6],
+                                "architecture": {"name": "conv", "width": 4}}},
+        "task": {"digits": {"train": "digits:test", "input": "image"}},
+        "adapt": {"labels": [64], "seeds": 1, "linear-probe": {"radius": 2.0}},
+    }  # fmt: skip
+    report = run_study(write(tmp_path, plain), QUIET).report
+    for budget in report.budgets:
+        outcomes = [check.outcome for check in budget.population_checks if check.name == "pretraining-overlap"]
+        assert outcomes == ([] if budget.encoder == "pixels" else ["rejected"])
+        assert budget.terms["error"].grade == ("certified" if budget.encoder == "pixels" else "statistical")
+    (duel,) = report.comparisons
+    assert "an encoder was pretrained on these rows, without their labels" in duel.error_difference.assumptions

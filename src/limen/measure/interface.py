@@ -1,8 +1,9 @@
 """The interface: along the checkpoints of a run, does a lower pretraining loss come with a lower floor?
 
 k checkpoints with true (λ_i, φ_i) = (L_pre, L*_adapt), measured as (x_i, y_i) with Gaussian errors of covariance Σ_x
-and Σ_y (errors of x and y independent: different examples). Two summaries of the *true* points, both with errors in
-both variables (C = centring matrix):
+and Σ_y. Errors of x and y are taken as independent: true where no held-out pretraining image is a row of the task. If
+the encoder was pretrained on the task's own file, some are, and the two errors share them; this covariance is left out
+and the estimates say so. Two summaries of the *true* points, both with errors in both variables (C = centring matrix):
 
 tau     Kendall's tau-b of (λ, φ). Interval: a pair's order is settled in a variable when its difference exceeds
         c·sd(difference), c the simultaneous quantile over all pairs and both variables; pairs not settled in both may
@@ -44,6 +45,10 @@ BEYOND = (
     "grade point for any claim beyond this run: its checkpoints lie on one trajectory",
     "errors of the floors are taken as independent between checkpoints (cautious where they share rows)",
 )
+SEPARATE = "errors of losses and floors are independent: no held-out pretraining image is a row of the task"
+SHARED = (
+    "errors of losses and floors are taken as independent although the held-out pretraining images are rows of the task"
+)
 
 Vector = NDArray[np.float64]
 
@@ -58,6 +63,8 @@ class RunLosses:
     loss_name: str
     heldout_batches: NDArray[np.float64] | None = None
     """Batch losses [checkpoints, batches]; their covariance replaces the Estimates' widths (paired: smaller)."""
+    shared_tasks: tuple[str, ...] = ()
+    """Tasks whose rows are among the images of the held-out pretraining loss."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +95,9 @@ def interface(losses: RunLosses, checkpoints: Sequence[Checkpoint], confidence: 
         if isinstance(points, Estimate):
             taus[task] = slopes[task] = points
         else:
-            taus[task] = kendall_tau(points, confidence)
-            slopes[task] = floor_slope(points, confidence)
+            said = SHARED if task in losses.shared_tasks else SEPARATE
+            taus[task] = _assuming(kendall_tau(points, confidence), said)
+            slopes[task] = _assuming(floor_slope(points, confidence), said)
     ordered = tuple(sorted(checkpoints, key=lambda c: c.step))
     return Interface(losses.run, losses.objective, losses.loss_name, ordered, taus, slopes)
 
@@ -261,6 +269,12 @@ def standard_error(estimate: Estimate) -> float:
     tail = (1 - estimate.confidence) / 2
     quantile = norm.isf(tail) if estimate.n is None or estimate.n < 2 else student.isf(tail, estimate.n - 1)
     return (estimate.high - estimate.low) / 2 / float(quantile)
+
+
+def _assuming(estimate: Estimate, assumption: str) -> Estimate:
+    if estimate.value is None:
+        return estimate
+    return estimate.but(assumptions=(*estimate.assumptions, assumption))
 
 
 def _has_error(estimate: Estimate | None) -> bool:

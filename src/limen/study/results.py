@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import combinations
 from typing import Any
 
 from limen.measure.interface import RunLosses, interface, with_task
@@ -19,6 +20,7 @@ from limen.records.report import CellOutcome, Checkpoint, Interface, Report
 from limen.records.stage import StageRecord
 from limen.records.task import Question
 from limen.study.encoders import Pretrain
+from limen.study.overlap import note_comparison, note_overlap, overlap_of
 from limen.study.plan import Fit, Plan
 from limen.study.reference import EncoderReference
 from limen.study.spec import Study
@@ -43,11 +45,15 @@ def report(finished: Finished) -> Report:
     done = [fit for fit in finished.plan.fits if finished.has(fit.key)]
     records = {fit.key: finished.load(fit.key) for fit in done}
     question = question_of(finished.study)
-    budgets = {fit: _budget(fit, records[fit.key], question, finished.study) for fit in done}
+    cells = finished.plan.cells
+    budgets = {
+        fit: note_overlap(_budget(fit, records[fit.key], question, finished.study), overlap_of(cells, fit.key))
+        for fit in done
+    }
     return Report(
         name=finished.study.name,
         budgets=note_selection(list(budgets.values()), [records[fit.key] for fit in budgets], question),
-        comparisons=_comparisons(done, records, finished.study),
+        comparisons=_comparisons(done, records, finished),
         interfaces=_interfaces(finished, budgets),
         cells=finished.cells,
         recipe=finished.recipe,
@@ -68,7 +74,7 @@ def _budget(fit: Fit, record: StageRecord, question: Question, study: Study) -> 
     return replace(conclude(record, question), encoder=str(fit.encoder), task=fit.task)
 
 
-def _comparisons(done: Sequence[Fit], records: Mapping[str, StageRecord], study: Study) -> tuple[Comparison, ...]:
+def _comparisons(done: Sequence[Fit], records: Mapping[str, StageRecord], finished: Finished) -> tuple[Comparison, ...]:
     """All pairs of encoders of one task, method and radius, Holm-corrected among themselves."""
     families: dict[tuple[str, str, float | None], dict[str, str]] = {}
     for fit in done:
@@ -80,7 +86,9 @@ def _comparisons(done: Sequence[Fit], records: Mapping[str, StageRecord], study:
             replace(records[key], data={**records[key].data, "encoder": name, "task": task})
             for name, key in encoders.items()
         ]
-        found += compare_fits(named, study.confidence)
+        pairs = combinations([overlap_of(finished.plan.cells, key) for key in encoders.values()], 2)
+        compared = compare_fits(named, finished.study.confidence)
+        found += [note_comparison(duel, a, b) for duel, (a, b) in zip(compared, pairs, strict=True)]
     return tuple(found)
 
 
@@ -96,7 +104,15 @@ def _interfaces(finished: Finished, budgets: Mapping[Fit, Budget]) -> tuple[Inte
             for checkpoint in pretraining_checkpoints(record, run, confidence)
             for wanted in [_encoder_of(reference, checkpoint.step, finished.study)]
         ]
-        losses = RunLosses(run, record.data["objective"], record.data["loss_name"], heldout_batches(record))
+        shared = {
+            fit.task
+            for fit in budgets
+            if (fit.encoder.name, fit.encoder.seed) == (reference.name, reference.seed)
+            and overlap_of(finished.plan.cells, fit.key).pool_scored
+        }
+        losses = RunLosses(
+            run, record.data["objective"], record.data["loss_name"], heldout_batches(record), tuple(sorted(shared))
+        )
         if checkpoints:
             found.append(interface(losses, checkpoints, confidence))
     return tuple(found)
