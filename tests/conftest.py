@@ -1,11 +1,20 @@
-"""Fixtures that every folder of tests may use."""
+"""Fixtures that every folder of tests may use, and the switch under which nothing may be skipped for want of a part.
+
+LIMEN_TEST_DATA=DIR      where the development data is (default: ../shared/data beside the repository)
+LIMEN_REQUIRE_DATA=1     missing data, extras, or Chromium fail instead of skipping; what the machine forbids (mounting
+                         a small disk) may still skip
+"""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+MAY_SKIP = ("a small file system can be mounted by root only", "mounting a small file system is", "no /dev/full here")
+"""Reasons that lie in the machine, not in what was installed on it."""
 
 
 @pytest.fixture(scope="session")
@@ -16,3 +25,24 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"development data not found: set LIMEN_TEST_DATA ({folder} does not exist)")
     return folder
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Iterator[None]:
+    """A test that skips although everything is required fails."""
+    return _required((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Iterator[None]:
+    """A file that skips as a whole (`importorskip`) although everything is required fails."""
+    return _required((yield))
+
+
+def _required(report):  # type: ignore[no-untyped-def]
+    if os.environ.get("LIMEN_REQUIRE_DATA") == "1" and report.outcome == "skipped" and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        if not any(allowed in reason for allowed in MAY_SKIP):
+            report.outcome = "failed"
+            report.longrepr = f"LIMEN_REQUIRE_DATA=1 forbids this skip: {reason}"
+    return report
