@@ -18,8 +18,9 @@ from limen.adapt.prepare import prepare
 from limen.adapt.radius import GRID, GROWTH, choose_radius
 from limen.adapt.split import subset_order
 from limen.data.worlds.populations import gaussian_classes
+from limen.measure.budget import measure_budget
 from limen.records.errors import BadInput
-from limen.records.task import FitSpec, LabelledFeatures, Task
+from limen.records.task import FitSpec, LabelledFeatures, Question, Task
 
 WORLD = gaussian_classes(3, 5, 5000, separation=1.0, label_noise=0.05, seed=1)
 SPEC = FitSpec(labels=(60, 120, "all"), seeds=2, radius=4.0, rich_head=False)
@@ -129,7 +130,7 @@ def test_golden_identity():
     assert (VERSION, words) == GOLDEN
 
 
-GOLDEN = (2, ["0.44771", "0.5047", "0.79089", "0.6040", "bf4c84eb2c40"])
+GOLDEN = (3, ["0.44771", "0.5047", "0.79089", "0.6040", "bf4c84eb2c40"])
 
 
 # ------------------------------------------------------------------ folds and jackknife
@@ -183,18 +184,33 @@ def test_jackknife_replicates_are_refits_without_the_group():
     order = np.arange(100)
     fit = minimise(prepared.fit.take(order), 4.0)
     point = Point(100, 0, order, fit.loss, np.zeros(1), np.zeros(1, dtype=np.int64), fit)
-    left, train, held = jackknife_curve(prepared, 4.0, [point], threads=1)
+    deleted = jackknife_curve(prepared, 4.0, [point], threads=1)
+    assert deleted.n.shape == deleted.train.shape == deleted.holdout.shape == deleted.error.shape == (20, 1)
     groups_fit, groups_held = prepared.pool_groups[: len(prepared.fit)], prepared.pool_groups[len(prepared.fit) :]
     for group in (0, 7):
         rows = order[groups_fit[order] != group]
         exact = minimise(prepared.fit.take(rows), 4.0, tolerance=1e-8)
         kept = groups_held != group
         scores = prepared.holdout.features[kept] @ exact.weights
-        assert left[group, 0] == len(rows)
-        assert train[group, 0] == pytest.approx(exact.loss, abs=1e-3)
-        assert held[group, 0] == pytest.approx(
-            per_example_loss(scores, prepared.holdout.labels[kept], "log").mean(), abs=0.02
-        )
+        labels = prepared.holdout.labels[kept]
+        assert deleted.n[group, 0] == len(rows)
+        assert deleted.train[group, 0] == pytest.approx(exact.loss, abs=1e-3)
+        assert deleted.holdout[group, 0] == pytest.approx(per_example_loss(scores, labels, "log").mean(), abs=0.02)
+        wrong = int((scores.argmax(axis=1) != labels).sum())
+        assert deleted.error[group, 0] * len(labels) == pytest.approx(wrong, abs=1)  # a tie may fall either way
+
+
+@pytest.mark.parametrize(("groups", "refitted"), [(39, False), (60, True)])
+def test_fewer_than_two_units_a_row_group_give_no_jackknife(groups, refitted):
+    """Units of design are in no row group: the count is of fit and holdout."""
+    rows = task(800).train
+    grouped = LabelledFeatures(rows.features + 1e-9 * np.arange(800)[:, None], rows.labels, rows.classes,
+                               np.arange(800) % groups)  # fmt: skip
+    found = fit_task(Task("t", "e", grouped), SPEC)
+    names = {f"jackknife_{part}" for part in ("n", "train", "holdout", "error")}
+    assert names & set(found.arrays) == (names if refitted else set())
+    budget = measure_budget(found, Question())
+    assert budget.extrapolation.asymptote.grade != "extrapolated" or refitted
 
 
 # ------------------------------------------------------------------ radius and labels

@@ -31,14 +31,14 @@ def check(prepared, name):
 def test_design_fixes_the_map_and_no_other_row_does():
     one = task()
     prepared = prepare(one, FitSpec())
-    used = np.concatenate([prepared.rows["fit"], prepared.rows["holdout"]])
-    design = np.setdiff1d(np.arange(200), used)
+    others = used(prepared)
+    design = np.setdiff1d(np.arange(200), others)
     assert len(design) == 10
     expected = design_map(one.train.features[design])
     assert prepared.phi.bound == pytest.approx(expected.bound)
     assert np.allclose(prepared.phi.centre, expected.centre)
     changed = one.train.features.copy()
-    changed[used] *= 3
+    changed[others] *= 3
     again = prepare(task(LabelledFeatures(changed, one.train.labels, one.train.classes)), FitSpec())
     assert again.phi.scale == prepared.phi.scale
     assert np.allclose(prepared.fit.features, prepared.phi(one.train.features[prepared.rows["fit"]]))
@@ -70,26 +70,129 @@ def test_more_than_one_per_cent_recurring_rows_are_refused_for_every_population_
     assert check(prepare(task(train, {"test": exactly}), FitSpec()), "recurring-rows")  # 1 % itself is allowed
 
 
-def test_identical_rows_and_groups_stay_in_one_part():
-    rng = np.random.default_rng(0)
-    groups = rng.integers(0, 60, 200)
-    base = features(groups=groups)
-    x = base.features.copy()
-    x[50] = x[51] = x[0]
-    prepared = prepare(task(LabelledFeatures(x, base.labels, base.classes, groups)), FitSpec())
-    fit, held = set(prepared.rows["fit"].tolist()), set(prepared.rows["holdout"].tolist())
-    for rows in [{0, 50, 51}, *({int(i) for i in np.flatnonzero(groups == g)} for g in range(60))]:
-        assert not (rows & fit and rows & held)
-    assert np.array_equal(prepared.holdout_groups, groups[prepared.rows["holdout"]])
-    assert check(prepared, "duplicates")
+def with_copies(copies, n=200, groups=None):
+    """The file with its last `copies` rows replaced by copies of its first ones, labels included."""
+    base = features(n, groups=groups)
+    x, y = base.features.copy(), base.labels.copy()
+    x[n - copies :], y[n - copies :] = x[:copies], y[:copies]
+    return LabelledFeatures(x, y, base.classes, groups)
 
 
-def test_rows_named_together_stay_together_without_being_one_unit():
-    together = np.arange(200) // 2
+def used(prepared):
+    return np.concatenate([prepared.rows["fit"], prepared.rows["holdout"]])
+
+
+def apart(prepared, block):
+    """Whether no block has rows in both fit and holdout."""
+    fit, held = (set(block[prepared.rows[part]].tolist()) for part in ("fit", "holdout"))
+    return not fit & held
+
+
+def test_few_repeated_rows_are_dropped_so_that_every_row_is_a_unit():
+    """1 % of 200 rows: the first of each input stays, whatever the seed."""
+    for seed in range(5):
+        prepared = prepare(task(with_copies(2)), FitSpec(split_seed=seed))
+        assert not {198, 199} & set(used(prepared).tolist())
+        assert len(prepared.design) + len(used(prepared)) == 198
+        (found,) = check(prepared, "duplicates")
+        assert (found.outcome, found.numbers) == ("noted", {"rows": 2})
+        assert prepared.holdout_groups is None
+        assert prepared.fit_groups is None
+    clean = prepare(task(), FitSpec())
+    assert check(clean, "duplicates") == []
+    assert len(clean.design) + len(used(clean)) == 200
+
+
+def test_more_repeated_rows_make_blocks_the_units():
+    prepared = prepare(task(with_copies(3)), FitSpec())
+    assert len(prepared.design) + len(used(prepared)) == 200
+    (found,) = check(prepared, "duplicates")
+    assert (found.outcome, found.numbers) == ("rejected", {"rows": 3})
+    block = np.arange(200)
+    block[197:] = [0, 1, 2]
+    for seed in range(5):
+        again = prepare(task(with_copies(3)), FitSpec(split_seed=seed))
+        assert apart(again, block)
+        for part, groups in (("fit", again.fit_groups), ("holdout", again.holdout_groups)):
+            assert np.array_equal(identical_rows(groups[:, None]), identical_rows(block[again.rows[part]][:, None]))
+
+
+@pytest.mark.parametrize(("pairs", "outcome", "rows"), [(2, "noted", 198), (3, "rejected", 200)])
+def test_rows_named_together_are_one_input(pairs, outcome, rows):
+    together = np.arange(200)
+    together[1 : 2 * pairs : 2] = together[: 2 * pairs : 2]
     prepared = prepare(task(together=together), FitSpec())
-    fit, held = (set((prepared.rows[part] // 2).tolist()) for part in ("fit", "holdout"))
-    assert not fit & held
-    assert prepared.holdout_groups is None
+    (found,) = check(prepared, "duplicates")
+    assert (found.outcome, found.numbers["rows"]) == (outcome, pairs)
+    assert len(prepared.design) + len(used(prepared)) == rows
+    assert apart(prepared, together)
+    assert (prepared.holdout_groups is None) == (outcome == "noted")
+
+
+def test_all_rows_in_pairs_are_half_as_many_units():
+    prepared = prepare(task(together=np.arange(200) // 2), FitSpec())
+    assert apart(prepared, np.arange(200) // 2)
+    assert 2 * len(np.unique(prepared.holdout_groups)) == len(prepared.holdout)
+    assert 2 * len(np.unique(prepared.fit_groups)) == len(prepared.fit)
+
+
+def test_identical_rows_and_groups_stay_in_one_part_and_their_blocks_are_the_units():
+    """Groups joined by an identical row are one block; a dropped row would be one of a group, so none is."""
+    groups = np.random.default_rng(0).integers(0, 60, 200)
+    rows = with_copies(2, groups=groups)
+    joined = blocks(identical_rows(rows.features), groups)
+    assert len(np.unique(joined)) < len(np.unique(groups))
+    for seed in range(5):
+        prepared = prepare(task(rows), FitSpec(split_seed=seed))
+        assert apart(prepared, joined)
+        assert np.array_equal(prepared.holdout_groups, joined[prepared.rows["holdout"]])
+        assert np.array_equal(prepared.fit_groups, joined[prepared.rows["fit"]])
+        assert len(prepared.design) + len(used(prepared)) == 200
+    (found,) = check(prepared, "groups")
+    assert (found.outcome, found.numbers) == ("ok", {"groups": len(np.unique(joined))})
+    assert check(prepared, "duplicates") == []
+
+
+@pytest.mark.parametrize(("copies", "rows", "grouped"), [(1, 99, False), (2, 100, True)])
+def test_a_test_file_that_is_the_holdout_counts_every_input_once_too(copies, rows, grouped):
+    outer = features(100, seed=5)
+    x = outer.features.copy()
+    x[100 - copies :] = x[:copies]
+    test = LabelledFeatures(x, outer.labels, outer.classes)
+    prepared = prepare(task(populations={"test": test}, same_population=True), FitSpec())
+    assert len(prepared.holdout) == rows
+    assert (prepared.holdout_groups is not None) == grouped
+    assert prepared.fit_groups is None
+    assert not set(prepared.fit_blocks) & set(prepared.holdout_blocks)
+    (found,) = check(prepared, "duplicates")
+    assert "of 'test'" in found.finding
+    if grouped:
+        assert len(np.unique(prepared.holdout_groups)) == 100 - copies
+
+
+def test_fewer_than_two_units_in_a_part_are_refused_by_name():
+    groups = np.zeros(100, dtype=np.int64)
+    groups[:30] = np.arange(30)  # the largest group is a part of its own
+    seeds = range(200)
+    said = []
+    for seed in seeds:
+        try:
+            prepared = prepare(task(features(100, groups=groups)), FitSpec(split_seed=seed))
+        except BadInput as error:
+            said.append(str(error))
+            continue
+        for part in (prepared.fit_groups, prepared.holdout_groups):
+            assert len(np.unique(part)) >= 2
+    assert any("the holdout part holds 1 independent units" in text for text in said)
+    lone = features(100, seed=5, groups=np.zeros(100, dtype=np.int64))
+    with pytest.raises(BadInput, match="the test part holds 1 independent units"):
+        prepare(task(populations={"test": lone}, same_population=True), FitSpec())
+
+
+def test_features_too_large_to_be_squared_are_refused():
+    rows = features(100)
+    with pytest.raises(BadInput, match="cases"):
+        prepare(task(LabelledFeatures(rows.features * 1e200, rows.labels, rows.classes)), FitSpec())
 
 
 def test_a_test_set_of_the_same_population_is_the_holdout():
@@ -99,9 +202,9 @@ def test_a_test_set_of_the_same_population_is_the_holdout():
     assert np.allclose(prepared.holdout.features, prepared.phi(test.features))
     assert len(prepared.design) + len(prepared.fit) == 200
     assert prepared.populations == {}
-    apart = prepare(task(populations={"test": test}), FitSpec())
-    assert len(apart.holdout) == 40
-    assert list(apart.populations) == ["test"]
+    scored = prepare(task(populations={"test": test}), FitSpec())
+    assert len(scored.holdout) == 40
+    assert list(scored.populations) == ["test"]
 
 
 def test_a_population_that_differs_is_rejected_and_one_that_does_not_is_not():

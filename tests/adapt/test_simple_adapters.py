@@ -8,8 +8,10 @@ import scipy.special
 import scipy.stats
 
 from limen.adapt.ball import Rows
+from limen.adapt.curve import adapt
 from limen.adapt.mean_classifier import mean_classifier
 from limen.adapt.nearest_neighbours import neighbour_scores
+from limen.records.task import FitSpec
 
 RNG = np.random.default_rng(0)
 
@@ -22,31 +24,47 @@ def rows(n=60, d=3, classes=3):
 
 def test_mean_classifier_is_the_posterior_of_gaussian_classes():
     data = rows()
-    weights, x = mean_classifier(data), data.features[:, :-1]
+    x = data.features[:, :-1]
     means = np.stack([x[data.labels == c].mean(axis=0) for c in range(3)])
     variance = ((x - means[data.labels]) ** 2).sum() / (60 - 3) / 3
     density = np.stack([scipy.stats.multivariate_normal(m, variance * np.eye(3)).logpdf(x) for m in means], axis=1)
-    assert np.allclose(
-        scipy.special.log_softmax(data.features @ weights, axis=1), scipy.special.log_softmax(density, axis=1)
-    )
+    assert np.allclose(mean_classifier(data)(data.features), scipy.special.log_softmax(density, axis=1))
 
 
 def test_mean_classifier_does_not_depend_on_order_and_follows_names():
-    data = rows()
+    data, queries = rows(), rows().features
     order, names = RNG.permutation(60), np.array([2, 0, 1])
-    assert np.allclose(mean_classifier(data.take(order)), mean_classifier(data))
+    scores = mean_classifier(data)(queries)
+    assert np.allclose(mean_classifier(data.take(order))(queries), scores)
     renamed = mean_classifier(Rows(data.features, names[data.labels], 3))
-    assert np.allclose(renamed[:, names], mean_classifier(data))
+    assert np.allclose(renamed(queries)[:, names], scores)
 
 
-def test_a_class_without_a_row_scores_at_the_mean_of_all():
-    data = rows(classes=2)
-    with_empty = mean_classifier(Rows(data.features, data.labels, 3))
-    assert np.isfinite(with_empty).all()
-    assert np.allclose(with_empty[:, :2], mean_classifier(data))
-    middle = data.features[:, :-1].mean(axis=0)
-    ratio = with_empty[:-1, 2] / middle
-    assert np.allclose(ratio, ratio[0])
+@pytest.mark.parametrize("seen", [(0, 1), (1, 3), (4, 2)])
+def test_classes_without_a_row_share_the_add_one_probability_whatever_the_features(seen):
+    """Three of five classes have no row: 3/(60 + 5) is theirs in equal parts, the rest is the posterior of the two."""
+    data, queries = rows(classes=2), RNG.normal(size=(20, 4)) * 50
+    seen = np.array(seen)
+    found = mean_classifier(Rows(data.features, seen[data.labels], 5))
+    assert found.weights.shape == (4, 2)
+    probabilities = np.exp(found(queries))
+    unseen = np.setdiff1d(np.arange(5), seen)
+    assert np.allclose(probabilities[:, unseen], 1 / 65)
+    assert np.allclose(probabilities[:, seen], np.exp(mean_classifier(data)(queries)) * (1 - 3 / 65))
+    assert np.allclose(probabilities.sum(axis=1), 1)
+
+
+@pytest.mark.parametrize("method", ["mean-classifier", "knn"])
+def test_the_squared_loss_reads_the_probabilities_that_the_log_loss_reads(method):
+    data = rows()
+    log, squared = (
+        adapt(Rows(data.features, data.labels, 3, loss), FitSpec(method=method, loss=loss), None, None, 1e-3).scores(
+            data.features
+        )
+        for loss in ("log", "squared")
+    )
+    assert np.allclose(np.exp(log), squared)
+    assert np.allclose(squared.sum(axis=1), 1)
 
 
 def test_one_row_a_class_has_no_variance():
@@ -56,7 +74,10 @@ def test_one_row_a_class_has_no_variance():
 
 def test_identical_rows_within_classes_give_finite_weights():
     x = np.array([[0.0, 1.0], [0.0, 1.0], [1.0, 1.0], [1.0, 1.0]])
-    assert np.isfinite(mean_classifier(Rows(x, np.array([0, 0, 1, 1]), 2))).all()
+    found = mean_classifier(Rows(x, np.array([0, 0, 1, 1]), 2))
+    assert np.isfinite(found.weights).all()
+    assert np.isfinite(found(x)).all()
+    assert found(x).argmax(axis=1).tolist() == [0, 0, 1, 1]
 
 
 @pytest.mark.parametrize("k", [1, 5, 60, 100])

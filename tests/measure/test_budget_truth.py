@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import scipy.stats
 
 from limen.adapt.fit import fit_task
 from limen.adapt.prepare import prepare
@@ -28,8 +29,16 @@ SPEC = FitSpec(labels=("all",), seeds=1, radius=3.0, rich_head=False)
 SEEDS = 10
 
 
+def distinct(world, seed, n=600):
+    """n different rows of the population: each is a unit."""
+    rows = np.random.default_rng(seed).choice(len(world), n, replace=False)
+    return LabelledFeatures(world.features[rows], world.labels[rows], tuple(str(c) for c in range(world.classes)))
+
+
 def fitted(world, seed, n=600, spec=SPEC):
-    task = Task("world", world.name, world.sample(n, np.random.default_rng(seed)))
+    """Different rows of the Gaussian world; of the subclusters i.i.d. rows, of which 4 % repeat: blocks are units."""
+    rows = distinct(world, seed, n) if world is WORLDS["gaussian"] else world.sample(n, np.random.default_rng(seed))
+    task = Task("world", world.name, rows)
     return task, fit_task(task, spec)
 
 
@@ -49,6 +58,16 @@ def cases():
 @pytest.fixture(scope="module")
 def one():
     return fitted(WORLDS["gaussian"], 0)[1]
+
+
+def test_both_kinds_of_units_are_tried(cases):
+    assert ["holdout_groups" in record.arrays for _, record, *_ in cases] == [False] * SEEDS + [True] * SEEDS
+    for budget, *_ in cases[SEEDS:]:
+        assert budget.sides.certified.low is None
+        assert not budget.sides.informative
+        assert budget.terms["error"].grade == "statistical"
+        assert budget.terms["error"].n < budget.n_holdout
+    assert all(budget.terms["error"].grade == "certified" for budget, *_ in cases[:SEEDS])
 
 
 def inside(term, truth):
@@ -301,7 +320,7 @@ def drifting(one, change):
 
 def test_drift_widens_the_midpoint_and_beyond_twice_the_noise_it_is_not_identified(one):
     rows = midpoint_rows(one, "pool")
-    noise = 2 * 1.959963984540054 * rows.std(ddof=1) / np.sqrt(len(rows))
+    noise = 2 * scipy.stats.t.isf(0.025, len(rows) - 1) * rows.std(ddof=1) / np.sqrt(len(rows))
     still, _ = midpoint(drifting(one, 0.0), 0.95)
     below, drift = midpoint(drifting(one, noise * 0.999), 0.95)
     above, _ = midpoint(drifting(one, noise * 1.001), 0.95)
@@ -347,7 +366,7 @@ def test_an_uninformative_certified_side_says_so_and_names_the_rows_it_needs(one
 
 def test_grouped_rows_widen_intervals_and_have_no_certified_side():
     world = WORLDS["gaussian"]
-    rows = world.sample(600, np.random.default_rng(3))
+    rows = distinct(world, 3)
     alone = fit_task(Task("t", "e", rows), SPEC)
     grouped = LabelledFeatures(np.repeat(rows.features[:200], 3, axis=0) + 1e-6 * np.arange(600)[:, None],
                                np.repeat(rows.labels[:200], 3), rows.classes, np.repeat(np.arange(200), 3))  # fmt: skip
@@ -357,6 +376,7 @@ def test_grouped_rows_widen_intervals_and_have_no_certified_side():
         own, base = budget.terms[name], independent.terms[name]
         assert own.high - own.low > 1.2 * (base.high - base.low)
     assert budget.terms["adaptation_loss"].assumptions == ("independent groups",)
+    assert independent.sides.certified.low is not None
     assert budget.sides.certified.low is None
     assert budget.sides.certified.high is None
     assert "groups" in budget.sides.certified.reason

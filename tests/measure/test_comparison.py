@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest
+from scipy.stats import binomtest, t
 
 from limen.adapt.fit import fit_task
 from limen.adapt.prepare import prepare
@@ -25,9 +25,9 @@ HALF = World("half", FULL.features[:, :4], FULL.labels, 3)
 SPEC = FitSpec(labels=("all",), seeds=1, radius=3.0, rich_head=False)
 
 
-def two_encoders(seed, n=500, spec=SPEC):
+def two_encoders(seed, n=500, spec=SPEC, replace=False):
     """Fits of both worlds on the same rows, with the true floors."""
-    rows = np.random.default_rng(seed).integers(0, len(FULL), n)
+    rows = np.random.default_rng(seed).choice(len(FULL), n, replace=replace)
     fits, floors = [], []
     together = np.unique(rows, return_inverse=True)[1].astype(np.int64)
     for world, name in ((FULL, "full"), (HALF, "half")):
@@ -41,6 +41,12 @@ def two_encoders(seed, n=500, spec=SPEC):
 @pytest.fixture(scope="module")
 def pairs():
     return [two_encoders(seed) for seed in range(6)]
+
+
+@pytest.fixture(scope="module")
+def repeating():
+    """Rows drawn with replacement: 5 % repeat, so blocks are the units."""
+    return two_encoders(0, replace=True)[0]
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +99,8 @@ def test_an_encoder_does_not_differ_from_itself(pair):
     assert not found.separable
 
 
-def test_differences_and_mcnemar_are_those_of_the_rows(pair):
+def test_differences_and_mcnemar_are_those_of_the_rows():
+    pair, _ = two_encoders(0, repeats=False)
     found, p = compare(*pair)
     wrong = [f.arrays["curve_holdout_prediction"][-1] != f.arrays["holdout_labels"] for f in pair]
     only_a, only_b = int((wrong[0] & ~wrong[1]).sum()), int((wrong[1] & ~wrong[0]).sum())
@@ -102,6 +109,22 @@ def test_differences_and_mcnemar_are_those_of_the_rows(pair):
     losses = [f.arrays["curve_holdout_loss"][-1].mean() for f in pair]
     assert found.loss_difference.value == pytest.approx(losses[0] - losses[1])
     assert found.n == len(wrong[0])
+
+
+def test_repeated_rows_are_no_further_evidence(repeating):
+    """p is the cluster t test's, and each difference counts blocks."""
+    found, p = compare(*repeating)
+    groups = repeating[0].arrays["holdout_groups"]
+    units, member = np.unique(groups, return_inverse=True)
+    assert len(units) < len(groups) == found.n
+    a, b = (f.arrays["curve_holdout_prediction"][-1] != f.arrays["holdout_labels"] for f in repeating)
+    sums, sizes = np.bincount(member, weights=a.astype(float) - b), np.bincount(member)
+    mean, g = sums.sum() / sizes.sum(), len(units)
+    error = np.sqrt(g / (g - 1) * ((sums - mean * sizes) ** 2).sum()) / sizes.sum()
+    assert p == pytest.approx(2 * t.sf(abs(mean) / error, g - 1))
+    assert found.error_difference.value == pytest.approx(mean)
+    assert found.error_difference.n == found.loss_difference.n == g
+    assert found.floor_difference.n < found.n_pool
 
 
 def test_pairing_narrows_the_difference_of_losses(pair):

@@ -51,6 +51,8 @@ def for_the_gap(prepared: Prepared) -> StageRecord:
     data = {"holdout_minimum": own.minimum, "pool": {"minimum": pool.minimum, "n": n + len(held)}, "n_fit": n,
             "rich_head": {"landmarks": head.landmarks}}  # fmt: skip
     arrays = {"rich_holdout_loss": head.holdout_loss, "holdout_own_loss": own_loss, "curve_holdout_loss": held[None]}
+    if prepared.holdout_groups is not None:
+        arrays["holdout_groups"] = prepared.holdout_groups
     return StageRecord("fit", 0, data, arrays)
 
 
@@ -93,8 +95,10 @@ def plain() -> StageRecord:
 
 
 def sample(n: int = 600) -> LabelledFeatures:
-    draw = np.random.default_rng(5)
-    rows = WORLDS["gaussian"].sample(n, draw)
+    """Different rows of the world: each is a unit."""
+    draw, world = np.random.default_rng(5), WORLDS["gaussian"]
+    chosen = draw.choice(len(world), n, replace=False)
+    rows = LabelledFeatures(world.features[chosen], world.labels[chosen], ("0", "1", "2"))
     who = tuple(np.array(["ann", "bo", "cy"])[draw.choice(3, n, p=[0.5, 0.3, 0.2])])
     return replace(rows, slices={"who": who, "row": tuple(str(i) for i in range(n))})
 

@@ -81,6 +81,27 @@ def test_shift_is_a_welch_interval():
     assert (wide.low, wide.high) == pytest.approx((low, high))
 
 
+@pytest.mark.parametrize("groups", [None, np.zeros(1, dtype=int)])
+def test_one_unit_gives_a_point_and_says_why(groups):
+    alone, many = (np.array([2.0]), groups), (np.array([0.0, 1.0]), None)
+    found = [loss_estimate(*alone, 0.95), shift_estimate(alone, many, 0.95), shift_estimate(many, alone, 0.95)]
+    assert [f.value for f in found] == [2.0, 1.5, -1.5]
+    for one in found:
+        assert (one.grade, one.low, one.high, one.confidence) == ("point", None, None, None)
+        assert one.n == 1
+        assert "one independent unit" in one.assumptions[0]
+
+
+def test_rows_of_one_group_are_one_unit_however_many():
+    losses, groups = RNG.exponential(size=30), np.zeros(30, dtype=int)
+    found = loss_estimate(losses, groups, 0.95)
+    assert (found.value, found.grade, found.n) == (pytest.approx(losses.mean()), "point", 1)
+    assert error_estimate(losses > 1, groups, 0.95).grade == "point"
+    assert shift_estimate((losses, groups), (losses, None), 0.95).grade == "point"
+    groups[0] = 1
+    assert loss_estimate(losses, groups, 0.95).grade == "statistical"
+
+
 def population(shares, n, rng):
     """Losses depend on the label and noise only: the law of the loss given the label never changes."""
     labels = rng.choice(3, n, p=shares)
