@@ -17,9 +17,12 @@ def term(value, low=None, high=None, grade="statistical"):
     return Estimate(value, low, high, confidence=0.95, grade=grade)
 
 
-def law(asymptote=None, needed=None, parameters=None):
+FORETOLD = {"hit_rate": 0.95, "low": 0.8, "high": 0.99}
+
+
+def law(asymptote=None, needed=None, parameters=None, backtest=FORETOLD):
     silent = not_identified("no law")
-    return Extrapolation(asymptote or silent, silent, needed or silent, {}, parameters or {})
+    return Extrapolation(asymptote or silent, silent, needed or silent, backtest, parameters or {})
 
 
 def budget(terms=None, path=((1.0, 0.05, 0.3),), **more):
@@ -58,44 +61,62 @@ def test_the_quiet_budget_is_quiet():
 # ------------------------------------------------------------------ stop labelling
 
 
+def sides(certified_low=None, informative=False):
+    certified = not_identified("a bracket", low=certified_low, high=20.0, confidence=0.95, grade="certified")
+    statistical = not_identified("a bracket", low=0.0, high=2.0, confidence=0.95, grade="statistical")
+    return Floor(certified, statistical, term(0.5), 0.4, informative, 0.0)
+
+
 @pytest.mark.parametrize(("target", "fires"), [(0.2 - EPS, True), (0.2, False), (0.2 + EPS, False)])
 def test_stop_labelling_reads_the_low_end_at_the_largest_radius(target, fires):
-    found = budget(path=((1.0, 0.9, 1.0), (2.0, 0.2, 1.0)))
+    found = budget(path=((1.0, 0.9, 1.0), (2.0, 0.2, 1.0)), sides=sides())
     assert ("stop-labelling" in rules(found, Question(target_loss=target))) == fires
 
 
-def test_stop_labelling_needs_a_target_and_a_path():
-    assert "stop-labelling" not in rules(budget(path=((1.0, 9.0, 10.0),)))
-    assert "stop-labelling" not in rules(budget(path=()), Question(target_loss=0.01))
-    assert "stop-labelling" not in rules(budget(path=((1.0, None, None),)), Question(target_loss=0.01))
+def test_stop_labelling_needs_a_target_a_path_and_sides():
+    question = Question(target_loss=0.01)
+    assert "stop-labelling" not in rules(budget(path=((1.0, 9.0, 10.0),), sides=sides(9.0, True)))
+    assert "stop-labelling" not in rules(budget(path=(), sides=sides(9.0, True)), question)
+    assert "stop-labelling" not in rules(budget(path=((1.0, None, None),), sides=sides()), question)
+    assert "stop-labelling" not in rules(budget(path=((1.0, 9.0, 10.0),)), question)
+    assert "stop-labelling" in rules(budget(path=((1.0, 9.0, 10.0),), sides=sides()), question)
 
 
-def sides(certified_low, informative=True):
-    bracket = not_identified("a bracket", low=certified_low, high=2.0, confidence=0.95, grade="certified")
-    return Floor(bracket, bracket, term(0.5), 0.4, informative, 0.0)
+@pytest.mark.parametrize("target", [0.2, 0.05, 0.0])
+def test_no_error_target_is_ever_given_up(target):
+    """No side holds an error from below: neither the floor of the loss nor the law of the error stops labelling."""
+    found = budget(
+        path=((1.0, 9.0, 10.0),),
+        sides=sides(9.0, True),
+        extrapolation=law(asymptote=term(0.8, 0.7, 0.9, grade="extrapolated")),
+    )
+    assert "stop-labelling" not in rules(found, Question(target_error=target))
+    assert "stop-labelling" in rules(found, Question(target_loss=target))
 
 
 @pytest.mark.parametrize(
-    ("low", "informative", "radius", "grade"),
+    ("path_low", "certified_low", "informative", "expected"),
     [
-        (0.3, True, 1.0, "certified"),
-        (0.2, True, 1.0, "statistical"),  # certified low end not above the target
-        (0.3, False, 1.0, "statistical"),
-        (0.3, True, 2.0, "statistical"),  # the certified side is of the budget's radius, not of the largest
+        (0.2 + EPS, 0.3, True, ("statistical", "floor_path[-1].low", "‖W‖ ≤ 2")),  # the larger radius says more
+        (0.2, 0.2 + EPS, True, ("certified", "sides.certified.low", "‖W‖ ≤ 1")),
+        (None, 0.3, True, ("certified", "sides.certified.low", "‖W‖ ≤ 1")),
+        (0.2, 0.2, True, None),
+        (0.2, 0.3, False, None),  # an uninformative side decides nothing
+        (0.2, None, True, None),
     ],
 )
-def test_stop_labelling_has_the_grade_of_the_side_that_decides(low, informative, radius, grade):
-    found = budget(path=((radius, 0.4, 1.0),), sides=sides(low, informative))
-    assert one(found, "stop-labelling", Question(target_loss=0.2)).grade == grade
-
-
-@pytest.mark.parametrize(("low", "fires"), [(0.05 + EPS, True), (0.05, False)])
-def test_an_error_target_is_judged_by_the_law_and_is_extrapolated(low, fires):
-    found = budget(extrapolation=law(asymptote=term(0.08, low, 0.1, grade="extrapolated")))
-    question = Question(target_error=0.05)
-    assert ("stop-labelling" in rules(found, question)) == fires
-    if fires:
-        assert one(found, "stop-labelling", question).grade == "extrapolated"
+def test_stop_labelling_has_the_grade_and_the_radius_of_the_side_that_decides(
+    path_low, certified_low, informative, expected
+):
+    point = (2.0, path_low, None if path_low is None else 1.0)
+    found = budget(path=((1.0, 0.4, 1.0), point), sides=sides(certified_low, informative))
+    question = Question(target_loss=0.2)
+    if expected is None:
+        assert "stop-labelling" not in rules(found, question)
+    else:
+        advice = one(found, "stop-labelling", question)
+        assert (advice.grade, advice.because) == (expected[0], (expected[1],))
+        assert expected[2] in advice.action
 
 
 # ------------------------------------------------------------------ target
@@ -112,14 +133,38 @@ def test_an_error_target_is_met_with_the_grade_of_the_error():
     assert "target-met" not in rules(budget(), Question(target_error=0.12 - EPS))
 
 
+def needed(labels, grade="extrapolated"):
+    return term(labels, labels - 500, labels + 500, grade=grade)
+
+
 @pytest.mark.parametrize(("labels", "fires"), [(1001.0, True), (1000.0, False)])
-def test_labels_for_a_target_are_named_where_more_than_there_are(labels, fires):
-    found = budget(extrapolation=law(needed=term(labels, labels - 500, labels + 500, grade="extrapolated")))
-    question = Question(target_loss=0.2)
+@pytest.mark.parametrize("question", [Question(target_loss=0.2), Question(target_error=0.05)])
+def test_labels_for_a_target_are_named_where_more_than_there_are(labels, fires, question):
+    found = budget(extrapolation=law(needed=needed(labels)))
     assert ("labels-for-target" in rules(found, question)) == fires
     assert "labels-for-target" not in rules(found)
     if fires:
         assert "1,001" in one(found, "labels-for-target", question).action
+
+
+@pytest.mark.parametrize(
+    ("backtest", "fires"),
+    [
+        ({"high": 0.95}, True),
+        ({"high": 0.95 - EPS}, False),  # the law is rejected at the largest label count
+        ({"state": "not_identified", "reason": "3 label counts"}, False),
+    ],
+)
+def test_labels_are_promised_only_by_a_law_that_its_backtest_does_not_reject(backtest, fires):
+    found = budget(extrapolation=law(needed=needed(5000.0), backtest=backtest))
+    assert ("labels-for-target" in rules(found, Question(target_loss=0.2))) == fires
+
+
+def test_labels_without_an_interval_are_not_promised():
+    point = Estimate(5000.0, grade="point")
+    assert "labels-for-target" not in rules(budget(extrapolation=law(needed=point)), Question(target_loss=0.2))
+    lost = not_identified("the law is not", grade="extrapolated")
+    assert "labels-for-target" not in rules(budget(extrapolation=law(needed=lost)), Question(target_loss=0.2))
 
 
 # ------------------------------------------------------------------ label more
@@ -131,12 +176,27 @@ def test_label_more_needs_the_low_end_of_estimation_above_the_margin(low, fires)
     assert ("label-more" in rules(found, Question(margin=0.05))) == fires
 
 
-@pytest.mark.parametrize(("rival", "fires"), [(0.2 - EPS, True), (0.2, False)])
-def test_label_more_needs_estimation_to_be_the_largest_term(rival, fires):
+@pytest.mark.parametrize(("high", "said"), [(0.2 - EPS, False), (0.2, True), (0.6, True)])
+def test_label_more_says_where_a_shift_may_cost_as_much(high, said):
+    """The low end of estimation decides; a shift whose high end reaches its point is named."""
+    found = budget({"estimation_gap": term(0.2)}, shift={"test": {"shift_gap": term(0.1, 0.0, high)}})
+    advice = one(found, "label-more")
+    assert ("a shift may cost as much" in advice.action) == said
+    assert ("no more than that can be gained" in advice.action) == (not said)
+    assert advice.because == ("terms.estimation_gap.low",)
+
+
+@pytest.mark.parametrize(("rival", "said"), [(0.2 - EPS, False), (0.2, True)])
+def test_label_more_says_where_the_solver_may_cost_as_much(rival, said):
     gap = Estimate(rival, 0.0, rival, confidence=1.0, grade="certified")
-    assert ("label-more" in rules(budget({"estimation_gap": term(0.2), "optimization_gap": gap}))) == fires
-    shifted = budget({"estimation_gap": term(0.2)}, shift={"test": {"shift_gap": term(0.5, rival, 0.6)}})
-    assert ("label-more" in rules(shifted)) == fires
+    action = one(budget({"estimation_gap": term(0.2), "optimization_gap": gap}), "label-more").action
+    assert ("the solver may cost as much" in action) == said
+    assert "a shift" not in action
+
+
+def test_a_shift_without_an_interval_is_no_rival():
+    unknown = {"test": {"shift_gap": not_identified("one unit")}}
+    assert "a shift" not in one(budget({"estimation_gap": term(0.2)}, shift=unknown), "label-more").action
 
 
 def test_label_more_is_silent_where_the_floor_is_not_identified():
@@ -184,13 +244,22 @@ def test_the_worst_population_is_named():
 def test_the_solver_is_tuned_only_for_more_than_the_margin(gap, rule):
     found = budget({"optimization_gap": Estimate(gap, 0.0, gap, confidence=1.0, grade="certified")})
     assert [r for r in rules(found) if "solver" in r] == [rule]
-    assert one(found, rule).grade == "certified"
+    advice = one(found, rule)
+    assert advice.grade == "certified"
+    assert advice.gain is None  # a certificate bounds the gap from above: no gain is certain
+    if rule == "tune-solver":
+        assert "up to 0.01 of the loss may be optimization" in advice.action
+        assert "certificate is not closed" in advice.action
 
 
 @pytest.mark.parametrize(("low", "fires"), [(0.175 + EPS, True), (0.175, False)])
 def test_another_encoder_where_the_floor_is_surely_most_of_the_loss(low, fires):
     found = budget({"minimal_adaptation_loss": term(0.25, low, 0.3)})  # adaptation loss at most 0.35
     assert ("other-encoder" in rules(found)) == fires
+    if fires:
+        said = one(found, "other-encoder").action
+        assert said.startswith("Most of the loss is the floor (at least 0.175 of 0.3): more labels do not lower it.")
+        assert said.endswith("Another encoder, layer or richer adapter may; what is label noise nothing lowers.")
 
 
 def test_another_encoder_is_not_worth_less_than_the_margin():
@@ -221,6 +290,7 @@ def test_every_advice_rests_on_terms_that_exist_and_is_in_order_of_urgency():
     found = budget(
         {"estimation_gap": term(0.2, 0.1, 0.3), "minimal_adaptation_loss": term(0.25, 0.2, 0.3)},
         path=((1.0, 0.2, 0.35), (2.0, 0.15, 0.3)),
+        sides=sides(),
         shift={"test": {"shift_gap": term(0.1, 0.05, 0.2)}},
     )
     spoken = advise(found, Question(target_loss=0.1))

@@ -102,8 +102,9 @@ def _label_more(budget: Budget, question: Question) -> Advice | None:
     if term is None or term.low is None or term.value is None or term.low <= question.margin:
         return None
     shifts = [p["shift_gap"].high for p in budget.shift.values() if p["shift_gap"].high is not None]
-    if max([budget.terms["optimization_gap"].value or 0.0, *shifts]) >= term.value:
-        text = f"Label more: too few labels cost {term.text()[:-2]} of the loss; a shift may cost as much"
+    largest = {"a shift": max(shifts, default=0.0), "the solver": budget.terms["optimization_gap"].value or 0.0}
+    if rivals := " or ".join(name for name, cost in largest.items() if cost >= term.value):
+        text = f"Label more: too few labels cost {term.text()[:-2]} of the loss; {rivals} may cost as much"
         return Advice("label-more", text + ".", ("terms.estimation_gap.low",), "statistical", term)
     gain = _doubling_gain(budget)
     text = f"Label more: too few labels cost {term.text()[:-2]} of the loss, and no more than that can be gained"
