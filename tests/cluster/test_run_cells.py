@@ -97,7 +97,8 @@ def test_a_mistake_skips_only_what_rests_on_it(study) -> None:
     outcomes = {outcome.label: outcome for outcome in summary.outcomes}
     assert [o.outcome for o in summary.outcomes] == ["skipped", "skipped", "failed", "failed", "failed", "run"]
     assert outcomes["bad 0"].reason.startswith("adapt.labels: error: expected at most 10 rows, got 12\n")
-    assert outcomes["crash 0"].reason.startswith("ZeroDivisionError: an unforeseen mistake\nTraceback")
+    assert outcomes["crash 0"].reason == "ZeroDivisionError: an unforeseen mistake"
+    assert not [outcome for outcome in summary.outcomes if "Traceback" in outcome.reason]
     assert "data.curve[0].loss is nan" in outcomes["nan 0"].reason.splitlines()[0]
     assert "needs bad 0 (bad), which failed: adapt.labels" in outcomes["draw 1"].reason
     assert {failure.label: failure.attempts for failure in study.store.failures()} == {
@@ -211,3 +212,22 @@ def interrupt_when_publishing(root: Path, numbers: list[signal.Signals]) -> None
             time.sleep(0.4)
 
     threading.Thread(target=wait, daemon=True).start()
+
+
+def test_where_an_unforeseen_exception_was_raised_is_in_the_log_only(study, tmp_path: Path) -> None:
+    log = tmp_path / "workers.log"
+    summary = study.run([cell("crash"), cell("bad")], Pool(workers=1, log=log))
+    crash, bad = (outcome.reason for outcome in summary.outcomes)
+    assert (
+        crash == "ZeroDivisionError: an unforeseen mistake\n  where: workers.log in the store says where it was raised"
+    )
+    assert "Traceback" not in bad
+    said = log.read_text()
+    assert said.count("Traceback") == 1
+    assert "cells_for_tests.py" in said
+    assert f"crash crash 0 ({cell('crash').key})" in said
+
+
+def test_a_log_that_cannot_be_opened_is_a_refusal(study, tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="refused the log of the workers"):
+        study.run([cell("draw")], Pool(workers=1, log=tmp_path))

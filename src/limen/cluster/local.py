@@ -17,11 +17,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
-from typing import Any
+from pathlib import Path
+from typing import Any, BinaryIO
 
 from limen.cluster.executor import Attempt, Pool, Work
 from limen.cluster.worker import Answer, Orders
 from limen.records.cell import Cell
+from limen.records.errors import Problem, StoreError
 
 _THREADS = ("OMP", "OPENBLAS", "MKL", "BLIS", "NUMEXPR")
 _STDERR = 2
@@ -49,9 +51,10 @@ class LocalProcesses:
     """An executor of spawned processes on this machine."""
 
     def __init__(self, work: Work, pool: Pool) -> None:
-        self._orders = Orders(work.stage_function, work.load, work.publish, work.share)
+        log = "" if pool.log is None else pool.log.name
+        self._orders = Orders(work.stage_function, work.load, work.publish, work.share, log)
         self._size = pool.workers
-        self._output = None if pool.log is None else pool.log.open("ab")
+        self._output = None if pool.log is None else _opened(pool.log)
         self._workers: list[_Worker] = []
         self._cancelled: list[Attempt] = []
 
@@ -153,6 +156,16 @@ class LocalProcesses:
     def _discard(self, worker: _Worker) -> None:
         self._workers.remove(worker)
         worker.kill()
+
+
+def _opened(log: Path) -> BinaryIO:
+    try:
+        return log.open("ab")
+    except OSError as error:
+        what = f"[Errno {error.errno}] {error.strerror}"
+        cause = "the disk refused the log of the workers; every published result is kept"
+        fix = "free space or make the folder writable, then run the same command again"
+        raise StoreError(Problem(str(log), what, cause, fix)) from error
 
 
 def _cell(worker: _Worker) -> Cell:

@@ -36,6 +36,8 @@ class Orders:
     load: Callable[[str], StageRecord]
     publish: Callable[[Cell, StageRecord, float], Path]
     share: Callable[[Cell, Callable[[], StageRecord]], StageRecord] | None = None
+    log: str = ""
+    """Name of the file that collects what workers print; empty where that is standard error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +83,10 @@ def _run(orders: Orders, cell: Cell, connection: Connection[Answer, Any]) -> Ans
     except StoreError as error:
         return Answer("refused", time.perf_counter() - start, str(error), error.problems)
     except LimenError as error:
-        return Answer("failed", time.perf_counter() - start, _reason(str(error)))
+        return Answer("failed", time.perf_counter() - start, str(error))
     except BaseException as error:
-        said = "".join(traceback.format_exception_only(error)).strip()
-        return Answer("failed", time.perf_counter() - start, _reason(said), recycle=True)
+        print(f"{cell.stage} {cell.label} ({cell.key})\n{traceback.format_exc()}", file=sys.stderr, flush=True)
+        return Answer("failed", time.perf_counter() - start, _in_one_line(error, orders.log), recycle=True)
     return Answer("published", seconds)
 
 
@@ -93,8 +95,15 @@ def _computed(orders: Orders, cell: Cell) -> StageRecord:
     return stage(cell.stage, cell.spec, {name: orders.load(key) for name, key in cell.needs.items()})
 
 
-def _reason(said: str) -> str:
-    return f"{said}\n{traceback.format_exc()}"
+def _in_one_line(error: BaseException, log: str) -> str:
+    """What an unforeseen exception says, in one line, and in which log it says where it was raised.
+
+    >>> print(_in_one_line(ValueError("no\\nrows"), "workers.log"))
+    ValueError: no rows
+      where: workers.log in the store says where it was raised
+    """
+    said = " ".join("".join(traceback.format_exception_only(error)).split())
+    return f"{said}\n  where: {log} in the store says where it was raised" if log else said
 
 
 def _imported(name: str) -> Stage:
