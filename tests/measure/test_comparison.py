@@ -99,8 +99,7 @@ def test_an_encoder_does_not_differ_from_itself(pair):
     assert not found.separable
 
 
-def test_differences_and_mcnemar_are_those_of_the_rows():
-    pair, _ = two_encoders(0, repeats=False)
+def test_differences_and_mcnemar_are_those_of_the_rows(pair):
     found, p = compare(*pair)
     wrong = [f.arrays["curve_holdout_prediction"][-1] != f.arrays["holdout_labels"] for f in pair]
     only_a, only_b = int((wrong[0] & ~wrong[1]).sum()), int((wrong[1] & ~wrong[0]).sum())
