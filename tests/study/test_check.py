@@ -21,6 +21,7 @@ from limen.study.cost import START_TORCH
 from limen.study.files import Files
 from limen.study.forecast import Forecast, approve, duration, forecast
 from limen.study.plan import plan
+from limen.study.run import Options, run_study
 from limen.study.spec import Study
 from limen.study.starter import STARTER, write_starter
 
@@ -133,6 +134,52 @@ def test_labels_beyond_the_rows_show_the_list_and_the_table(folder: Path) -> Non
     (found,) = checked(changed("adapt.labels", [10, 35, "all"]), folder).errors[:1]
     assert found.context.count("^") > 2
     assert 'train = "train.csv"' in found.context
+
+
+SPOILT: dict[str, tuple[list[object], str]] = {
+    "one class": (["a"] * 40, "expected at least two classes, got one"),
+    "continuous": ([i / 7 for i in range(40)], "expected classes, got continuous values"),
+    "missing": (["a", "b", ""] * 13 + ["a"], "labels are missing"),
+    "ids": (list(range(40)), "every one of the 40 rows has a class of its own"),
+}
+
+
+@pytest.mark.parametrize("spoilt", SPOILT)
+@pytest.mark.parametrize("population", ["train", "test", "shift"])
+def test_labels_that_no_fit_takes_are_found_before_anything_runs(folder: Path, population: str, spoilt: str) -> None:
+    labels, what = SPOILT[spoilt]
+    rows = "".join(f"other {i},{label}\n" for i, label in enumerate(labels))
+    (folder / "spoilt.csv").write_text(f"text,label\n{rows}")
+    value = {"typos": "spoilt.csv"} if population == "shift" else "spoilt.csv"
+    report = checked(changed(f"task.notes.{population}", value), folder)
+    found = [str(problem) for problem in report.errors]
+    if population != "train" and spoilt in ("one class", "ids"):
+        what = "classes do not occur in the train rows"
+    assert any(what in text and "spoilt.csv: label" in text and "^" in text for text in found), found
+    assert len(found) == 1
+    with pytest.raises(BadInput, match=what):
+        run_study(folder / "study.toml", Options(quiet=True))
+    assert not (folder / "study.limen").exists()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("population", ["train", "test"])
+def test_vectors_that_are_not_finite_are_found(folder: Path, value: float, population: str) -> None:
+    vectors = np.random.default_rng(1).normal(size=(40, 3))
+    vectors[7, 1] = value
+    np.savez(folder / "spoilt.npz", X=vectors, y=np.arange(40) % 2)
+    (found,) = checked(changed(f"task.vectors.{population}", "spoilt.npz"), folder).errors
+    assert "expected finite features, got 1 NaN or infinite values in 1 row (row 7)" in found.what
+    assert "drop them" in found.fix
+
+
+def test_vectors_of_another_width_and_repeated_ids_are_found(folder: Path) -> None:
+    np.savez(folder / "narrow.npz", X=np.random.default_rng(1).normal(size=(40, 2)), y=np.arange(40) % 2)
+    assert len(checked(changed("task.vectors.test", "narrow.npz"), folder).errors) == 1
+    plain = changed("task.notes.id", "text")
+    (folder / "train.csv").write_text("text,label\n" + "".join(f"train {i % 9},{i % 2}\n" for i in range(40)))
+    (found,) = checked(plain, folder).errors
+    assert "train.csv: text: expected unique ids" in found.what
 
 
 def test_a_missing_extra_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """Whether a study can run: every error of the file and of what it names, and the forecast of its cost.
 
-Looks at headers and footers of tables and at the folders of models; trains nothing, imports no torch, uses no network.
+Looks at headers and footers of tables, at their labels and vectors, and at the folders of models; trains nothing,
+imports no torch, uses no network.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 
 from limen.models.folder import check_model_folder, check_safetensors, only_pickle
 from limen.records.errors import BadInput, Problem
+from limen.study.contents import unusable_rows
 from limen.study.cost import fit_part
 from limen.study.encoders import EXTRAS, Encoder, Pretrain, SentenceTransformers, Torch, Transformers
 from limen.study.files import Facts, Files, files_of
@@ -96,8 +98,8 @@ def missing(study: Study, files: Files) -> list[Finding]:
     found = [finding for name, encoder in study.encoder.items() for finding in _encoder(name, encoder, files)]
     for name, task in study.task.items():
         encoders = [encoder for other, _, _, encoder in pairs(study) if other == name]
-        found += _task(name, task, encoders, files)
-        found += _labels(study, name, files)
+        structure = [*_task(name, task, encoders, files), *_labels(study, name, files)]
+        found += structure or unusable_rows(name, task, encoders, files)
     return found
 
 

@@ -116,6 +116,17 @@ def label_of(task: Task, kinds: Mapping[str, str]) -> str:
     return task.label if chosen else "y"
 
 
+def place_of(task: Task, table: str, files: Files) -> dict[str, Any]:
+    """Where the rows of one population are and what its columns are called: what `limen.study.rows` reads."""
+    label = label_of(task, files.describe(table).columns)
+    return {"data": files.table(table), **roles_of(task, label)}
+
+
+def roles_of(task: Task, label: str) -> dict[str, Any]:
+    """The columns of a task by what they are for."""
+    return {"label": label, "group": task.group, "slices": sorted(set(task.slices)), "id": task.id}
+
+
 class _Planner:
     def __init__(self, study: Study, files: Files) -> None:
         self.study, self.files = study, files
@@ -218,12 +229,7 @@ class _Planner:
         task = self.study.task[task_name]
         tables = populations(task)
         roles = {
-            population: {
-                "label": label_of(task, self.files.describe(table).columns),
-                "group": task.group,
-                "slices": sorted(set(task.slices)),
-                "id": task.id,
-            }
+            population: roles_of(task, label_of(task, self.files.describe(table).columns))
             for population, table in tables.items()
         }
         identity = {

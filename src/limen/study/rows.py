@@ -50,7 +50,10 @@ def labelled_rows(features: StageRecord, place: Mapping[str, Any], classes: tupl
             classes=classes,
         )  # fmt: skip
     except BadInput as error:
-        raise BadInput(replace(problem, where=f"{data}: {problem.where}") for problem in error.problems) from None
+        called = {"y": label, "group": group, "id": identifier}
+        raise BadInput(
+            replace(problem, where=f"{data}: {called.get(problem.where, problem.where)}") for problem in error.problems
+        ) from None
     return replace(rows, slices={name: tuple(str(value) for value in columns[name]) for name in slices})
 
 
