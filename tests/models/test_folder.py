@@ -120,6 +120,58 @@ def test_a_pickle_in_one_part_of_a_pipeline_is_refused(folder: Path, tmp_path: P
     assert not (tmp_path / "canary").exists()
 
 
+def pipeline(folder: Path, *kinds: str) -> Path:
+    """The folder as a pipeline: a transformer in the root, and a module of every further kind in a folder."""
+    named = ["Transformer", *kinds]
+    modules = [
+        {"type": f"sentence_transformers.models.{kind}", "path": f"{k}_{kind}" if k else ""}
+        for k, kind in enumerate(named)
+    ]
+    (folder / "modules.json").write_text(json.dumps(modules))
+    for module in modules:
+        (folder / module["path"]).mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.mark.parametrize("kind", ["Dense", "Pooling", "Normalize"])
+def test_a_pickle_in_a_module_without_configuration_is_refused(folder: Path, tmp_path: Path, kind: str) -> None:
+    plain = spec(pipeline(folder, kind), source="sentence-transformers")
+    module = folder / f"1_{kind}"
+    (module / "pytorch_model.bin").write_bytes(pickle.dumps(Canary(tmp_path / "canary")))
+    refused(plain, f"1_{kind}/pytorch_model.bin", "not opened")
+    if kind == "Dense":
+        save_file({"w": np.ones((2, 3))}, module / "other.safetensors")
+        refused(plain, "1_Dense")
+    save_file({"linear.weight": np.ones((2, 3))}, module / "model.safetensors")
+    check_encoder(plain)
+    assert not (tmp_path / "canary").exists()
+
+
+def test_weights_of_another_folder_do_not_stand_in_for_those_of_a_module(folder: Path, tmp_path: Path) -> None:
+    plain = spec(pipeline(folder, "Pooling"), source="sentence-transformers")
+    (folder / "openvino").mkdir()
+    (folder / "openvino" / "openvino_model.bin").write_bytes(b"no pickle")
+    check_encoder(plain)
+    (folder / "onnx").mkdir()
+    (folder / "model.safetensors").rename(folder / "onnx" / "model.safetensors")
+    (folder / "pytorch_model.bin").write_bytes(pickle.dumps(Canary(tmp_path / "canary")))
+    refused(plain, "model/pytorch_model.bin", "not opened")
+
+
+@pytest.mark.parametrize("kind", ["CNN", "LSTM", "WordEmbeddings", "Router"])
+def test_modules_that_may_unpickle_are_refused_by_name(folder: Path, kind: str) -> None:
+    refused(spec(pipeline(folder, kind), source="sentence-transformers"), kind, "Transformer, Pooling, Dense")
+
+
+def test_an_activation_is_a_function_of_torch(folder: Path) -> None:
+    plain = spec(pipeline(folder, "Dense"), source="sentence-transformers")
+    save_file({"linear.weight": np.ones((2, 3))}, folder / "1_Dense" / "model.safetensors")
+    (folder / "1_Dense" / "config.json").write_text('{"activation_function": "torch.nn.modules.activation.Tanh"}')
+    check_encoder(plain)
+    (folder / "1_Dense" / "config.json").write_text('{"activation_function": "antigravity.geohash"}')
+    refused(plain, "antigravity.geohash", "not imported")
+
+
 @pytest.mark.parametrize("key", ["auto_map", "_target_", "_instantiator"])
 @pytest.mark.parametrize("file", ["config.json", "tokenizer_config.json", "preprocessor_config.json"])
 def test_configurations_that_ask_for_code_are_refused_by_name(
@@ -169,7 +221,7 @@ def test_a_missing_extra_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch)
     import sys
 
     monkeypatch.setitem(sys.modules, "transformers", None)
-    with pytest.raises(BadInput, match=r"pip install 'limen\[hf\]'"):
+    with pytest.raises(BadInput, match=r"pip install '\.\[hf\]'"):
         load_encoder(spec(folder))
 
 

@@ -1,7 +1,8 @@
 """Where a model's files are and whether they may be opened: decided offline, in milliseconds, before any library loads.
 
-Refused by name: weights that only exist as pickles, configurations that ask for code of their own (`auto_map`, custom
-`modules.json` types, `_target_`, `_instantiator`), half-downloaded or pointer files, paths that leave the folder.
+Refused by name: weights that only exist as pickles in any part of a pipeline, modules other than `MODULES`,
+configurations that ask for code of their own (`auto_map`, `_target_`, `_instantiator`, activations outside torch.nn),
+half-downloaded or pointer files, paths that leave the folder.
 A hub id is looked up in the local hub cache at its pinned commit; nothing is ever fetched.
 """
 
@@ -22,6 +23,9 @@ HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 COMMIT = re.compile(r"[0-9a-f]{40}")
 HOSTILE_KEYS = ("auto_map", "_target_", "_instantiator", "custom_pipelines")
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt", ".joblib")
+MODULES = ("Transformer", "Pooling", "Dense", "Normalize")
+"""Modules of a sentence-transformers pipeline that may be opened."""
+WITH_WEIGHTS = ("Transformer", "Dense")
 LFS = b"version https://git-lfs"
 CONFIG_LIMIT = 32 << 20
 CONFIGS = (
@@ -129,28 +133,56 @@ def _again(path: str, revision: str | None) -> str:
 
 
 def _missing(folder: Path, path: str, revision: str | None) -> Iterator[Problem]:
+    """Weights that are absent, or that their library would unpickle, in every part of the model."""
     again = _again(path, revision)
-    weights = sorted(folder.rglob("*.safetensors"))
-    index = folder / "model.safetensors.index.json"
+    parts = {folder / place: kind.rpartition(".")[2] for kind, place in _parts(folder) if _inside(place)}
+    for place, kind in parts.items():
+        if kind in WITH_WEIGHTS:
+            yield from _part_without_weights(place, kind, again)
+        elif place != folder:
+            yield from _only_pickles(place)
+    # A folder that is no part: `openvino/` holds a .bin that is no pickle, but it has no config.json.
+    for place in sorted({file.parent for file in folder.rglob("*.bin")} - {folder, *parts}):
+        if (place / "config.json").is_file():
+            yield from _only_pickles(place)
+    adapter = folder / "adapter_model.bin"
+    if adapter.is_file() and not adapter.with_suffix(".safetensors").is_file():
+        yield only_pickle(adapter)
+
+
+def _part_without_weights(place: Path, kind: str, again: str) -> Iterator[Problem]:
+    index = place / "model.safetensors.index.json"
     if index.is_file():
         shards = sorted({str(name) for name in _json(index).get("weight_map", {}).values()})
-        absent = [name for name in shards if not (folder / name).is_file()]
+        absent = [name for name in shards if not (place / name).is_file()]
         if absent:
-            yield Problem(
-                str(folder), f"parts of the weights are missing: {names_text(absent)}", "half-downloaded", again
-            )
-    elif not weights:
-        pickles = sorted(file for file in folder.rglob("*") if file.suffix in PICKLES)
-        yield (
-            only_pickle(pickles[0])
-            if pickles
-            else Problem(str(folder), "expected weights in model.safetensors; there are none", "half-downloaded", again)
-        )
-    # A part of a pipeline (a dense layer) whose weights exist only as a pickle would be unpickled by its library.
-    if weights:
-        for pickle in sorted(file for file in folder.rglob("*.bin") if file.parent != folder):
-            if not list(pickle.parent.glob("*.safetensors")) and (pickle.parent / "config.json").is_file():
-                yield only_pickle(pickle)
+            what = f"parts of the weights are missing: {names_text(absent)}"
+            yield Problem(str(place), what, "half-downloaded", again)
+        return
+    if list(place.glob("model.safetensors" if kind == "Dense" else "*.safetensors")):
+        return
+    pickled = list(_only_pickles(place))
+    what = "expected weights in model.safetensors; there are none"
+    yield from pickled or [Problem(str(place), what, "half-downloaded", again)]
+
+
+def _only_pickles(place: Path) -> Iterator[Problem]:
+    pickles = sorted(file for file in place.glob("*") if file.suffix in PICKLES)
+    if pickles and not list(place.glob("*.safetensors")):
+        yield only_pickle(pickles[0])
+
+
+def _parts(folder: Path) -> list[tuple[str, str]]:
+    """Type and folder of every module of a pipeline; without a readable modules.json, the folder itself."""
+    try:
+        parts = json.loads((folder / "modules.json").read_text("utf-8"))
+        return [(str(part["type"]), str(part.get("path", ""))) for part in parts]
+    except (ValueError, OSError, KeyError, TypeError, AttributeError, RecursionError):
+        return [("Transformer", "")]
+
+
+def _inside(place: str) -> bool:
+    return not Path(place).is_absolute() and ".." not in Path(place).parts
 
 
 def only_pickle(file: Path) -> Problem:
@@ -186,6 +218,10 @@ def _hostile(folder: Path, file: Path) -> Iterator[Problem]:
         what = f"expected JSON of at most {CONFIG_LIMIT >> 20} MB; it cannot be read, so it was not judged"
         yield Problem(str(file), what, "damage", "copy the folder again")
         return
+    called = _json(file).get("activation_function")
+    if isinstance(called, str) and "." in called and not called.startswith("torch.nn."):
+        what = f"expected a function of torch.nn, got {printable(called)}; it was not imported"
+        yield Problem(f"{file}: activation_function", what, "the library imports what this names", "use another model")
     found = sorted(set(_keys(_json(file))) & set(HOSTILE_KEYS))
     for key in found:
         yield Problem(
@@ -206,10 +242,15 @@ def _foreign_modules(file: Path) -> Iterator[Problem]:
         yield Problem(str(file), "expected a list of modules with type and path", "damage", "copy the folder again")
         return
     for kind, path in named:
-        if not kind.startswith("sentence_transformers."):
+        family, _, name = kind.rpartition(".")
+        if family.split(".")[0] == "sentence_transformers" and name not in MODULES:
+            what = f"expected one of the modules {names_text(MODULES)}, got {printable(name)}; it was not imported"
+            yield Problem(f"{file}: {printable(kind)}", what, "only these are known to read safetensors alone",
+                          "compute the embeddings yourself, and give them as a file")  # fmt: skip
+        elif family.split(".")[0] != "sentence_transformers":
             yield Problem(f"{file}: {printable(kind)}", "this module's code comes with the model; it was not imported",
                           "the model needs trust_remote_code, which Limen never grants")  # fmt: skip
-        if Path(path).is_absolute() or ".." in Path(path).parts:
+        if not _inside(path):
             yield Problem(f"{file}: {printable(path)}", "this path leaves the model folder", "a hostile file")
 
 
