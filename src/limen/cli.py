@@ -269,7 +269,7 @@ def explain(
 
 @app.command()
 def verify(study: Study, store: Store = None, data: Data = None, as_json: Json = False, quiet: Quiet = False) -> None:
-    """Re-hash every result, re-derive every number."""
+    """Re-hash data and results, recompute fits and budgets."""
     from limen.verbs.inspect import verify as inspect
 
     with speak.working(f"verifying {study} …", quiet):

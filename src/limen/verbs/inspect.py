@@ -91,20 +91,28 @@ class Verification:
     results: int
     """Published results of the study whose bytes were hashed."""
     budgets: int
-    """Budgets whose numbers were derived again; 0 where a result is damaged."""
+    """Budgets that were derived again; 0 where a result is damaged or a file changed."""
     problems: tuple[Problem, ...]
+    files: int = 0
+    """Data and weights whose content was hashed."""
+    fits: int = 0
+    """Fits that were computed anew; 0 where a result is damaged or a file changed."""
 
     def text(self) -> str:
         """One line for a person; the problems are not in it."""
         if self.problems:
             n = len(self.problems)
             return f"{n} problem{'s' * (n > 1)} in {self.results} results: what is damaged was set aside, run again"
-        return f"{self.results} results have the bytes they were published with, {self.budgets} budgets add up"
+        return (
+            f"{self.results} results and {self.files} data files have the bytes they had,\n"
+            f"{self.fits} fits give the same losses when computed anew, {self.budgets} budgets add up"
+        )
 
     def to_json(self) -> dict[str, Any]:
         """The document of schema limen.verify/1."""
         problems = [plain(problem) for problem in self.problems]
-        return {"schema": "limen.verify/1", "results": self.results, "budgets": self.budgets, "problems": problems}
+        counts = {"results": self.results, "files": self.files, "fits": self.fits, "budgets": self.budgets}
+        return {"schema": "limen.verify/1", **counts, "problems": problems}
 
 
 def _status_text(found: Status) -> str:
@@ -158,7 +166,11 @@ def explain(study: Study, cell: str, *, store: Study | None = None, data: Study 
 
 
 def verify(study: Study, *, store: Study | None = None, data: Study | None = None) -> Verification:
-    """Re-hash every published cell of the study and re-derive every reported number.
+    """Whether what is published of the study is still true.
+
+    Data and weights are hashed from their content, whatever was remembered of them; so is every published result. Every
+    published fit is computed anew as far as `limen.verbs.recompute` says, within 1e-9. Every budget is derived
+    again from its fit, and its terms must add up within 1e-9.
 
     A damaged result is moved to quarantine, so that the next run does its cell again.
     Raises BadInput where nothing of the study is published, StoreError while a run holds the store.
@@ -167,11 +179,44 @@ def verify(study: Study, *, store: Study | None = None, data: Study | None = Non
     keys = [key for key in opened.plan.cells if key in opened.store.published()]
     if not keys:
         what = f"nothing of this study is published (0 of {len(opened.plan.cells)} cells): there is nothing to verify"
-        raise BadInput(Problem(str(opened.store.root), what, fix=f"limen run {study}, or name its --store"))
+        cause = "it never ran, or its data or study file changed since (limen explain says which)"
+        raise BadInput(Problem(str(opened.store.root), what, cause, f"limen run {study}, or name its --store"))
     with opened.store.coordinate():
         problems = [problem for key in keys for problem in opened.store.verify(key)]
-    budgets, wrong = (0, []) if problems else _rederived(opened)
-    return Verification(len(keys), budgets, (*problems, *wrong))
+    files, changed = _hashed_anew(opened)
+    if problems or changed:
+        return Verification(len(keys), 0, (*problems, *changed), files)
+    fits, untrue = _computed_anew(opened, keys)
+    budgets, wrong = _rederived(opened)
+    return Verification(len(keys), budgets, (*untrue, *wrong), files, fits)
+
+
+def _hashed_anew(opened: Opened) -> tuple[int, list[Problem]]:
+    """How many files the study reads, and those whose content is not what their remembered hash says."""
+    from limen.data.fingerprint import content_hash, folder_hash
+
+    known = {path: sha for cell in opened.plan.cells.values() for path, sha in cell.spec.get("files", {}).items()}
+    problems: list[Problem] = []
+    for path, sha in sorted(known.items()):
+        found = folder_hash if Path(path).is_dir() else content_hash
+        try:
+            same = found(path, remembered=False) == sha
+        except BadInput as error:
+            problems += error.problems
+            continue
+        if not same:
+            what = "its content changed, but its size and time did not: results of what it held before are published"
+            problems.append(Problem(path, what, "a file written in place", "touch it, then limen run the study again"))
+    return len(known), problems
+
+
+def _computed_anew(opened: Opened, keys: list[str]) -> tuple[int, list[Problem]]:
+    """How many fits were computed anew (their features are published), and what is not as stored."""
+    from limen.verbs.recompute import differences
+
+    cells = [opened.plan.cells[key] for key in keys]
+    fits = [c for c in cells if c.stage == "fit" and all(opened.store.has(need) for need in c.needs.values())]
+    return len(fits), [problem for cell in fits for problem in differences(cell, opened.store.load)]
 
 
 def _rederived(opened: Opened) -> tuple[int, list[Problem]]:
