@@ -278,3 +278,31 @@ def test_foreign_files_are_left_alone(store: Store, cell: Cell, record: StageRec
         assert str(recovery) == ""
     assert [row.key for row in store.rows()] == [cell.key]
     assert (store.root / "runs" / "notes.txt").read_text() == "mine"
+
+
+def test_a_ledger_damaged_while_it_is_held_is_a_refusal_and_the_next_run_rebuilds_it(
+    store: Store, cell: Cell, record: StageRecord
+) -> None:
+    other = Cell("fit", "other", {"x": 1}, {})
+    with store.coordinate():
+        store.publish(cell, record, 1.0)
+        content = bytearray((store.root / "ledger.sqlite").read_bytes())
+        content[24:] = b"\xff" * (len(content) - 24)  # from its change counter on, or SQLite trusts its cache
+        (store.root / "ledger.sqlite").write_bytes(content)
+        with pytest.raises(StoreError, match=r"ledger\.sqlite: error: expected a sound ledger"):
+            store.publish(other, record, 1.0)
+    with store.coordinate() as recovery:
+        assert recovery.rebuilt
+        assert {row.key for row in store.rows()} == {cell.key, other.key}
+
+
+def test_a_sweep_that_the_disk_refuses_is_a_store_error(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    with store.coordinate():
+        pass
+
+    def refuse(folder: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(folder))
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(StoreError, match="EACCES"):
+        store.sweep()

@@ -30,8 +30,13 @@ CREATE TABLE needs (
 """
 
 
-class LedgerDamaged(Exception):
-    """The ledger cannot be read; it is set aside and rebuilt from the folders."""
+class LedgerDamaged(StoreError):
+    """The ledger cannot be read; the next coordinator sets it aside and rebuilds it from the folders."""
+
+    def __init__(self, path: Path, said: str) -> None:
+        cause = "the file was damaged or edited; it is only a list, and every published result is kept"
+        fix = "run the same command again: the ledger is made anew from the results"
+        super().__init__(Problem(str(path), f"expected a sound ledger; {said}", cause, fix))
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +128,7 @@ class Ledger:
                 )
             )
         if self._db.execute("PRAGMA quick_check").fetchone() != ("ok",):
-            raise LedgerDamaged(str(self.path))
+            raise LedgerDamaged(self.path, "its pages do not fit together")
         if schema == 0 and create:
             self._db.executescript(f"BEGIN; {_TABLES} PRAGMA user_version={SCHEMA}; COMMIT;")
 
@@ -134,7 +139,7 @@ class Ledger:
         except sqlite3.OperationalError as error:
             raise StoreError(self._refusal(error)) from error
         except sqlite3.DatabaseError as error:
-            raise LedgerDamaged(f"{self.path}: {error}") from error
+            raise LedgerDamaged(self.path, str(error)) from error
 
     def _refusal(self, error: sqlite3.OperationalError) -> Problem:
         room = free_bytes(self.path)

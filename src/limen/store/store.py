@@ -109,13 +109,17 @@ class Store:
         return self._failures.unreadable()
 
     def sweep(self) -> int:
-        """Remove temporary folders and files whose process is dead; returns how many."""
+        """Remove temporary folders and files whose process is dead; returns how many.
+
+        Raises StoreError when the disk refuses.
+        """
         swept = 0
         for folder in (self.writer.runs, self.root / "failures"):
-            for path in folder.iterdir() if folder.is_dir() else ():
-                if abandoned(path.name):
-                    shutil.rmtree(path) if path.is_dir() else path.unlink()
-                    swept += 1
+            with guarded(folder):
+                for path in folder.iterdir() if folder.is_dir() else ():
+                    if abandoned(path.name):
+                        shutil.rmtree(path) if path.is_dir() else path.unlink()
+                        swept += 1
         return swept
 
     def rebuild(self) -> Recovery:

@@ -51,7 +51,7 @@ class FeaturesCache:
 
     def sweep(self) -> None:
         """Remove what killed workers left unfinished."""
-        with suppress(OSError):
+        with suppress(OSError, StoreError):
             Store(self.root).sweep()
 
     @contextmanager
