@@ -15,6 +15,7 @@ import pytest
 import tomli_w
 
 from limen.adapt import fit as fit_module
+from limen.data.fingerprint import content_hash
 from limen.records.errors import BadInput
 from limen.study.run import Options, RunResult, open_study, report_of, run_study
 from limen.study.stages import STAGES, VERSIONS, run_stage
@@ -156,6 +157,31 @@ def test_nothing_runs_to_look_at_a_study(finished: tuple[Path, RunResult], tmp_p
     assert not opened.store.root.exists()
     there = report_of(open_study(finished[0]))
     assert there.budgets == finished[1].report.budgets
+
+
+def test_looking_needs_no_library_and_reads_no_row(
+    finished: tuple[Path, RunResult], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path, PLAIN)
+    (tmp_path / "notes.csv").write_text("text,label\n" + "word,1\n" * 240)  # one class
+    assert report_of(open_study(path)).budgets == ()
+    with pytest.raises(BadInput, match="at least two classes"):
+        open_study(path, running=True)
+    own = json.loads(json.dumps(PLAIN))
+    own["encoder"]["own"] = {"source": "pretrain", "data": "digits:train", "steps": 20, "batch_size": 32}
+    own["task"]["digits"] = {"train": "digits:test", "input": "image"}
+    path = write(tmp_path, own)
+    monkeypatch.setattr("limen.study.check.find_spec", lambda name: None)
+    open_study(path)
+    with pytest.raises(BadInput, match="needs the library torch"):
+        open_study(path, running=True)
+
+
+def test_the_recipe_names_data_as_the_study_does(finished: tuple[Path, RunResult]) -> None:
+    path, result = finished
+    recipe = result.report.recipe
+    assert recipe["data"] == {"notes.csv": content_hash(path.with_name("notes.csv"))}
+    assert str(path.parent) not in json.dumps(recipe["data"])
 
 
 def test_bad_studies_stop_before_the_store_is_made(tmp_path: Path) -> None:

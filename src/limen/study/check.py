@@ -86,30 +86,51 @@ def check(path: Path | str, data: Path | None = None, workers: int = 1) -> Check
     return CheckReport(str(path), tuple(problems), expected, skipped, tuple(notes))
 
 
-def ready(study: Study, source: Source, files: Files) -> None:
-    """Raise BadInput with everything that keeps the study from running."""
-    problems = [source.problem(finding) for finding in missing(study, files)]
+def ready(study: Study, source: Source, files: Files, running: bool = True) -> None:
+    """Raise BadInput with everything that keeps the study from running, or else from being planned."""
+    problems = [source.problem(finding) for finding in missing(study, files, running)]
     if problems:
         raise BadInput(problems)
 
 
-def missing(study: Study, files: Files) -> list[Finding]:
-    """What the study names and what is not there, or not as it says."""
-    found = [finding for name, encoder in study.encoder.items() for finding in _encoder(name, encoder, files)]
+def missing(study: Study, files: Files, running: bool = True) -> list[Finding]:
+    """What the study names and what is not there, or not as it says.
+
+    Without `running`, libraries are not asked for and no row is read: looking at results needs neither.
+    """
+    found = list(_libraries(study, files)) if running else []
+    found += [finding for name, encoder in study.encoder.items() for finding in _encoder(name, encoder, files)]
     for name, task in study.task.items():
         encoders = [encoder for other, _, _, encoder in pairs(study) if other == name]
         structure = [*_task(name, task, encoders, files), *_labels(study, name, files)]
-        found += structure or unusable_rows(name, task, encoders, files)
+        found += structure
+        if running and not structure:
+            found += unusable_rows(name, task, encoders, files)
     return found
+
+
+def _libraries(study: Study, files: Files) -> Iterator[Finding]:
+    for name, encoder in study.encoder.items():
+        module, extra = EXTRAS.get(encoder.source, ("", ""))
+        if module and find_spec(module) is None:
+            yield Finding((("encoder", name, "source"),), f'source = "{encoder.source}" needs the library {module},'
+                          " which is not installed", f"pip install 'limen[{extra}]'")  # fmt: skip
+    for name, task in study.task.items():
+        for population, table in populations(task).items():
+            facts, _ = _facts((), table, files)
+            decoded = facts is not None and "bytes" in facts.columns.values() and task.input == "image"
+            if decoded and find_spec("PIL") is None:
+                yield Finding((_key_of(name, population),), "images need the library pillow, which is not installed",
+                              "pip install 'limen[images]'")  # fmt: skip
+
+
+def _key_of(task: str, population: str) -> KeyPath:
+    """Where the study names the table of a population."""
+    return ("task", task, population) if population in ("train", "test") else ("task", task, "shift", population)
 
 
 def _encoder(name: str, encoder: Encoder, files: Files) -> Iterator[Finding]:
     here: KeyPath = ("encoder", name)
-    if encoder.source in EXTRAS:
-        module, extra = EXTRAS[encoder.source]
-        if find_spec(module) is None:
-            yield Finding(((*here, "source"),), f'source = "{encoder.source}" needs the library {module}, which is not'
-                          " installed", f"pip install 'limen[{extra}]'")  # fmt: skip
     if isinstance(encoder, SentenceTransformers | Transformers | Torch):
         yield from _weights((*here, "path"), encoder, files)
     if isinstance(encoder, Pretrain):
@@ -159,7 +180,7 @@ def _task(name: str, task: Task, encoders: list[Encoder], files: Files) -> Itera
     if task.test == task.train:
         yield Finding(((*here, "test"), (*here, "train")), "train and test are the same table", "name another test")
     for population, table in populations(task).items():
-        key: KeyPath = (*here, population) if population in ("train", "test") else (*here, "shift", population)
+        key = _key_of(name, population)
         facts, problems = _facts(key, table, files)
         yield from problems
         if facts is None:
@@ -176,9 +197,6 @@ def _task(name: str, task: Task, encoders: list[Encoder], files: Files) -> Itera
         for column in sorted({column_of(task, encoder, facts.columns) for encoder in encoders}):
             place = (*here, "column") if column == task.column else key
             yield from _column(place, column, facts, KINDS[task.input])
-        if "bytes" in facts.columns.values() and task.input == "image" and find_spec("PIL") is None:
-            yield Finding((key,), "images need the library pillow, which is not installed",
-                          "pip install 'limen[images]'")  # fmt: skip
 
 
 def _labels(study: Study, name: str, files: Files) -> Iterator[Finding]:

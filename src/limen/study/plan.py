@@ -100,6 +100,17 @@ def populations(task: Task) -> dict[str, str]:
     return {"train": task.train, **test, **{name: task.shift[name] for name in sorted(task.shift)}}
 
 
+def tables_of(study: Study) -> tuple[str, ...]:
+    """Every table that the cells of a study read, as the study names it, in order of appearance."""
+    found: dict[str, None] = {}
+    for _, task, _, encoder in pairs(study):
+        if isinstance(encoder, Pretrain):
+            found[encoder.data] = None
+            found |= {encoder.heldout: None} if isinstance(encoder.heldout, str) else {}
+        found |= dict.fromkeys(populations(task).values())
+    return tuple(found)
+
+
 def column_of(task: Task, encoder: Encoder, kinds: Mapping[str, str]) -> str:
     """The column of a table that the encoder reads: named, or named like the input; of vectors `X` or the only one."""
     named = getattr(encoder, "column", None) or task.column

@@ -7,7 +7,6 @@ Interrupted or killed at any moment, the same call continues: nothing that was p
 
 from __future__ import annotations
 
-import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -21,12 +20,13 @@ from limen.records.errors import BadInput, Problem
 from limen.records.report import CellOutcome, Report
 from limen.records.stage import StageRecord
 from limen.store import Store
+from limen.store.disk import free_bytes
 from limen.study.check import ready
 from limen.study.damage import damaged, read_by_report, set_aside_damaged, with_damage
 from limen.study.files import Files, files_of
 from limen.study.forecast import approve, forecast, size
 from limen.study.parse import read_study
-from limen.study.plan import Plan, plan
+from limen.study.plan import Plan, plan, tables_of
 from limen.study.source import Source
 from limen.study.spec import Study
 
@@ -103,12 +103,15 @@ class RunResult:
         }
 
 
-def open_study(path: Path | str, options: Options | None = None) -> Opened:
-    """The study at `path` with its plan and store; nothing runs. Raises BadInput with everything that is wrong."""
+def open_study(path: Path | str, options: Options | None = None, *, running: bool = False) -> Opened:
+    """The study at `path` with its plan and store; nothing runs. Raises BadInput with everything that is wrong.
+
+    With `running` everything that running it needs is looked for too: libraries, and rows that can be fitted.
+    """
     options, path = options or Options(), Path(path)
     study, source = read_study(path)
     files = files_of(path, options.data)
-    ready(study, source, files)
+    ready(study, source, files, running)
     approve(forecast(study, files, options.workers), options.yes)
     root = options.store or path.absolute().with_suffix(".limen")
     return Opened(study, source, files, plan(study, files), Store(root))
@@ -125,7 +128,7 @@ def run_study(path: Path | str, options: Options | None = None) -> RunResult:
         what = f"expected {' or '.join(EXECUTORS)}, got {options.executor!r}"
         raise BadInput(Problem("--executor", what, "this version runs cells on one machine"))
     begun = time.perf_counter()
-    opened = open_study(path, options)
+    opened = open_study(path, options, running=True)
     outcomes, interrupted = _run_missing(opened, options)
     report = report_of(opened, outcomes, _recipe(opened, outcomes, time.perf_counter() - begun))
     counts = {kind: sum(c.outcome in kinds for c in report.cells) for kind, kinds in _KINDS.items()}
@@ -201,8 +204,8 @@ def _shared() -> Callable[[Cell, Callable[[], StageRecord]], StageRecord]:
 
 def _warn_of_space(opened: Opened, options: Options) -> None:
     needed = forecast(opened.study, opened.files).disk_bytes
-    free = shutil.disk_usage(opened.store.root).free
-    if free < needed and not options.quiet:
+    free = free_bytes(opened.store.root)
+    if free is not None and free < needed and not options.quiet:
         text = f"warning: the whole study needs about {size(needed)}, {size(free)} are free on {opened.store.root}"
         print(text, file=options.stream)
 
@@ -216,11 +219,10 @@ def _recipe(opened: Opened, outcomes: tuple[CellOutcome, ...], seconds: float) -
     from limen.arrays.environment import environment
 
     spent = {row.key: row.seconds for row in opened.store.rows() if row.key in opened.plan.cells}
-    data = {cell.spec["data"]: cell.identity["data"] for cell in opened.plan.cells.values() if "data" in cell.spec}
     return {
         "command": f"limen run {opened.source.name}",
         "study": opened.source.text,
-        "data": data,
+        "data": {table: opened.files.hash(table) for table in tables_of(opened.study)},
         "environment": environment(),
         "cpu_seconds": round(sum(spent.values()), 1),
         "wall_seconds": round(seconds, 1),
