@@ -66,7 +66,7 @@ def test_some_constant_columns_are_dropped_and_named(
 
 def test_more_labels_than_rows(refused: Refused, rows: tuple[Any, Any], tmp_path: Path) -> None:
     np.savez(tmp_path / "rows.npz", X=rows[0], y=rows[1])
-    refused("budget", tmp_path / "rows.npz", "--labels", "100,5000", says=("5000", "fit part", "all"))
+    refused("budget", tmp_path / "rows.npz", "--labels", "100,5000", says=("5,000", "fit part", "all"))
 
 
 def test_recurring_rows(refused: Refused, rows: tuple[Any, Any], tmp_path: Path) -> None:
