@@ -116,6 +116,19 @@ def test_odd_paths(limen: Callable[..., Any], embeddings: Path, monkeypatch: pyt
     assert same == limen("budget", "../meine daten é.npz", *few, "--json").document
 
 
+def test_a_hostile_name_never_reaches_the_terminal_raw(limen: Callable[..., Any], embeddings: Path) -> None:
+    hostile = embeddings.with_name("a\x1b]0;owned\x07\u202e\nb.npz")
+    page = hostile.with_suffix(".html")
+    missing = limen("budget", hostile)
+    shutil.copy(embeddings, hostile)
+    done = limen("budget", hostile, "--labels", "64,128", "--seeds", 1, "-o", page)
+    assert (missing.code, done.code) == (2, 0)
+    for ended in (missing, done):
+        assert not set(ended.out) & set("\x1b\x07")
+        assert not set(ended.err) & set("\x1b\x07\u202e")
+        assert "a\\x1b]0;owned\\x07\\u202e" in ended.err
+
+
 def test_a_report_of_every_format(limen: Callable[..., Any], embeddings: Path) -> None:
     for suffix in (".html", ".md", ".csv", ".json"):
         page = embeddings.with_suffix(suffix)

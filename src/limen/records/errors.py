@@ -32,19 +32,23 @@ class Problem:
         >>> print(Problem("a\x1b[31m\nb.npz", "expected rows, got none"))
         a\x1b[31m\nb.npz: error: expected rows, got none
         """
-        where, what = _escaped(self.where).replace("\n", "\\n"), _escaped(self.what)
+        where, what = escaped(self.where).replace("\n", "\\n"), escaped(self.what)
         lines = [f"{where}: error: {what}" if where else f"error: {what}"]
         if self.context:
-            lines.append(_escaped(self.context))
+            lines.append(escaped(self.context))
         if self.cause:
-            lines.append(f"  cause: {_escaped(self.cause)}")
+            lines.append(f"  cause: {escaped(self.cause)}")
         if self.fix:
-            lines.append(f"  fix:   {_escaped(self.fix)}")
+            lines.append(f"  fix:   {escaped(self.fix)}")
         return "\n".join(lines)
 
 
-def _escaped(text: str) -> str:
-    """Without what a terminal acts on or cannot show: controls, marks of direction, lone surrogates."""
+def escaped(text: str) -> str:
+    r"""Without what a terminal acts on or cannot show: controls, marks of direction, lone surrogates.
+
+    >>> print(escaped("größe\x1b[2J\u202e"))
+    größe\x1b[2J\u202e
+    """
     return "".join(c.encode("unicode_escape").decode("ascii") if _acts(c) else c for c in text)
 
 

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from limen.records.errors import BadInput, LimenError, Problem
+from limen.records.errors import BadInput, LimenError, Problem, escaped
 
 KEPT = {2: "no result was written or changed", 3: "results that were published are kept"}
 """Exit code → what became of the results."""
@@ -83,6 +83,7 @@ def working(message: str, quiet: bool) -> Iterator[None]:
     from rich.console import Console
 
     console = Console(stderr=True)
+    message = escaped(message).replace("\n", "\\n")
     if not console.is_terminal:
         print(message, file=sys.stderr, flush=True)
         yield
@@ -114,7 +115,7 @@ def written(report: Any, output: Path | None, quiet: bool) -> None:
 
     write_report(report, output)
     if not quiet:
-        print(f"wrote {output}", file=sys.stderr)
+        print(escaped(f"wrote {output}"), file=sys.stderr)
 
 
 def with_recipe(report: Any) -> Any:
