@@ -299,16 +299,6 @@ def test_without_a_floor_there_is_no_residual():
 # ------------------------------------------------------------------ what the sides say
 
 
-def test_the_weights_of_the_midpoint_cancel_the_leading_terms():
-    """train = L* − T/N, CV_k = L* + T·k/((k − 1)N): the weighted mean is L* for every k."""
-    for k in (2, 5, 10):
-        train, out = np.full(7, 0.5 - 0.08), np.full(7, 0.5 + 0.08 * k / (k - 1))
-        record = StageRecord(
-            "fit", 1, {"pool": {"folds": k}}, {"pool_train_loss": train, "pool_cross_validated_loss": out}
-        )
-        assert np.allclose(midpoint_rows(record, "pool"), 0.5)
-
-
 def drifting(one, change):
     """The record with the half's losses moved so that the drift is `change` above the pool's midpoint."""
     move = midpoint_rows(one, "pool").mean() - midpoint_rows(one, "half").mean() + change

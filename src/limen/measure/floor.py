@@ -67,9 +67,16 @@ def statistical_sides(fit: StageRecord, confidence: float) -> Sides:
 
 
 def _low(fit: StageRecord, minimum: float, held: np.ndarray, delta: float) -> float:
-    """Certified minimum on the pool less its sampling error, estimated on the holdout (t with its units − 1 dof)."""
-    groups = fit.arrays.get("holdout_groups")
-    error = mean_error(held, groups)[1] * math.sqrt(len(held) / fit.data["pool"]["n"])
+    """Certified minimum on the pool less its sampling error, estimated on the holdout (t with its units − 1 dof).
+
+    Where the fit rows come in groups and the holdout, another file, does not, it cannot tell how alike the rows of one
+    group are: they are taken for copies, so that √N becomes N/√(Σ_g n_g²).
+    """
+    groups, size = fit.arrays.get("holdout_groups"), fit.data["pool"]["n"]
+    together = pool_groups(fit) if groups is None else None
+    if together is not None:
+        size = size**2 / float((np.bincount(together).astype(float) ** 2).sum())
+    error = mean_error(held, groups)[1] * math.sqrt(len(held) / size)
     return float(minimum - _t(delta, _units(held, groups)) * error)
 
 
