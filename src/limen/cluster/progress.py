@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as Bar
 
 from limen.cluster.events import Event
+from limen.records.units import duration
 
 _TOLD = frozenset({"finished", "failed", "lost", "retried", "skipped", "cancelled"})
 
@@ -87,14 +88,3 @@ def pace_text(event: Event, elapsed: float) -> str:
         return ""
     left = elapsed * (1 - event.share) / event.share
     return f"{60 * event.done / elapsed:.1f} cells/min, {duration(left)} left"
-
-
-def duration(seconds: float) -> str:
-    """Seconds, minutes or hours, whichever a person would say.
-
-    >>> duration(12.3), duration(180), duration(7200)
-    ('12 s', '3 min', '2.0 h')
-    """
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from limen.records.errors import Problem, StoreError
+from limen.records.units import human
 from limen.store.owners import temporary_name
 
 _CAUSES = {
@@ -71,19 +72,6 @@ def free_bytes(path: Path) -> int | None:
         except OSError:
             return None
     return None
-
-
-def human(count: float) -> str:
-    """Bytes in the unit a person would use.
-
-    >>> human(999), human(40_000_000), human(1_234_567_890)
-    ('999 B', '40.0 MB', '1.2 GB')
-    """
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.0f} B" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} TB"
 
 
 class HashedFile:

@@ -19,7 +19,8 @@ from threadpoolctl import threadpool_info
 
 from limen.arrays.environment import environment
 from limen.records.errors import Problem
-from limen.store.disk import free_bytes, human
+from limen.records.units import human
+from limen.store.disk import free_bytes
 from limen.store.store import Store
 
 SCHEMA = "limen.doctor/1"

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from limen.records.errors import Problem, StoreError
-from limen.store.disk import free_bytes, human
+from limen.records.units import human
+from limen.store.disk import free_bytes
 from limen.store.faults import fault
 from limen.store.files import Manifest
 

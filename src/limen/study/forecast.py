@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from limen.records.errors import BadInput, Problem
+from limen.records.units import duration, human
 from limen.study.cost import START, START_TORCH, Cost, dimension_of, features_cost, fit_cost, models, pretrain_cost
 from limen.study.encoders import EXTRAS, Encoder, Pretrain
 from limen.study.files import Files
@@ -58,9 +59,9 @@ class Forecast:
         """One line for a person."""
         low, high = self.minutes
         return (
-            f"{self.cells:,} cells ({self.models:,} fitted models), {duration(low)} to {duration(high)}"
-            f" on {self.workers} worker{'s' * (self.workers > 1)}, {size(self.disk_bytes)} on disk,"
-            f" {size(self.memory_bytes)} of memory a worker"
+            f"{self.cells:,} cells ({self.models:,} fitted models), {duration(60 * low)} to {duration(60 * high)}"
+            f" on {self.workers} worker{'s' * (self.workers > 1)}, {human(self.disk_bytes)} on disk,"
+            f" {human(self.memory_bytes)} of memory a worker"
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -145,31 +146,6 @@ def _runs(name: str, encoder: Pretrain, study: Study) -> int:
             return encoder.seeds
         named |= {r.seed for text in task.encoders if (r := parse_reference(text)).name == name}
     return len(named)
-
-
-def duration(minutes: float) -> str:
-    """Minutes in the unit a person would use.
-
-    >>> duration(0.5), duration(30), duration(600), duration(60000)
-    ('30 s', '30 min', '10 h', '42 days')
-    """
-    if minutes < 1:
-        return f"{minutes * 60:.0f} s"
-    if minutes < 120:
-        return f"{minutes:.0f} min"
-    return f"{minutes / 60:.0f} h" if minutes < 48 * 60 else f"{minutes / 1440:,.0f} days"
-
-
-def size(count: int) -> str:
-    """Bytes in the unit a person would use.
-
-    >>> size(1_500_000), size(2_500_000_000)
-    ('1.5 MB', '2.5 GB')
-    """
-    for unit, scale in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if count >= scale:
-            return f"{count / scale:,.1f} {unit}"
-    return f"{count} B"
 
 
 def merged(study: Study) -> list[str]:

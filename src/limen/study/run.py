@@ -19,12 +19,13 @@ from limen.records.cell import Cell
 from limen.records.errors import BadInput, Problem
 from limen.records.report import CellOutcome, Report
 from limen.records.stage import StageRecord
+from limen.records.units import human
 from limen.store import Store
 from limen.store.disk import free_bytes
 from limen.study.check import ready
 from limen.study.damage import damaged, read_by_report, set_aside_damaged, with_damage
 from limen.study.files import Files, files_of
-from limen.study.forecast import approve, forecast, size
+from limen.study.forecast import approve, forecast
 from limen.study.parse import read_study
 from limen.study.plan import Plan, plan, tables_of
 from limen.study.source import Source
@@ -206,7 +207,7 @@ def _warn_of_space(opened: Opened, options: Options) -> None:
     needed = forecast(opened.study, opened.files).disk_bytes
     free = free_bytes(opened.store.root)
     if free is not None and free < needed and not options.quiet:
-        text = f"warning: the whole study needs about {size(needed)}, {size(free)} are free on {opened.store.root}"
+        text = f"warning: the whole study needs about {human(needed)}, {human(free)} are free on {opened.store.root}"
         print(text, file=options.stream)
 
 
