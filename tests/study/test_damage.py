@@ -84,6 +84,7 @@ def test_a_report_leaves_a_damaged_fit_out_and_says_so(whole: tuple[Path, RunRes
     assert (failed.key, failed.outcome) == (key, "failed")
     assert "its stored result is damaged" in failed.reason
     assert "limen run study.toml" in failed.reason
+    assert str(study.parent) not in failed.reason  # it is on the page
     assert (study.with_suffix(".limen") / "runs" / key).is_dir()  # reading changes nothing
     assert run_study(study, Options(quiet=True)).exit_code == 0
     assert len(report_of(open_study(study)).budgets) == 2

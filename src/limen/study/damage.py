@@ -7,6 +7,7 @@ report reads (fits and pretraining runs), and what cells that have yet to run ne
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 from limen.records.report import CellOutcome
 from limen.store import Store
@@ -40,7 +41,11 @@ def damaged(store: Store, keys: Iterable[str], again: bool) -> dict[str, str]:
     """
     published = store.published()
     found = {key: store.writer.problems(key, again=again) for key in keys if key in published}
-    return {key: f"its stored result is damaged: {p[0].where}: {p[0].what}" for key, p in found.items() if p}
+    return {
+        key: f"its stored result is damaged: {Path(problems[0].where).name}: {problems[0].what}"
+        for key, problems in found.items()
+        if problems
+    }
 
 
 def read_by_report(plan: Plan) -> tuple[str, ...]:
