@@ -216,6 +216,13 @@ def _few_units(task: Task, name: str, block: Integers) -> list[Problem]:
 
 
 def _dropped(train: LabelledFeatures) -> list[PopulationCheck]:
+    """What the reader left out or converted; constant columns have their own line."""
+    said = [note for note in train.notes if "constant column" not in note]
+    read = [PopulationCheck("reading", note, "noted") for note in said]
+    return [*read, *_constant(train)]
+
+
+def _constant(train: LabelledFeatures) -> list[PopulationCheck]:
     if not train.dropped_columns:
         return []
     columns = train.dropped_columns

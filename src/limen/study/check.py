@@ -114,14 +114,14 @@ def _libraries(study: Study, files: Files) -> Iterator[Finding]:
         module, extra = EXTRAS.get(encoder.source, ("", ""))
         if module and find_spec(module) is None:
             yield Finding((("encoder", name, "source"),), f'source = "{encoder.source}" needs the library {module},'
-                          " which is not installed", f"pip install 'limen[{extra}]'")  # fmt: skip
+                          " which is not installed", f"pip install '.[{extra}]'")  # fmt: skip
     for name, task in study.task.items():
         for population, table in populations(task).items():
             facts, _ = _facts((), table, files)
             decoded = facts is not None and "bytes" in facts.columns.values() and task.input == "image"
             if decoded and find_spec("PIL") is None:
                 yield Finding((_key_of(name, population),), "images need the library pillow, which is not installed",
-                              "pip install 'limen[images]'")  # fmt: skip
+                              "pip install '.[images]'")  # fmt: skip
 
 
 def _key_of(task: str, population: str) -> KeyPath:

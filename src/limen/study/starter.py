@@ -39,7 +39,7 @@ dimension = 256
 # source = "embeddings"
 # column = "X"
 
-# An encoder that the study trains itself; every checkpoint is an encoder (needs: pip install 'limen[torch]').
+# An encoder that the study trains itself; every checkpoint is an encoder (needs: pip install '.[torch]').
 # [encoder.scratch]
 # source = "pretrain"
 # data = "digits:train"
