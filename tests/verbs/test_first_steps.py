@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -210,6 +211,7 @@ def test_ctrl_c_while_measuring(embeddings: Path) -> None:
     )
     assert process.stderr is not None
     assert process.stderr.readline().startswith("measuring")
+    time.sleep(3)  # into the fits: an interrupt during the look at thread pools (a C callback) would be lost
     os.killpg(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130
