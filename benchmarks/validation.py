@@ -135,6 +135,7 @@ def draw(at: Setting, n: int, rng: np.random.Generator) -> StageRecord:
         "half_train_loss": half.train_loss,
         "half_cross_validated_loss": half.cross_validated_loss,
     }
+    data |= {"population_checks": [], "same_population": False}
     return StageRecord("fit", 1, data, arrays)
 
 

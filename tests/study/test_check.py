@@ -187,7 +187,7 @@ def test_a_missing_extra_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("limen.study.check.find_spec", lambda name: None if name == "torch" else object())
     (found,) = checked(PLAIN, folder).errors
     assert "needs the library torch" in found.what
-    assert found.fix == "pip install 'limen[torch]'"
+    assert found.fix == "pip install '.[torch]'"
 
 
 def test_syntax_and_type_errors_arrive_in_the_report(folder: Path) -> None:
