@@ -201,17 +201,21 @@ def test_a_disk_that_refuses_is_exit_3(limen: Callable[..., Any], embeddings: Pa
     assert page.read_text() == before
 
 
+def _may_be_interrupted() -> None:
+    """A shell that runs the tests in the background has them ignore SIGINT, and children inherit that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_ctrl_c_while_measuring(embeddings: Path) -> None:
     rng = np.random.default_rng(0)
     np.savez(embeddings, X=rng.normal(size=(20_000, 64)), y=rng.integers(0, 20, 20_000))
     page = embeddings.with_name("report.html")
     command = [sys.executable, "-m", "limen", "budget", str(embeddings), "-o", str(page), "--json"]
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = subprocess.Popen(command, **pipes, text=True, start_new_session=True, preexec_fn=_may_be_interrupted)
     assert process.stderr is not None
     assert process.stderr.readline().startswith("measuring")
-    time.sleep(3)  # into the fits: an interrupt during the look at thread pools (a C callback) would be lost
+    time.sleep(1)  # into the fits: an interrupt during the look at thread pools (a C callback) would be lost
     os.killpg(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130
