@@ -24,6 +24,9 @@
     dot.classList.add("here");
     tip.textContent = told(dot);
     tip.hidden = false;
+    place(dot);
+  };
+  const place = (dot) => {
     const box = dot.getBoundingClientRect();
     const left = Math.max(8, Math.min(box.left + box.width / 2 - tip.offsetWidth / 2, innerWidth - tip.offsetWidth - 8));
     const above = box.top - tip.offsetHeight - 10;
@@ -52,5 +55,6 @@
       show(dots[next]);
     });
   }
-  addEventListener("scroll", hide, { passive: true });
+  // focus may scroll the page after a key was pressed: the words follow their dot instead of vanishing
+  addEventListener("scroll", () => { if (here) place(here); }, { passive: true });
 })();
