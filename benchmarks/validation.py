@@ -43,7 +43,11 @@ from limen.arrays.intervals import (
     kl_upper,
 )
 from limen.data.digits import digits
-from limen.data.worlds.populations import World, gaussian_classes, principal_components, smoothed, subclusters
+from limen.data.worlds.embeddings import principal_components, smoothed
+from limen.data.worlds.finite_class import finite_class
+from limen.data.worlds.gaussian_classes import gaussian_classes
+from limen.data.worlds.population import Population
+from limen.data.worlds.subclusters import subclusters
 from limen.measure.floor import EVENTS, certified_sides, midpoint, midpoint_rows, statistical_sides
 from limen.records.stage import StageRecord
 from limen.records.task import FitSpec
@@ -58,9 +62,9 @@ EMBEDDINGS = DATA / "banking77" / "minilm-train.npz"
 # ---------------------------------------------------------------- worlds
 
 
-def worlds() -> dict[str, Callable[[], World]]:
+def worlds() -> dict[str, Callable[[], Population]]:
     """Two synthetic worlds, one or two of real rows; none of them was used to choose a rule of the estimator."""
-    known: dict[str, Callable[[], World]] = {
+    known: dict[str, Callable[[], Population]] = {
         "gaussian": lambda: gaussian_classes(6, 16, 20_000, separation=0.9, seed=11),
         "subclusters": lambda: subclusters(5, 20, 20_000, separation=1.2, seed=12),
         "digits": lambda: smoothed("digits", _digits(20), copies=12, noise=0.6, seed=13),
@@ -96,7 +100,7 @@ class Setting:
         return (self.truth.rows.classes - 1) * self.truth.rows.features.shape[1]
 
 
-def setting(world: World, factor: float) -> Setting:
+def setting(world: Population, factor: float) -> Setting:
     """Radius = factor × the norm of the unconstrained minimiser of the population; design rows are drawn once."""
     phi = design_map(world.sample(DESIGN, np.random.default_rng(1)).features)
     truth = Truth.of(world, phi)
@@ -332,9 +336,9 @@ def table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
 # ---------------------------------------------------------------- few rows
 
 
-def few_rows_worlds() -> dict[str, Callable[[], World]]:
+def few_rows_worlds() -> dict[str, Callable[[], Population]]:
     """Worlds for the question how close a fit may be: the limits were chosen on the first two."""
-    known: dict[str, Callable[[], World]] = {
+    known: dict[str, Callable[[], Population]] = {
         "gaussian K=8": lambda: gaussian_classes(8, 24, 8000, 1.1, label_noise=0.04, seed=51),
         "subclusters K=6": lambda: subclusters(6, 24, 8000, 1.8, label_noise=0.04, seed=52),
         "digits K=10": lambda: smoothed("digits", _digits(24), copies=5, noise=0.5, seed=53),
@@ -418,23 +422,18 @@ def few_rows_table(cells: list[dict[str, Any]]) -> str:
 
 def finite_class_study(sizes: Sequence[int], repetitions: int) -> str:
     """400 fixed linear classifiers, 0-1 loss, exact minimisation: the certified sides at δ = .025 each."""
-    rng = np.random.default_rng(31)
-    x = rng.normal(size=(50_000, 5))
-    normal = rng.normal(size=5)
-    y = (x @ normal > 0) ^ (rng.random(50_000) < 0.2)
-    candidates = normal / np.linalg.norm(normal) + 0.6 * rng.normal(size=(400, 5))
-    wrong = ((x @ candidates.T > 0) != y[:, None]).astype(np.float32)
-    risk = wrong.mean(axis=0, dtype=np.float64)
-    floor, delta, m = float(risk.min()), 0.025, 500
+    rng, world = np.random.default_rng(32), finite_class(400, 5, flip=0.2, spread=0.6, seed=31)
+    risk, floor, delta, m = world.losses, world.floor, 0.025, 500
     body = []
     for n in sizes:
         counts = dict.fromkeys(("cp", "kl", "hoeffding"), 0)
         ends: dict[str, list[float]] = {key: [] for key in counts}
         least, chosen = [], []
         for _ in range(repetitions):
-            errors = wrong[rng.integers(0, len(y), n)].sum(axis=0)
+            rows, holdout = world.sample(n, rng), world.sample(m, rng)
+            errors = world.mistakes(rows.features, rows.labels).sum(axis=0)
             best = int(errors.argmin())
-            k, held = int(errors[best]), int(wrong[rng.integers(0, len(y), m), best].sum())
+            k, held = int(errors[best]), int(world.mistakes(holdout.features, holdout.labels)[:, best].sum())
             low = {
                 "cp": clopper_pearson_lower(k, n, delta),
                 "kl": kl_lower(k / n, n, delta),

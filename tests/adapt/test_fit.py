@@ -17,7 +17,7 @@ from limen.adapt.losses import per_example_loss
 from limen.adapt.prepare import prepare
 from limen.adapt.radius import GRID, GROWTH, choose_radius
 from limen.adapt.split import subset_order
-from limen.data.worlds.populations import gaussian_classes
+from limen.data.worlds.gaussian_classes import gaussian_classes
 from limen.measure.budget import measure_budget
 from limen.records.errors import BadInput
 from limen.records.task import FitSpec, LabelledFeatures, Question, Task

@@ -10,7 +10,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from limen.data.worlds.populations import gaussian_classes
+from limen.data.worlds.gaussian_classes import gaussian_classes
 
 SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "validation.py"
 

@@ -13,7 +13,8 @@ import scipy.stats
 from limen.adapt.fit import fit_task
 from limen.adapt.prepare import prepare
 from limen.adapt.truth import Truth
-from limen.data.worlds.populations import gaussian_classes, subclusters
+from limen.data.worlds.gaussian_classes import gaussian_classes
+from limen.data.worlds.subclusters import subclusters
 from limen.measure import budget as budget_module
 from limen.measure.budget import identity_residual, measure_budget
 from limen.measure.floor import certified_sides, floor_path, midpoint, midpoint_rows, statistical_sides

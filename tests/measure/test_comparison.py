@@ -10,7 +10,8 @@ from limen.adapt.fit import fit_task
 from limen.adapt.prepare import prepare
 from limen.adapt.split import DESIGN_SHARE
 from limen.adapt.truth import Truth
-from limen.data.worlds.populations import World, subclusters
+from limen.data.worlds.population import Population
+from limen.data.worlds.subclusters import subclusters
 from limen.measure import comparison as comparison_module
 from limen.measure.comparison import compare
 from limen.records.comparison import POOL_SHARE, Comparison
@@ -21,7 +22,7 @@ from limen.records.task import FitSpec, LabelledFeatures, Task
 from limen.verdict import compare_fits
 
 FULL = subclusters(3, 8, 5000, separation=1.6, label_noise=0.05, seed=4)
-HALF = World("half", FULL.features[:, :4], FULL.labels, 3)
+HALF = Population("half", FULL.features[:, :4], FULL.labels, 3)
 SPEC = FitSpec(labels=("all",), seeds=1, radius=3.0, rich_head=False)
 
 

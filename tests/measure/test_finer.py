@@ -16,7 +16,9 @@ from limen.adapt.prepare import Prepared, prepare
 from limen.adapt.rich_head import rich_head
 from limen.adapt.truth import Truth
 from limen.arrays.intervals import clopper_pearson_lower
-from limen.data.worlds.populations import World, gaussian_classes, subclusters
+from limen.data.worlds.gaussian_classes import gaussian_classes
+from limen.data.worlds.population import Population
+from limen.data.worlds.subclusters import subclusters
 from limen.measure.budget import measure_budget
 from limen.measure.finer import MOST_VALUES, class_gap
 from limen.measure.floor import midpoint, pool_groups
@@ -32,13 +34,13 @@ def fitted(rows: LabelledFeatures, spec: FitSpec = SPEC, **populations: Labelled
     return fit_task(Task("t", "e", rows, populations), spec)
 
 
-def rings(rows: int = 6000, seed: int = 0) -> World:
+def rings(rows: int = 6000, seed: int = 0) -> Population:
     """Label = inside or outside of a ring, 5 % of labels flipped: no linear head beats chance."""
     draw = np.random.default_rng(seed)
     features = draw.normal(size=(rows, 2))
     labels = (np.linalg.norm(features, axis=1) > 1.18).astype(np.int64)
     flipped = draw.random(rows) < 0.05
-    return World("rings", features, np.where(flipped, 1 - labels, labels), 2)
+    return Population("rings", features, np.where(flipped, 1 - labels, labels), 2)
 
 
 def for_the_gap(prepared: Prepared) -> StageRecord:
@@ -56,7 +58,7 @@ def for_the_gap(prepared: Prepared) -> StageRecord:
     return StageRecord("fit", 0, data, arrays)
 
 
-def truth_of_the_gap(world: World, prepared: Prepared) -> float:
+def truth_of_the_gap(world: Population, prepared: Prepared) -> float:
     """L*_linear − L(g) with both population losses exact: g is the head that the sample gave, scored on every row."""
     truth = Truth.of(world, prepared.phi)
     everywhere = rich_head(replace(prepared, holdout=truth.rows), 4.0).holdout_loss

@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import t
 
 from limen.adapt.fit import fit_task
-from limen.data.worlds.populations import gaussian_classes
+from limen.data.worlds.gaussian_classes import gaussian_classes
 from limen.measure.budget import measure_budget
 from limen.measure.floor import CROSSED, floor_path, floor_sides, midpoint, midpoint_rows, statistical_sides
 from limen.records.stage import StageRecord

@@ -12,7 +12,7 @@ import pytest
 
 from limen.adapt.fit import fit_task
 from limen.data.digits import digits
-from limen.data.worlds.populations import gaussian_classes
+from limen.data.worlds.gaussian_classes import gaussian_classes
 from limen.records.budget import Advice, Budget
 from limen.records.comparison import Comparison
 from limen.records.estimate import Estimate

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from limen.adapt.ball import BallFit, Rows, minimise
 from limen.adapt.feature_map import FeatureMap, Matrix
 from limen.adapt.losses import per_example_loss, predictions
-from limen.data.worlds.populations import World
+from limen.data.worlds.population import Population as World
 from limen.records.task import Loss
 
 FLOOR_TOLERANCE = 1e-5
@@ -29,7 +29,7 @@ class Truth:
 
         >>> import numpy as np
         >>> from limen.adapt.feature_map import design_map
-        >>> from limen.data.worlds.populations import gaussian_classes
+        >>> from limen.data.worlds.gaussian_classes import gaussian_classes
         >>> world = gaussian_classes(classes=2, dimension=3, rows=500, separation=0.0)
         >>> truth = Truth.of(world, design_map(world.features[:50]))
         >>> bool(np.isclose(truth.population_loss(np.zeros((4, 2))), np.log(2)))
