@@ -69,7 +69,8 @@ class Subclusters(ClassWorld):
         kernel = -(self.freedom + dimension) / 2 * np.log1p(np.maximum(square, 0.0) / self.freedom)
         density = np.exp(kernel - kernel.max(axis=1, keepdims=True))
         each: Matrix = density.reshape(len(features), self.classes, -1).sum(axis=2)
-        return each / each.sum(axis=1, keepdims=True)
+        each /= each.sum(axis=1, keepdims=True)
+        return each
 
     def nodes(self) -> Iterator[Nodes]:
         """Eight sets of nodes around every centre; one coordinate is the scale."""
