@@ -119,7 +119,7 @@ def draw(at: Setting, n: int, rng: np.random.Generator) -> StageRecord:
     fit, holdout = rows.take(np.arange(n - held)), rows.take(np.arange(n - held, n))
     prepared = _prepared(at, fit, holdout)
     final = minimise(fit, at.radius, tolerance=1e-4)
-    whole, half, half_rows = midpoints(prepared, at.radius, final.weights, threads=1)
+    whole, half, half_rows = midpoints(prepared, final, None, threads=1)
     losses = per_example_loss(holdout.features @ final.weights, holdout.labels, holdout.loss)
     data = {
         "radius": at.radius,

@@ -240,8 +240,8 @@ def test_the_minimum_falls_with_the_radius_and_is_convex_in_it(seed, loss):
 
 
 def test_a_fit_that_stops_short_says_so(monkeypatch):
-    monkeypatch.setattr("limen.adapt.ball.ROUNDS", 1)
-    monkeypatch.setattr("limen.adapt.ball.INNER", 1)
+    monkeypatch.setattr("limen.adapt.log_ball.ROUNDS", 1)
+    monkeypatch.setattr("limen.adapt.log_ball.STEPS", 1)
     rows = random_rows(11, n=200, p=10, classes=5)
     fit = minimise(rows, 50.0, tolerance=1e-9)
     assert not fit.converged

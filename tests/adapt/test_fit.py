@@ -130,7 +130,7 @@ def test_golden_identity():
     assert (VERSION, words) == GOLDEN
 
 
-GOLDEN = (3, ["0.44771", "0.5047", "0.79089", "0.6040", "bf4c84eb2c40"])
+GOLDEN = (4, ["0.44771", "0.5047", "0.79089", "0.6040", "bf4c84eb2c40"])
 
 
 # ------------------------------------------------------------------ folds and jackknife
@@ -142,21 +142,21 @@ def test_held_out_rows_never_influence_the_fit_that_scores_them(radius, monkeypa
     rng = np.random.default_rng(0)
     rows = LabelledFeatures(rng.normal(size=(120, 70)), rng.integers(0, 4, 120), tuple("abcd"))
     prepared = prepare(Task("t", "e", rows), FitSpec(radius=radius))
-    start = minimise(pool_rows(prepared), radius).weights
-    whole, half, half_rows = midpoints(prepared, radius, start, threads=1)
+    start = minimise(pool_rows(prepared), radius)
+    whole, half, half_rows = midpoints(prepared, start, None, threads=1)
     assert whole.cross_validated_loss.mean() > np.log(4) - 0.1
     assert half.cross_validated_loss.mean() > np.log(4) - 0.1
     assert len(half_rows) == len(half.train_loss) == len(start_rows := whole.train_loss) // 2
     assert start_rows.mean() < np.log(4)
     if radius > 100:  # a warm start would be returned as it came: it has seen every row
-        monkeypatch.setattr("limen.adapt.floor_fits.CLOSE_FIT", -1.0)
-        leaked = midpoints(prepared, radius, start, threads=1)[0]
+        monkeypatch.setattr("limen.adapt.ball.CLOSE_FIT", -1.0)
+        leaked = midpoints(prepared, start, None, threads=1)[0]
         assert leaked.cross_validated_loss.mean() < 0.1
 
 
 def test_training_side_of_the_midpoint_is_the_certified_minimum():
     prepared = prepare(task(), SPEC)
-    whole, half, half_rows = midpoints(prepared, 4.0, np.zeros((6, 3)) + 0.1, threads=2)
+    whole, half, half_rows = midpoints(prepared, minimise(prepared.fit, 4.0), None, threads=2)
     pool = pool_rows(prepared)
     for part, rows in ((whole, pool), (half, pool.take(half_rows))):
         exact = minimise(rows, 4.0, tolerance=1e-9).loss
@@ -168,7 +168,7 @@ def test_blocks_stay_within_a_fold_and_a_half():
     rows = task(200).train
     twice = type(rows)(np.vstack([rows.features, rows.features]), np.tile(rows.labels, 2), rows.classes)
     prepared = prepare(Task("t", "e", twice), FitSpec(radius=4.0))
-    whole, _, half_rows = midpoints(prepared, 4.0, np.zeros((6, 3)) + 0.1, threads=1)
+    whole, _, half_rows = midpoints(prepared, minimise(prepared.fit, 4.0), None, threads=1)
     block = np.concatenate([prepared.fit_blocks, prepared.holdout_blocks])
     losses = whole.cross_validated_loss
     labels = pool_rows(prepared).labels
@@ -184,7 +184,7 @@ def test_jackknife_replicates_are_refits_without_the_group():
     order = np.arange(100)
     fit = minimise(prepared.fit.take(order), 4.0)
     point = Point(100, 0, order, fit.loss, np.zeros(1), np.zeros(1, dtype=np.int64), fit)
-    deleted = jackknife_curve(prepared, 4.0, [point], threads=1)
+    deleted = jackknife_curve(prepared, [point], (None,), threads=1)
     assert deleted.n.shape == deleted.train.shape == deleted.holdout.shape == deleted.error.shape == (20, 1)
     groups_fit, groups_held = prepared.pool_groups[: len(prepared.fit)], prepared.pool_groups[len(prepared.fit) :]
     for group in (0, 7):
@@ -277,6 +277,6 @@ def test_stratified_counts_below_a_row_a_class_are_refused_with_the_smallest_leg
 def test_adapters_that_do_not_exist_are_refused():
     rows = prepare(task(), SPEC).fit
     with pytest.raises(ValueError, match="unknown method 'magic'"):
-        adapt(rows, FitSpec(method="magic"), 1.0, None, 1e-3)
+        adapt(rows, FitSpec(method="magic"), 1.0, 1e-3)
     with pytest.raises(ValueError, match="needs a radius"):
-        adapt(rows, FitSpec(), None, None, 1e-3)
+        adapt(rows, FitSpec(), None, 1e-3)

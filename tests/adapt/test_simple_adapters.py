@@ -58,7 +58,7 @@ def test_classes_without_a_row_share_the_add_one_probability_whatever_the_featur
 def test_the_squared_loss_reads_the_probabilities_that_the_log_loss_reads(method):
     data = rows()
     log, squared = (
-        adapt(Rows(data.features, data.labels, 3, loss), FitSpec(method=method, loss=loss), None, None, 1e-3).scores(
+        adapt(Rows(data.features, data.labels, 3, loss), FitSpec(method=method, loss=loss), None, 1e-3).scores(
             data.features
         )
         for loss in ("log", "squared")

@@ -46,7 +46,7 @@ def rings(rows: int = 6000, seed: int = 0) -> Population:
 def for_the_gap(prepared: Prepared) -> StageRecord:
     """The part of the fit record that class_gap reads."""
     pool, probe = minimise(pool_rows(prepared), 4.0), minimise(prepared.fit, 4.0)
-    own, own_loss = holdout_minimum(prepared, 4.0, pool.weights)
+    own, own_loss = holdout_minimum(prepared, pool)
     held = per_example_loss(prepared.holdout.features @ probe.weights, prepared.holdout.labels, "log")
     head = rich_head(prepared, 4.0)
     n = len(prepared.fit)

@@ -7,10 +7,8 @@ Certificate (any convex L̂, any W, docs/statements/certificate.md; by convexity
 It is tight at the minimiser, where ∇L̂ = −λW with λ ≥ 0 and ‖W‖ = B, or ∇L̂ = 0. Evaluated in float64 over all rows in
 the original coordinates, whatever the solver did.
 
-Solver (log loss): on the sphere W = B·V/‖V‖, quasi-Newton (scipy's L-BFGS-B) in the eigenbasis of the Gram matrix,
-preconditioned by the diagonal curvature w_c·e_j + λ (w_c mean of p_c(1 − p_c), e_j Gram eigenvalue), refreshed between
-rounds. Where the minimiser lies inside the ball (⟨W, ∇L̂⟩ > 0 on the sphere), the same without the sphere.
-Solver (squared loss): W_λ in closed form, λ from the secular equation ‖W_λ‖ = B.
+Log loss: quasi-Newton steps on the sphere, divided by the class blocks of the Hessian (`log_ball`, `quasi_newton`).
+Squared loss: closed form (`squared_ball`).
 """
 
 from __future__ import annotations
@@ -18,16 +16,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.linalg
-import scipy.optimize
 from numpy.typing import NDArray
 
 from limen.adapt.feature_map import Matrix
-from limen.adapt.losses import dual_per_example, one_hot, per_example_loss, residuals
+from limen.adapt.log_ball import Sample, Steering, gram_basis, solve, steer
+from limen.adapt.losses import dual_per_example, per_example_loss, residuals
+from limen.adapt.quasi_newton import Problems
+from limen.adapt.squared_ball import squared_minimum
 from limen.records.task import Integers, Loss
 
-ROUNDS = 60
-INNER = 25
+CLOSE_FIT = 10.0
+"""Loss, in tolerances, below which a start that has seen the rows left out would be returned unchanged."""
 ROUNDING = 16 * float(np.finfo(np.float64).eps)
 
 
@@ -104,160 +103,72 @@ def minimise(rows: Rows, radius: float, start: Matrix | None = None, tolerance: 
 
     Raises ValueError for a radius that is not positive and finite.
     """
+    return minimise_near(rows, radius, start, tolerance)[0]
+
+
+def minimise_near(
+    rows: Rows, radius: float, start: Matrix | None, tolerance: float, near: Steering | None = None
+) -> tuple[BallFit, Steering | None]:
+    """`minimise`, steered by a similar fit (same features, similar labels and radius), and what it leaves to others."""
     if not 0 < radius < np.inf:
         raise ValueError(f"radius must be positive and finite, got {radius}")
-    basis = _Basis.of(rows)
     if rows.loss == "squared":
-        weights = basis.lift(_closed_form(basis, radius))
-        return certify(rows, weights, radius, products=1, tolerance=tolerance)
-    inner = None if start is None else basis.vectors.T @ start
-    # float32 passes cost half as much on large problems; float64 finishes what they leave undone, and certifies
-    halved = tolerance >= 1e-5 and rows.features.size * rows.classes >= 1_000_000
-    for precision in (np.float32, np.float64) if halved else (np.float64,):
-        basis.use(precision)
-        inner = _quasi_newton(basis, radius, inner, tolerance)
-        fit = certify(rows, basis.lift(inner), radius, basis.products, tolerance)
-        if fit.converged:
-            break
-    return fit
+        weights = squared_minimum(rows.features, rows.labels, rows.classes, radius)
+        return certify(rows, weights, radius, products=1, tolerance=tolerance), None
+    problems = Problems(np.array([radius]), np.zeros(1))
+    sample = Sample(rows.features, rows.labels, rows.classes)
+    found = solve(sample, problems, None if start is None else start.T[None], tolerance, near)
+    weights = np.ascontiguousarray(found.weights[0].T)
+    return certify(rows, weights, radius, found.passes, tolerance), found.steering
 
 
-@dataclass(slots=True)
-class _Basis:
-    """The rows in an orthonormal basis T [p, r] of their span that diagonalises the Gram matrix: Z = X·T."""
-
-    rows: Rows
-    vectors: Matrix
-    values: Matrix
-    scores: NDArray[np.floating]
-    products: int = 0
-
-    @classmethod
-    def of(cls, rows: Rows) -> _Basis:
-        x, n = rows.features, len(rows)
-        if n >= x.shape[1]:
-            values, vectors = scipy.linalg.eigh(x.T @ x / n)
-        else:  # the n-dimensional span of the rows holds every minimiser: nothing is lost
-            values, left = scipy.linalg.eigh(x @ x.T / n)
-            kept = values > values[-1] * 1e-13
-            values, left = values[kept], left[:, kept]
-            vectors = x.T @ (left / np.sqrt(values * n))
-        return cls(rows, vectors, np.maximum(values, 0.0), x @ vectors)
-
-    def use(self, precision: type[np.floating]) -> None:
-        """Pass over the rows in this precision from now on; sums over rows that must agree stay in float64."""
-        self.scores = (self.rows.features @ self.vectors).astype(precision)
-
-    def lift(self, inner: Matrix) -> Matrix:
-        lifted: Matrix = self.vectors @ inner
-        return lifted
-
-    def value_gradient(self, inner: Matrix) -> tuple[float, Matrix]:
-        """L̂ and its gradient [r, K] at an adapter in the basis."""
-        self.products += 1
-        rows = self.rows
-        scores = self.scores @ inner.astype(self.scores.dtype)
-        scores -= scores.max(axis=1, keepdims=True)
-        own = scores[np.arange(len(rows)), rows.labels].copy()
-        np.exp(scores, out=scores)
-        total = scores.sum(axis=1)
-        value = float((np.log(total.astype(np.float64)) - own).mean())
-        scores /= total[:, None]
-        scores[np.arange(len(rows)), rows.labels] -= 1
-        gradient: Matrix = (self.scores.T @ scores).astype(np.float64)
-        gradient /= len(rows)
-        return value, gradient
-
-    def class_curvature(self, inner: Matrix) -> Matrix:
-        """Mean of p_c(1 − p_c) over the rows: [K]."""
-        scores = self.scores @ inner.astype(self.scores.dtype)
-        scores -= scores.max(axis=1, keepdims=True)
-        np.exp(scores, out=scores)
-        scores /= scores.sum(axis=1, keepdims=True)
-        curvature: Matrix = (scores * (1 - scores)).mean(axis=0, dtype=np.float64)
-        return curvature
+def coordinates(rows: Rows) -> Steering | None:
+    """Common coordinates for fits on these rows and on parts of them; None for the squared loss (closed form)."""
+    return Steering(gram_basis(rows.features)) if rows.loss == "log" else None
 
 
-def _quasi_newton(basis: _Basis, radius: float, start: Matrix | None, tolerance: float) -> Matrix:
-    inner = np.zeros((basis.vectors.shape[1], basis.rows.classes)) if start is None else start
-    if not inner.any():
-        inner = -basis.value_gradient(inner)[1]
-    inner = _to_sphere(inner, radius)
-    best, best_gap, stalled, interior = inner, np.inf, 0, False
-    for _ in range(ROUNDS):
-        _, gradient = basis.value_gradient(inner)
-        norm = float(np.linalg.norm(gradient))
-        along = float((inner * gradient).sum())
-        gap = along + radius * norm
-        stalled = 0 if gap < 0.9 * best_gap else stalled + 1
-        if gap < best_gap:
-            best, best_gap = inner, gap
-        if best_gap <= 0.5 * tolerance or stalled > 3:  # half: the certificate is evaluated again in other coordinates
-            break
-        multiplier = max(-along / radius**2, 1e-3 * norm / radius)
-        curvature = np.maximum(basis.class_curvature(inner), 1e-7)
-        precondition = 1 / np.sqrt(basis.values[:, None] * curvature + multiplier)
-        # ⟨W, ∇L̂⟩ > 0 on the sphere: walking inwards lowers the loss
-        interior = along > 0 or (interior and float(np.linalg.norm(inner)) < radius * (1 - 1e-9))
-        inner = (_interior_round if interior else _sphere_round)(basis, inner, precondition, radius)
-        if float(np.linalg.norm(inner)) > radius:
-            inner = _to_sphere(inner, radius)
-    return best
+def steering_at(rows: Rows, fit: BallFit, near: Steering | None = None) -> Steering | None:
+    """What the fit leaves for similar ones: on some of its rows, or on other rows with similar labels and radius."""
+    if rows.loss == "squared":
+        return None
+    return steer(Sample(rows.features, rows.labels, rows.classes), fit.weights.T, fit.radius, near)
 
 
-def _to_sphere(inner: Matrix, radius: float) -> Matrix:
-    scaled: Matrix = inner * (radius / max(float(np.linalg.norm(inner)), 1e-300))
-    return scaled
+@dataclass(frozen=True, slots=True)
+class SubsetFits:
+    """Adapters fitted on subsets of the same rows: weights [B, p, K], losses on their own rows [B], gaps [B].
+
+    Losses and gaps are those of the solver (float32 on large problems): for adapters that are scored on rows left out,
+    not for proofs.
+    """
+
+    weights: Matrix
+    losses: Matrix
+    gaps: Matrix
 
 
-def _sphere_round(basis: _Basis, inner: Matrix, precondition: Matrix, radius: float) -> Matrix:
-    shape = inner.shape
-
-    def objective(flat: Matrix) -> tuple[float, Matrix]:
-        raw = precondition * flat.reshape(shape)
-        size = float(np.linalg.norm(raw))
-        point = raw * (radius / size)
-        value, gradient = basis.value_gradient(point)
-        gradient -= (float((gradient * point).sum()) / radius**2) * point
-        gradient *= precondition * (radius / size)
-        return value, gradient.ravel()
-
-    raw = precondition * _lbfgs(objective, (inner / precondition).ravel()).reshape(shape)
-    return _to_sphere(raw, radius)
-
-
-def _interior_round(basis: _Basis, inner: Matrix, precondition: Matrix, _radius: float) -> Matrix:
-    shape = inner.shape
-
-    def objective(flat: Matrix) -> tuple[float, Matrix]:
-        value, gradient = basis.value_gradient(precondition * flat.reshape(shape))
-        return value, (gradient * precondition).ravel()
-
-    moved: Matrix = precondition * _lbfgs(objective, (inner / precondition).ravel()).reshape(shape)
-    # adding one vector to all classes changes no score; without it the norm is least
-    moved -= moved.mean(axis=1, keepdims=True)
-    return moved
+def minimise_subsets(
+    rows: Rows,
+    subsets: NDArray[np.bool_],
+    radius: float,
+    start: Matrix | None,
+    tolerance: float,
+    near: Steering | None = None,
+) -> SubsetFits:
+    """Fits in lockstep on each of `subsets` [B, n] of the rows; `start` [B, p, K] or None."""
+    if rows.loss == "squared":
+        fits = [minimise(rows.take(np.flatnonzero(kept)), radius) for kept in subsets]
+        return SubsetFits(*(np.stack([getattr(f, name) for f in fits]) for name in ("weights", "loss", "gap")))
+    problems = Problems(np.full(len(subsets), radius), np.zeros(len(subsets)))
+    sample = Sample(rows.features, rows.labels, rows.classes, subsets / subsets.sum(axis=1, keepdims=True))
+    found = solve(sample, problems, None if start is None else start.transpose(0, 2, 1), tolerance, near)
+    return SubsetFits(np.ascontiguousarray(found.weights.transpose(0, 2, 1)), found.losses, found.gaps)
 
 
-def _lbfgs(objective: object, start: Matrix) -> Matrix:
-    options = {"maxiter": INNER, "maxcor": 20, "ftol": 0.0, "gtol": 0.0}
-    found: Matrix = scipy.optimize.minimize(objective, start, jac=True, method="L-BFGS-B", options=options).x
-    return found
+def start_from(fit: BallFit, problems: int, tolerance: float) -> Matrix | None:
+    """Where fits on fewer of the rows of `fit` begin: there, or cold where that fit is too close to its rows.
 
-
-def _closed_form(basis: _Basis, radius: float) -> Matrix:
-    """W_λ = (G + λ)⁻¹C with G the Gram matrix, C = XᵀY/n, and λ ≥ 0 the root of ‖W_λ‖ = B (0 if W_0 is inside)."""
-    target = basis.scores.T @ one_hot(basis.rows.labels, basis.rows.classes) / len(basis.rows)
-    kept = basis.values > basis.values[-1] * 1e-13
-    power = np.where(kept, (target**2).sum(axis=1), 0.0)
-    values = np.where(kept, basis.values, 1.0)
-
-    def excess(penalty: float) -> float:
-        return float(np.sqrt((power / (values + penalty) ** 2).sum())) - radius
-
-    penalty = 0.0
-    if excess(0.0) > 0:
-        high = float(np.sqrt(power.sum())) / radius  # ‖W_λ‖ ≤ ‖C‖/λ
-        penalty = float(scipy.optimize.brentq(excess, 0.0, high, xtol=1e-300, rtol=1e-14, maxiter=500))
-    solution: Matrix = np.where(kept, 1 / (values + penalty), 0.0)[:, None] * target
-    return solution
+    A start that has seen the rows left out would come back unchanged where its loss is of the order of the tolerance,
+    and leak (docs/decisions/2026-11-22-midpoint-few-rows.md).
+    """
+    return np.tile(fit.weights, (problems, 1, 1)) if fit.loss > CLOSE_FIT * tolerance else None

@@ -51,7 +51,7 @@ def controls(prepared: Prepared, radius: float | None) -> dict[str, Control]:
     chosen = draw.permutation(len(fit))[:CONTROL_ROWS].astype(np.int64)
     taken = fit.take(chosen)
     shuffled = Rows(taken.features, draw.permutation(taken.labels), fit.classes, fit.loss)
-    fitted = adapt(shuffled, spec, radius, None, TOLERANCE)
+    fitted = adapt(shuffled, spec, radius, TOLERANCE)
     prior = np.tile(prior_scores(fit.labels, fit.classes, spec.loss), (len(prepared.holdout), 1))
     return {
         "prior": _control(prepared, prior, len(fit)),

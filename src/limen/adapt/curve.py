@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
 
-from limen.adapt.ball import BallFit, Rows, minimise
+from limen.adapt.ball import BallFit, Rows, coordinates, minimise_near, steering_at
 from limen.adapt.feature_map import Matrix
+from limen.adapt.log_ball import Steering
 from limen.adapt.losses import per_example_loss, predictions
 from limen.adapt.mean_classifier import mean_classifier
 from limen.adapt.nearest_neighbours import neighbour_scores
@@ -47,16 +48,22 @@ class Adapted:
 
     scores: Callable[[Matrix], Matrix]
     fit: BallFit | None
+    steering: Steering | None = None
+    """What a probe leaves for similar fits."""
 
 
-def adapt(rows: Rows, spec: FitSpec, radius: float | None, start: Matrix | None, tolerance: float) -> Adapted:
-    """Fit one adapter. Raises ValueError for an unknown method, a probe without radius, rows no mean can be made of."""
+def adapt(rows: Rows, spec: FitSpec, radius: float | None, tolerance: float, near: Adapted | None = None) -> Adapted:
+    """Fit one adapter, from and with the steering of a similar one where given.
+
+    Raises ValueError for an unknown method, a probe without radius, rows no mean can be made of.
+    """
     method = spec.method
     if method == "linear-probe":
         if radius is None:
             raise ValueError("a linear probe needs a radius")
-        fit = minimise(rows, radius, start, tolerance)
-        return Adapted(lambda x: x @ fit.weights, fit)
+        start = near.fit.weights if near is not None and near.fit is not None else None
+        fit, steering = minimise_near(rows, radius, start, tolerance, near.steering if near else None)
+        return Adapted(lambda x: x @ fit.weights, fit, steering)
     if method == "mean-classifier":
         return _probabilistic(mean_classifier(rows), rows.loss)
     if method == "knn":
@@ -73,28 +80,44 @@ def _probabilistic(log_probabilities: Callable[[Matrix], Matrix], loss: Loss) ->
 
 def fit_curve(
     prepared: Prepared, radius: float | None, counts: tuple[int, ...], threads: int
-) -> tuple[tuple[Point, ...], Adapted]:
-    """Every point of the grid in order (n, seed), "all" last; and the adapter fitted on all fit rows."""
+) -> tuple[tuple[Point, ...], Adapted, tuple[Steering | None, ...]]:
+    """Every point of the grid in order (n, seed), "all" last; the adapter of all fit rows; steering at each n."""
     spec = prepared.spec
     small = [n for n in counts if n < len(prepared.fit)]
 
-    def chain(seed: int) -> list[Point]:
+    base = Adapted(_no_scores, None, coordinates(prepared.fit) if spec.method == "linear-probe" else None)
+
+    def chain(seed: int, steered: list[Adapted]) -> list[Point]:
         order = subset_order(len(prepared.fit), spec.split_seed, seed)
-        points, start = [], None
-        for n in small:
+        points: list[Point] = []
+        for k, n in enumerate(small):
             rows = _subset(prepared, order, n)
-            adapted = adapt(prepared.fit.take(rows), spec, radius, start, CURVE_TOLERANCE)
-            start = adapted.fit.weights if adapted.fit else None
+            steering = steered[k].steering if steered else base.steering
+            near = replace(base, fit=points[-1].fit if points else None, steering=steering)
+            adapted = adapt(prepared.fit.take(rows), spec, radius, CURVE_TOLERANCE, near)
             points.append(_score(prepared, adapted, rows, seed))
         return points
 
-    chains = run_threads(chain, range(spec.seeds), threads) if small else []
-    points = [chain_points[k] for k in range(len(small)) for chain_points in chains]
-    last = chains[0][-1].fit if chains else None
-    start = last.weights if last else None
-    everything = np.arange(len(prepared.fit))
-    final = adapt(prepared.fit, spec, radius, start, TOLERANCE)
-    return (*points, _score(prepared, final, everything, None)), final
+    # the first chain leaves its curvature at every label count to the others, which then go side by side
+    first = chain(0, []) if small else []
+    steered = [_steered(prepared, point, base) for point in first]
+    others = run_threads(lambda seed: chain(seed, steered), range(1, spec.seeds), threads) if small else []
+    points = [chain_points[k] for k in range(len(small)) for chain_points in (first, *others)]
+    near = replace(steered[-1], fit=first[-1].fit) if first else base
+    final = adapt(prepared.fit, spec, radius, TOLERANCE, near)
+    last = _score(prepared, final, np.arange(len(prepared.fit)), None)
+    steered.append(_steered(prepared, last, base))
+    return (*points, last), final, tuple(a.steering for a in steered)
+
+
+def _steered(prepared: Prepared, point: Point, base: Adapted) -> Adapted:
+    if point.fit is None:
+        return base
+    return replace(base, steering=steering_at(prepared.fit.take(point.rows), point.fit, base.steering))
+
+
+def _no_scores(features: Matrix) -> Matrix:
+    raise ValueError("nothing is fitted yet")
 
 
 def run_threads(work: Callable[[Item], Result], items: Iterable[Item], threads: int) -> list[Result]:

@@ -15,6 +15,7 @@ from limen.adapt.curve import Adapted, Point, fit_curve
 from limen.adapt.finer import finer_parts
 from limen.adapt.floor_fits import FOLDS, floor_path, holdout_minimum, jackknife_curve, midpoints
 from limen.adapt.labels import label_counts
+from limen.adapt.log_ball import Steering
 from limen.adapt.losses import dual_per_example, loss_range, per_example_loss, predictions
 from limen.adapt.prepare import Prepared, prepare
 from limen.adapt.radius import choose_radius
@@ -22,7 +23,7 @@ from limen.arrays.environment import environment
 from limen.records.stage import StageRecord
 from limen.records.task import FitSpec, Task
 
-VERSION = 3
+VERSION = 4
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 
@@ -40,10 +41,10 @@ def fit_task(task: Task, spec: FitSpec, threads: int = 1) -> StageRecord:
         if spec.method == "linear-probe":
             radius, note = _radius(prepared, spec)
             checks = (*checks, *note)
-        points, final = fit_curve(prepared, radius, counts, threads)
+        points, final, steering = fit_curve(prepared, radius, counts, threads)
         data, arrays = _common(task, prepared, points, final)
         if radius is not None:
-            _probe_parts(prepared, radius, points, threads, data, arrays)
+            _probe_parts(prepared, (points, final, steering), threads, data, arrays)
         facts, finer = finer_parts(prepared, radius, threads)
     arrays |= finer
     data |= facts | {
@@ -110,17 +111,22 @@ def _common(task: Task, prepared: Prepared, points: tuple[Point, ...], final: Ad
 
 
 def _probe_parts(
-    prepared: Prepared, radius: float, points: tuple[Point, ...], threads: int, data: dict[str, Any], arrays: Arrays
+    prepared: Prepared,
+    curve: tuple[tuple[Point, ...], Adapted, tuple[Steering | None, ...]],
+    threads: int,
+    data: dict[str, Any],
+    arrays: Arrays,
 ) -> None:
+    points, final, steering = curve
     last = points[-1]
     assert last.fit is not None
-    whole, half, half_rows = midpoints(prepared, radius, last.fit.weights, threads)
-    path = floor_path(prepared, radius, (whole.fit, last), threads)
-    own, own_loss = holdout_minimum(prepared, radius, whole.fit.weights)
+    whole, half, half_rows = midpoints(prepared, last.fit, final.steering, threads)
+    path = floor_path(prepared, whole.fit, last, threads)
+    own, own_loss = holdout_minimum(prepared, whole.fit)
     chain = [p for p in points if p.seed == 0] + [last]
-    deleted = jackknife_curve(prepared, radius, chain, threads)
+    deleted = jackknife_curve(prepared, chain, steering, threads)
     data |= {
-        "loss_range": loss_range(prepared.spec.loss, prepared.classes, radius, prepared.phi.norm_bound),
+        "loss_range": loss_range(prepared.spec.loss, prepared.classes, last.fit.radius, prepared.phi.norm_bound),
         "final": {"loss": last.fit.loss, "gap": last.fit.gap, "gradient_norm": last.fit.gradient_norm},
         "pool": {"n": len(whole.train_loss), "minimum": whole.fit.minimum, "gap": whole.fit.gap, "folds": FOLDS},
         "half": {"n": len(half.train_loss), "minimum": half.fit.minimum, "gap": half.fit.gap},

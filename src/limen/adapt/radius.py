@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from limen.adapt.ball import Rows, minimise
+from limen.adapt.ball import Rows, minimise_subsets
+from limen.adapt.feature_map import Matrix
 from limen.adapt.losses import per_example_loss
 from limen.adapt.ridge import ridge_path
 from limen.arrays.random import stream
@@ -45,14 +46,13 @@ def _by_leave_one_out(design: Rows) -> float:
 def _by_folds(design: Rows, split_seed: int) -> float:
     fold = stream("radius", split_seed, len(design)).permutation(len(design)) % FOLDS
     losses = np.full(len(GRID), np.inf)
-    starts: list[np.ndarray | None] = [None] * FOLDS
+    subsets = fold != np.arange(FOLDS)[:, None]
+    start: Matrix | None = None
     for step, radius in enumerate(GRID):
+        start = minimise_subsets(design, subsets, radius, start, tolerance=1e-3).weights
         held = np.empty(len(design))
-        for k in range(FOLDS):
-            fitted = minimise(design.take(np.flatnonzero(fold != k)), radius, starts[k], tolerance=1e-3)
-            starts[k] = fitted.weights
-            out = np.flatnonzero(fold == k)
-            held[out] = per_example_loss(design.features[out] @ fitted.weights, design.labels[out], design.loss)
+        for kept, weights in zip(subsets, start, strict=True):
+            held[~kept] = per_example_loss(design.features[~kept] @ weights, design.labels[~kept], design.loss)
         losses[step] = held.mean()
         if step >= 2 and losses[step] > losses[step - 1] > losses[step - 2]:
             break

@@ -61,7 +61,7 @@ def _different(prepared: Prepared, stored: StageRecord) -> Iterator[str]:
         return
     weights = arrays.get("weights")
     if weights is None:
-        scores = adapt(prepared.fit, prepared.spec, None, None, FITTED).scores
+        scores = adapt(prepared.fit, prepared.spec, None, FITTED).scores
     else:
         scores = _linear(weights)
         yield from _certificate(prepared.fit, weights, data)
