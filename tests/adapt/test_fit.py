@@ -82,12 +82,13 @@ def test_the_record_is_that_of_the_stated_rows(record):
 
 
 def test_curve_points_are_fits_on_prefixes(record):
-    assert [(p["n"], p["seed"]) for p in record.data["curve"]] == [(60, 0), (60, 1), (120, 0), (120, 1), (240, None)]
+    n_fit = record.data["n_fit"]
+    assert [(p["n"], p["seed"]) for p in record.data["curve"]] == [(60, 0), (60, 1), (120, 0), (120, 1), (n_fit, None)]
     losses = record.arrays["curve_holdout_loss"].mean(axis=1)
     assert losses.shape == (5,)
     train, prepared = [p["train_loss"] for p in record.data["curve"]], prepare(task(), SPEC)
     for seed in (0, 1):
-        order = subset_order(240, 0, seed)
+        order = subset_order(n_fit, 0, seed)
         for at, n in ((seed, 60), (2 + seed, 120)):
             assert train[at] == pytest.approx(
                 minimise(prepared.fit.take(order[:n]), 4.0, tolerance=1e-8).loss, abs=1e-3
@@ -130,7 +131,7 @@ def test_golden_identity():
     assert (VERSION, words) == GOLDEN
 
 
-GOLDEN = (4, ["0.44771", "0.5047", "0.79089", "0.6040", "bf4c84eb2c40"])
+GOLDEN = (4, ["0.44771", "0.5047", "0.79089", "0.6041", "bf4c84eb2c40"])
 
 
 # ------------------------------------------------------------------ folds and jackknife
@@ -197,7 +198,9 @@ def test_jackknife_replicates_are_refits_without_the_group():
         assert deleted.train[group, 0] == pytest.approx(exact.loss, abs=1e-3)
         assert deleted.holdout[group, 0] == pytest.approx(per_example_loss(scores, labels, "log").mean(), abs=0.02)
         wrong = int((scores.argmax(axis=1) != labels).sum())
-        assert deleted.error[group, 0] * len(labels) == pytest.approx(wrong, abs=1)  # a tie may fall either way
+        assert deleted.error[group, 0] * len(labels) == pytest.approx(
+            wrong, abs=2
+        )  # a tie may fall either way, with its copy
 
 
 @pytest.mark.parametrize(("groups", "refitted"), [(39, False), (60, True)])

@@ -7,7 +7,7 @@ import pytest
 
 from limen.adapt.feature_map import design_map
 from limen.adapt.prepare import prepare
-from limen.adapt.split import blocks, split
+from limen.adapt.split import blocks
 from limen.data.duplicates import identical_rows
 from limen.records.errors import BadInput
 from limen.records.task import FitSpec, LabelledFeatures, Task
@@ -149,7 +149,9 @@ def test_identical_rows_and_groups_stay_in_one_part_and_their_blocks_are_the_uni
         assert np.array_equal(prepared.fit_groups, joined[prepared.rows["fit"]])
         assert len(prepared.design) + len(used(prepared)) == 200
     (found,) = check(prepared, "groups")
-    assert (found.outcome, found.numbers) == ("ok", {"groups": len(np.unique(joined))})
+    largest = np.bincount(joined).max() / 200
+    assert (found.outcome, found.numbers) == ("ok", {"groups": len(np.unique(joined)), "largest_share": largest})
+    assert f"the largest with {largest:.1%} of them" in found.finding
     assert check(prepared, "duplicates") == []
 
 
@@ -171,19 +173,12 @@ def test_a_test_file_that_is_the_holdout_counts_every_input_once_too(copies, row
 
 
 def test_fewer_than_two_units_in_a_part_are_refused_by_name():
-    groups = np.zeros(100, dtype=np.int64)
-    groups[:30] = np.arange(30)  # the largest group is a part of its own
-    seeds = range(200)
-    said = []
-    for seed in seeds:
-        try:
-            prepared = prepare(task(features(100, groups=groups)), FitSpec(split_seed=seed))
-        except BadInput as error:
-            said.append(str(error))
-            continue
+    with pytest.raises(BadInput, match="the holdout part holds 1 independent units"):
+        prepare(task(features(100, groups=np.arange(100) % 5)), FitSpec())  # design, three to fit, one held out
+    for seed in range(20):
+        prepared = prepare(task(features(100, groups=np.arange(100) // 5)), FitSpec(split_seed=seed))
         for part in (prepared.fit_groups, prepared.holdout_groups):
             assert len(np.unique(part)) >= 2
-    assert any("the holdout part holds 1 independent units" in text for text in said)
     lone = features(100, seed=5, groups=np.zeros(100, dtype=np.int64))
     with pytest.raises(BadInput, match="the test part holds 1 independent units"):
         prepare(task(populations={"test": lone}, same_population=True), FitSpec())
@@ -230,11 +225,9 @@ def test_too_few_rows_and_one_class_parts_are_refused():
 def test_identical_design_rows_are_refused():
     rows = features(100)
     x = rows.features.copy()
-    x[::4] = 1.0
-    # the split seed with which the design is the block of identical rows
-    seed = next(s for s in range(1000) if 0 in split(blocks(identical_rows(x), None), s).design[:1])
-    with pytest.raises(BadInput, match="the 25 design rows are identical"):
-        prepare(task(LabelledFeatures(x, rows.labels, rows.classes)), FitSpec(split_seed=seed))
+    x[:] = x[np.arange(100) // 2 % 10]  # ten inputs, and the design is the ten rows of one of them
+    with pytest.raises(BadInput, match="the 10 design rows are identical"):
+        prepare(task(LabelledFeatures(x, rows.labels, rows.classes)), FitSpec())
 
 
 def test_one_group_holding_most_rows_leaves_no_holdout():
@@ -242,6 +235,80 @@ def test_one_group_holding_most_rows_leaves_no_holdout():
     groups[:3] = [1, 2, 3]
     with pytest.raises(BadInput):
         prepare(task(features(100, groups=groups)), FitSpec())
+
+
+def test_a_group_larger_than_a_holdout_is_noted():
+    groups = np.arange(200)
+    groups[:50] = 0
+    (found,) = check(prepare(task(features(groups=groups)), FitSpec()), "groups")
+    assert (found.outcome, found.numbers) == ("noted", {"groups": 151, "largest_share": 0.25})
+    assert "the largest with 25.0% of them" in found.finding
+
+
+def tenfold(rows):
+    """The same file with every row ten times."""
+    return LabelledFeatures(np.repeat(rows.features, 10, axis=0), np.repeat(rows.labels, 10), rows.classes)
+
+
+def test_copies_in_a_scored_population_are_one_unit_and_no_evidence_of_a_shift():
+    once = features(60, seed=7)
+    alone, copied = (prepare(task(features(600), {"test": rows}), FitSpec()) for rows in (once, tenfold(once)))
+    assert len(copied.populations["test"]) == 600
+    assert len(np.unique(copied.population_groups["test"])) == 60
+    assert alone.population_groups == {}
+    (said,) = check(copied, "duplicates")
+    assert (said.outcome, said.numbers) == ("rejected", {"rows": 540})
+    assert "of 'test'" in said.finding
+    assert check(alone, "duplicates") == []
+    one, other = (check(prepared, "two-sample")[0].numbers for prepared in (alone, copied))
+    assert other["label_p"] == one["label_p"]
+    assert other["feature_p"] == pytest.approx(one["feature_p"])
+
+
+def test_the_two_sample_test_of_copies_keeps_its_level():
+    """60 rows of the same population, ten times each: 200 tests at level 0.01 reject hardly ever."""
+    rejected = 0
+    for seed in range(200):
+        mine, theirs = features(200, seed=2 * seed), tenfold(features(60, seed=2 * seed + 1))
+        (found,) = check(prepare(task(mine, {"test": theirs}), FitSpec(split_seed=seed)), "two-sample")
+        rejected += found.outcome == "rejected"
+    assert rejected <= 7  # Binomial(200, 0.01) exceeds it once in 600 runs
+
+
+def test_few_copies_in_a_scored_population_are_dropped():
+    rows = features(200, seed=7)
+    x = rows.features.copy()
+    x[198:] = x[:2]
+    prepared = prepare(task(populations={"shifted": LabelledFeatures(x, rows.labels, rows.classes)}), FitSpec())
+    assert np.allclose(prepared.populations["shifted"].features, prepared.phi(x[:198]))
+    assert prepared.population_groups == {}
+    (said,) = check(prepared, "duplicates")
+    assert (said.outcome, said.numbers) == ("noted", {"rows": 2})
+
+
+def test_groups_of_a_scored_population_are_joined_by_equal_rows_and_tested_by_one_row_each():
+    rows = features(400, seed=7, groups=np.arange(400) // 2)
+    rows.features[2] = rows.features[0]
+    prepared = prepare(task(features(400), {"test": rows}), FitSpec())
+    assert len(np.unique(prepared.population_groups["test"])) == 199
+    assert check(prepared, "groups")[0].numbers["groups"] == 199
+    three = features(90, seed=7, groups=np.arange(90) // 30)
+    (found,) = check(prepare(task(features(400), {"test": three}), FitSpec()), "two-sample")
+    assert (found.outcome, found.numbers) == ("noted", {"population": "test", "units": 3})
+
+
+def test_classes_with_fewer_than_two_held_out_rows_are_named():
+    rows = features(200, classes=3)
+    test = features(60, seed=3, classes=3)
+    labels = test.labels.copy()
+    labels[labels == 2] = 0
+    labels[0] = 2
+    outer = LabelledFeatures(test.features, labels, test.classes)
+    prepared = prepare(task(rows, {"test": outer}, same_population=True), FitSpec())
+    (found,) = check(prepared, "held-out-classes")
+    assert (found.outcome, found.numbers) == ("noted", {"classes": 1, "empty": 0})
+    assert "('c')" in found.finding
+    assert check(prepare(task(rows), FitSpec()), "held-out-classes") == []
 
 
 def test_dropped_columns_and_clipping_are_noted():

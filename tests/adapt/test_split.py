@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from limen.adapt.split import blocks, row_groups, split, stratified_subset, subset_order
+from limen.arrays.random import stream
 
 
 @settings(max_examples=80, deadline=None)
@@ -22,8 +23,9 @@ def test_parts_are_a_partition_that_keeps_blocks_whole_in_about_the_shares(n, si
     assert not owners[0] & owners[1]
     assert not owners[1] & owners[2]
     assert not owners[0] & owners[2]
-    assert abs(len(parts.design) - 0.05 * n) <= sizes
-    assert abs(len(parts.holdout) - (0.2 * n if holdout else 0)) <= sizes
+    of = len(np.unique(block))
+    assert len(owners[0]) == max(1, round(0.05 * of))
+    assert len(owners[2]) == (of - round(0.8 * of) if holdout else 0)
 
 
 def test_rows_without_blocks_are_split_exactly():
@@ -37,6 +39,29 @@ def test_each_row_is_held_out_with_the_same_chance():
         held[split(np.arange(60), seed).holdout] += 1
     # Binomial(600, 0.2) has standard deviation 9.8; five of them over 60 rows fail once in 30,000 runs
     assert np.abs(held - 120).max() < 5 * 9.8
+
+
+@pytest.mark.parametrize(("size", "alone"), [(300, 700), (100, 900), (50, 50)])
+def test_a_large_block_is_held_out_and_designs_as_often_as_any_row(size, alone):
+    """Blocks of 30 %, 10 % and half of the rows among single rows: their chance is the share of a part."""
+    block = np.concatenate([np.zeros(size, dtype=np.int64), 1 + np.arange(alone)])
+    held = design = 0
+    for seed in range(1000):
+        parts = split(block, seed)
+        held += 0 in parts.holdout
+        design += 0 in parts.design
+    of = alone + 1
+    for count, chance in ((held, (of - round(0.8 * of)) / of), (design, round(0.05 * of) / of)):
+        assert abs(count - 1000 * chance) < 4.5 * np.sqrt(1000 * chance * (1 - chance))
+        assert abs(chance - (0.2 if count == held else 0.05)) < 0.01
+
+
+def test_splits_of_single_rows_are_those_of_a_cut_at_the_share_of_rows():
+    """The permutation of a seed, cut at 5 % and 80 % of the rows: splits that users have stored."""
+    for n, seed in ((40, 0), (101, 3), (1000, 7)):
+        parts, order = split(np.arange(n), seed), np.argsort(stream("split", seed, n, True).permutation(n))
+        assert np.array_equal(np.concatenate([parts.design, parts.fit, parts.holdout]), order)
+        assert (len(parts.design), len(parts.design) + len(parts.fit)) == (round(0.05 * n), round(0.8 * n))
 
 
 def test_another_seed_gives_another_split_and_the_same_seed_the_same():

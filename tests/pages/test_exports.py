@@ -6,13 +6,17 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
 
 import page_cases as cases
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+from page_cases import est
 from rich.console import Console
 
+from limen.pages import sentences
 from limen.pages.document import render_json
 from limen.pages.markdown import render_markdown
 from limen.pages.markdown import safe as markdown_safe
@@ -89,6 +93,46 @@ def test_markdown_says_lead_terms_and_recipe() -> None:
     ):
         assert part in text, part
     assert "<script>" not in re.sub(r"`[^`]*`", "", render_markdown(cases.hostile()))
+
+
+def test_markdown_keeps_the_spaces_and_the_bold_of_a_sentence() -> None:
+    lead = (
+        "The linear probe on minilm loses **0.267 nats** and errs on **7.2 %** of banking77. It could reach about "
+        "**0.171** (0.150 to 0.192); most of the rest is estimation: too few labels."
+    )
+    text = render_markdown(cases.one())
+    assert lead in text.splitlines()
+    shown = MarkdownIt().render(lead)
+    assert shown.count("<strong>") == 2
+    assert re.sub("<[^>]*>", "", shown).strip() == sentences.plain(sentences.lead(cases.budget()))
+    for report in (cases.study(), cases.hostile()):
+        for line in (line for line in render_markdown(report).splitlines() if line.startswith(("The ", "Best of"))):
+            assert "**" not in re.sub("<[^>]*>", "", MarkdownIt().render(line))
+
+
+def test_one_notation_for_powers_of_ten() -> None:
+    for text in (
+        render_html(cases.one()).split('<h2 id="recipe"')[0],
+        render_markdown(cases.one()),
+        printed(cases.budget()),
+    ):
+        assert "4×10⁻⁵" in text
+        assert not re.search(r"\de-\d", text)
+
+
+def test_slices_and_controls_are_printed() -> None:
+    base = cases.budget()
+    part = SliceTerms(40, est(0.4, 0.1), est(0.31, 0.05, "certified"))
+    cut = replace(base, slices={"speaker": {"anna": part, "ben": replace(part, error=est(0.02, 0.01))}})
+    text = printed(cut)
+    assert re.search(r"speaker = anna +40 +0\.40", text)
+    assert text.index("speaker = anna") < text.index("speaker = ben")
+    assert "Worst speaker: anna" in text
+    assert "speaker" not in printed(base)
+    control = {"adaptation_loss": est(1.0, 0.1), "error": est(0.9, 0.02, "certified")}
+    assert "class shares alone" in printed(replace(base, controls={"prior": control}))
+    assert "class shares alone" not in printed(base)
+    assert max(len(line) for line in printed(replace(cut, controls={"prior": control})).splitlines()) <= 80
 
 
 def test_markdown_tables_have_equal_columns() -> None:

@@ -9,7 +9,7 @@ import pytest
 from page_cases import est
 
 from limen.pages import sentences
-from limen.records.budget import Budget
+from limen.records.budget import Advice, Budget
 from limen.records.estimate import Estimate
 
 
@@ -32,11 +32,30 @@ def test_lead_of_several_says_so() -> None:
     [
         (cases.one_sided(), "at most 0.249 (upper side only)"),
         (cases.unidentified(), "between 2.20 and 3.10 (interval only)"),
-        (cases.negative(), "optimization"),
+        (cases.negative(), "no gap above that is told from zero"),
     ],
 )
 def test_lead_says_what_is_not_known(budget: Budget, part: str) -> None:
     assert part in said(budget)
+
+
+def test_a_gap_below_the_margin_is_never_the_rest() -> None:
+    """Estimation at or below zero does not make a solver's gap of 1e-10 the reason of the loss."""
+    base = cases.negative()
+    for rest in (1e-10, 0.004):
+        budget = replace(base, terms=dict(base.terms) | {"optimization_gap": est(rest, rest)})
+        assert "solver stopped early" not in said(budget)
+        assert "optimization is the largest" not in sentences.waterfall_caption([budget])
+
+
+def test_a_loss_at_or_below_the_floor_has_nothing_left_to_reach() -> None:
+    base = cases.negative()
+    for floor in (0.267, 0.31):
+        text = said(replace(base, terms=dict(base.terms) | {"minimal_adaptation_loss": est(floor, 0.1)}))
+        assert "It is already at its floor of about" in text
+        assert "as far as these rows tell." in text
+        assert "could reach" not in text
+    assert "already at its floor" not in said(base)
 
 
 def test_lead_of_a_diverged_budget_gives_the_reason() -> None:
@@ -61,8 +80,10 @@ def test_a_gap_that_may_be_zero_is_said_to_be() -> None:
 def test_largest_follows_the_values() -> None:
     base = cases.budget()
     assert sentences.largest(base) == "estimation_gap"
-    stalled = replace(base, terms=dict(base.terms) | {"optimization_gap": est(0.3, 0.01)})
-    assert sentences.largest(stalled) == "optimization_gap"
+    terms = dict(base.terms) | {"optimization_gap": est(0.3, 0.01)}
+    solve = Advice("tune-solver", "Solve better: much.", ("terms.optimization_gap.value",), "certified")
+    assert sentences.largest(replace(base, terms=terms, advice=(solve,))) == "optimization_gap"
+    assert sentences.largest(replace(base, terms=terms, advice=())) == "estimation_gap"
     assert sentences.largest(cases.unidentified()) is None
 
 

@@ -204,7 +204,8 @@ def _cold(passes: Passes, values: Matrix, problems: Problems) -> Matrix:
     many, size = len(problems.radius), passes.features.shape[1]
     everyone = np.arange(many)
     zero = evaluate(passes, problems, np.zeros((many, passes.classes, size)), everyone)
-    shift = RIDGE * float(values.mean()) + passes.classes * problems.penalty[:, None, None]
+    penalty = problems.bounded(np.ones_like(zero.gradient)) * problems.penalty[:, None, None]
+    shift = RIDGE * float(values.mean()) + passes.classes * penalty
     ridge = -passes.classes * zero.gradient / (values + np.maximum(shift, 1e-300))
     best, least, growing = np.zeros_like(ridge), zero.value.copy(), everyone
     length = 1.0
@@ -241,13 +242,16 @@ def scaled_gram_at(passes: Passes, values: Matrix, problems: Problems, weights: 
     return scaled_gram(values, total, _multiplier(passes, problems, weights, which))
 
 
-def _multiplier(passes: Passes, problems: Problems, weights: Matrix, which: int) -> float:
-    """λ of one problem where it stands; inside its ball a small one, so that the curvature can be divided by."""
+def _multiplier(passes: Passes, problems: Problems, weights: Matrix, which: int) -> Matrix:
+    """λ of one problem where it stands [r]; inside its ball a small one, so that the curvature can be divided by."""
     point = evaluate(passes, problems, weights[[which]], np.array([which]))
     norm = float(np.linalg.norm(point.gradient))
     size = max(float(np.linalg.norm(weights[which])), 1e-300)
     least = 0.0 if problems.penalty[which] > 0 else 1e-3 * norm / size
-    return max(float(point.multiplier[0]), least, 1e-300)
+    multiplier = np.full(weights.shape[2], max(float(point.multiplier[0]), least, 1e-300))
+    if problems.free:
+        multiplier[0] = 1e-300
+    return multiplier
 
 
 def _build_cost(passes: Passes, values: Matrix, many: int) -> float:

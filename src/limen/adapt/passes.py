@@ -37,6 +37,13 @@ class Passes:
         self.shares = None if shares is None else shares.astype(precision)
         self.count = 0
 
+    @property
+    def class_shares(self) -> Matrix:
+        """Shares of the classes in the first problem [K], at least half a row."""
+        share = np.full(len(self), 1 / len(self)) if self.shares is None else self.shares[0]
+        found: Matrix = np.bincount(self.labels, weights=share, minlength=self.classes)
+        return np.maximum(found, 0.5 / len(self))
+
     def __len__(self) -> int:
         return len(self.labels)
 

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from limen.adapt.ball import Rows
 from limen.adapt.feature_map import FeatureMap, design_map
-from limen.adapt.split import Parts, blocks, row_groups, split
+from limen.adapt.split import HOLDOUT_SHARE, Parts, blocks, row_groups, split
 from limen.adapt.two_sample import two_sample
+from limen.arrays.random import stream
 from limen.data.duplicates import identical_rows
 from limen.records.budget import PopulationCheck
 from limen.records.errors import BadInput, Problem
@@ -20,6 +21,8 @@ from limen.records.task import FitSpec, Integers, LabelledFeatures, Task
 
 RECURRING_LIMIT = 0.01
 LEAST_ROWS = 40
+LEAST_UNITS = 4
+"""Units of a population that the two-sample test needs: two to train it on and two to score it on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +66,9 @@ def prepare(task: Task, spec: FitSpec) -> Prepared:
     checks: list[PopulationCheck] = []
     mine = _units(task, "train", _without_recurring(task, checks), checks)
     kept, block = mine.rows, mine.block
-    outer = task.populations.get("test") if task.same_population else None
-    theirs = None if outer is None else _units(task, "test", np.arange(len(outer)), checks)
-    parts = split(block, spec.split_seed, holdout=outer is None)
+    units = {name: _units(task, name, np.arange(len(rows)), checks) for name, rows in task.populations.items()}
+    theirs = units.get("test") if task.same_population else None
+    parts = split(block, spec.split_seed, holdout=theirs is None)
     _check_parts(task, train.labels[kept], parts, block, theirs)
     try:
         phi = design_map(train.features[kept[parts.design]])
@@ -73,15 +76,15 @@ def prepare(task: Task, spec: FitSpec) -> Prepared:
         raise BadInput(Problem(task.name, str(error))) from error
     inside = _mapper(phi, spec, len(train.classes))
     fit = inside(train, kept[parts.fit])
-    if outer is None or theirs is None:
+    if theirs is None:
         source, rows, holdout_blocks, grouped = train, kept[parts.holdout], block[parts.holdout], mine.grouped
     else:
-        source, rows, grouped = outer, theirs.rows, theirs.grouped
+        source, rows, grouped = task.populations["test"], theirs.rows, theirs.grouped
         holdout_blocks = theirs.block + int(block.max()) + 1
     holdout = inside(source, rows)
-    scored = {name: p for name, p in task.populations.items() if not (task.same_population and name == "test")}
-    checks += _clipping(phi, train, kept[parts.fit])
-    checks += [_same_population(task, name, rows_of) for name, rows_of in task.populations.items()]
+    checks += [*_clipping(phi, train, kept[parts.fit]), *_class_counts(holdout, train.classes)]
+    checks += [_same_population(task, name, mine, found) for name, found in units.items()]
+    scored = {name: found for name, found in units.items() if found is not theirs}
     both = np.concatenate([block[parts.fit], holdout_blocks])
     return Prepared(
         spec=spec,
@@ -94,11 +97,11 @@ def prepare(task: Task, spec: FitSpec) -> Prepared:
         holdout_blocks=holdout_blocks,
         holdout_groups=holdout_blocks if grouped else None,
         pool_groups=row_groups(np.unique(both, return_inverse=True)[1].astype(np.int64), spec.split_seed),
-        populations={name: inside(rows_of, np.arange(len(rows_of))) for name, rows_of in scored.items()},
+        populations={name: inside(task.populations[name], found.rows) for name, found in scored.items()},
         checks=(*_dropped(train), *checks),
         rows={"fit": kept[parts.fit], "holdout": rows},
         fit_groups=block[parts.fit] if mine.grouped else None,
-        population_groups={name: p.groups for name, p in scored.items() if p.groups is not None},
+        population_groups={name: found.block for name, found in scored.items() if found.grouped},
         holdout_slices={name: tuple(values[row] for row in rows) for name, values in source.slices.items()},
     )
 
@@ -118,6 +121,14 @@ class _Units:
     block: Integers
     grouped: bool
 
+    def one_each(self) -> Integers:
+        """One row of every independent unit, in the order of the file; a row of a block is drawn at random."""
+        if not self.grouped:
+            return self.rows
+        drawn = stream("one-row-per-unit", len(self.rows)).permutation(len(self.rows))
+        chosen = drawn[np.unique(self.block[drawn], return_index=True)[1]]
+        return np.sort(self.rows[chosen])
+
 
 def _units(task: Task, population: str, rows: Integers, checks: list[PopulationCheck]) -> _Units:
     """Each input once where few recur within the file (every row is then a unit), whole blocks as units elsewhere."""
@@ -130,9 +141,7 @@ def _units(task: Task, population: str, rows: Integers, checks: list[PopulationC
     where = "" if population == "train" else f" of {population!r}"
     if source.groups is not None:
         block = blocks(block, source.groups[rows])
-        groups = len(np.unique(block))
-        finding = f"{groups} groups of rows{where}: a group stays in one part of every split and counts as one unit"
-        checks.append(PopulationCheck("groups", finding, "ok", {"groups": groups}))
+        checks.append(_groups_check(block, population, where))
         return _Units(rows, block, grouped=True)
     if not repeated:
         return _Units(rows, block, grouped=False)
@@ -141,12 +150,28 @@ def _units(task: Task, population: str, rows: Integers, checks: list[PopulationC
         finding = f"{repeated} rows{where} {shared} of an earlier row and were dropped: every input counts once"
         checks.append(PopulationCheck("duplicates", finding, "noted", {"rows": repeated}))
         return _Units(rows[first], blocks(block[first], None), grouped=False)
+    stay = "stay in one part and count" if population == "train" else "count"
     finding = (
-        f"{repeated} rows{where} {shared} of an earlier row: rows with one input stay in one part and count as one "
+        f"{repeated} rows{where} {shared} of an earlier row: rows with one input {stay} as one "
         "unit, so nothing here is certified"
     )
     checks.append(PopulationCheck("duplicates", finding, "rejected", {"rows": repeated}))
     return _Units(rows, block, grouped=True)
+
+
+def _groups_check(block: Integers, population: str, where: str) -> PopulationCheck:
+    """How many groups there are and the largest one's share of the rows; noted where it exceeds that of a holdout."""
+    sizes = np.bincount(block)
+    share = float(sizes.max() / len(block))
+    stays = "stays in one part of every split and " if population == "train" else ""
+    finding = (
+        f"{len(sizes)} groups of rows{where}, the largest with {share:.1%} of them: a group {stays}counts as one unit"
+    )
+    large = share > HOLDOUT_SHARE
+    if large and population == "train":
+        finding += "; the part that holds the largest is mostly that group"
+    numbers = {"groups": len(sizes), "largest_share": share}
+    return PopulationCheck("groups", finding, "noted" if large else "ok", numbers)
 
 
 def _identical(task: Task, population: str, chosen: Integers) -> Integers:
@@ -238,9 +263,32 @@ def _clipping(phi: FeatureMap, train: LabelledFeatures, rows: Integers) -> list[
     return [PopulationCheck("clipped-features", finding, "ok" if share < 0.05 else "noted", {"share": share})]
 
 
-def _same_population(task: Task, name: str, population: LabelledFeatures) -> PopulationCheck:
-    train = task.train
-    test = two_sample((train.features, train.labels), (population.features, population.labels), len(train.classes))
+def _class_counts(holdout: Rows, classes: tuple[str, ...]) -> list[PopulationCheck]:
+    """Classes with fewer than two held-out rows: what is said of each class alone rests on nothing or on one row."""
+    counts = np.bincount(holdout.labels, minlength=len(classes))
+    few = np.flatnonzero(counts < 2)
+    if not len(few):
+        return []
+    shown = ", ".join(repr(classes[label]) for label in few[:5]) + (", …" if len(few) > 5 else "")
+    have = "1 class has" if len(few) == 1 else f"{len(few)} classes have"
+    finding = f"{have} fewer than 2 held-out rows ({shown}): the balanced error says little about them"
+    numbers = {"classes": len(few), "empty": int((counts == 0).sum())}
+    return [PopulationCheck("held-out-classes", finding, "noted", numbers)]
+
+
+def _same_population(task: Task, name: str, mine: _Units, theirs: _Units) -> PopulationCheck:
+    """Both tests on one row of every unit: copies and rows of one group are no further evidence."""
+    train, population = task.train, task.populations[name]
+    here, there = mine.one_each(), theirs.one_each()
+    if min(len(here), len(there)) < LEAST_UNITS:
+        fewest = f"{len(there)} independent units" if len(there) < LEAST_UNITS else f"a train file of {len(here)} units"
+        finding = f"{name!r} cannot be compared with the train file: {fewest}, expected at least {LEAST_UNITS}"
+        return PopulationCheck("two-sample", finding, "noted", {"population": name, "units": len(there)})
+    test = two_sample(
+        (train.features[here], train.labels[here]),
+        (population.features[there], population.labels[there]),
+        len(train.classes),
+    )
     rejected = test.rejected()
     finding = (
         f"{name!r} {'differs from' if rejected else 'cannot be told from'} the train file: "

@@ -16,6 +16,7 @@ Each problem has its own step length and pairs, and leaves when its gap reaches 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -40,10 +41,20 @@ class Problems:
 
     radius: Matrix
     penalty: Matrix
+    free: bool = False
+    """Whether coordinate 0, the constant feature, is outside norm and penalty (penalised problems only)."""
 
     def take(self, which: Integers) -> Problems:
         """Some of them."""
-        return Problems(self.radius[which], self.penalty[which])
+        return Problems(self.radius[which], self.penalty[which], self.free)
+
+    def bounded(self, weights: Matrix) -> Matrix:
+        """The part of the adapters [A, K, r] that norm and penalty are about."""
+        if not self.free:
+            return weights
+        masked = weights.copy()
+        masked[:, :, 0] = 0.0
+        return masked
 
 
 @dataclass(slots=True)
@@ -92,15 +103,19 @@ def evaluate(passes: Passes, problems: Problems, weights: Matrix, which: Integer
     """One pass: everything a step needs to know at `weights` [A, K, r] of problems `which` [A]."""
     value, gradient = passes(weights, which)
     of = problems.take(which)
-    norm = np.sqrt(dot(weights, weights))
+    counted = of.bounded(weights)
+    norm = np.sqrt(dot(counted, counted))
     along = dot(weights, gradient)
     penalised = of.penalty > 0
     bound = ~penalised & (norm >= of.radius * (1 - 1e-9)) & (along <= 0)
     with np.errstate(invalid="ignore", divide="ignore"):
         multiplier = np.where(penalised, of.penalty, np.where(bound, -along / norm**2, 0.0))
-        lagrangian = gradient + multiplier[:, None, None] * weights
+        lagrangian = gradient + multiplier[:, None, None] * counted
         ball = along + of.radius * np.sqrt(dot(gradient, gradient))
-        gap = np.where(penalised, dot(lagrangian, lagrangian) / (2 * of.penalty), ball)
+        steep = of.bounded(lagrangian)
+        gap = np.where(penalised, dot(steep, steep) / (2 * of.penalty), ball)
+    if of.free:  # the price of making the dual feasible, to first order (limen.adapt.probe_path)
+        gap = gap + math.log(passes.classes) * (np.abs(gradient[:, :, 0]) / passes.class_shares).max(axis=1)
     value = value + of.penalty / 2 * norm**2
     return Point(weights, value, gradient, multiplier, lagrangian, gap, bound)
 

@@ -1,8 +1,13 @@
 """Parts of the rows that are fixed before anything is fitted: design, fit, holdout, nested subsets, row groups.
 
 The rows are split uniformly at random into design 5 %, fit 75 %, holdout 20 %. Blocks, not rows, are drawn: rows with
-identical features, or of one group, stay together. Subset n of seed s is the first n rows of a uniform permutation of
-fit, so subsets are nested and each is an i.i.d. sample.
+identical features, or of one group, stay together. With G blocks in uniformly random order, the first round(0.05·G) are
+design and the last G − round(0.8·G) are held out: P(held out) = 1 − round(0.8·G)/G for every block, whatever its size.
+(A cut at a share of the rows would send the block that straddles it to one side, and large blocks straddle more often.)
+The parts have their shares of the rows in expectation, not in every draw.
+
+Subset n of seed s is the first n rows of a uniform permutation of fit, so subsets are nested and each is an i.i.d.
+sample.
 """
 
 from __future__ import annotations
@@ -54,6 +59,8 @@ def blocks(identical: Integers, groups: Integers | None) -> Integers:
 def split(block: Integers, split_seed: int, holdout: bool = True) -> Parts:
     """Design, fit and holdout rows by whole blocks; without `holdout` the fit part takes its share.
 
+    Design has a block whenever there is one.
+
     >>> parts = split(np.arange(100), 0)
     >>> len(parts.design), len(parts.fit), len(parts.holdout)
     (5, 75, 20)
@@ -63,8 +70,10 @@ def split(block: Integers, split_seed: int, holdout: bool = True) -> Parts:
     # a block draws with its first row: nearly the same split for encoders that find nearly the same rows identical
     rank = draw.permutation(n)[np.unique(block, return_index=True)[1]][block]
     order = np.argsort(rank, kind="stable").astype(np.int64)
-    design_end = _cut(rank[order], DESIGN_SHARE)
-    fit_end = _cut(rank[order], 1 - HOLDOUT_SHARE) if holdout else n
+    starts = np.append(np.flatnonzero(np.diff(rank[order], prepend=-1)), n)  # of the blocks in the order drawn
+    of = len(starts) - 1
+    design_end = int(starts[max(round(DESIGN_SHARE * of), min(of, 1))])
+    fit_end = int(starts[round((1 - HOLDOUT_SHARE) * of)]) if holdout else n
     return Parts(order[:design_end], order[design_end:fit_end], order[fit_end:])
 
 
@@ -101,15 +110,6 @@ def row_groups(block: Integers, split_seed: int, groups: int = JACKKNIFE_GROUPS)
     draw = stream("jackknife", split_seed, len(block))
     ranks = draw.permutation(int(block.max()) + 1)
     return (ranks[block] % groups).astype(np.int64)
-
-
-def _cut(ranks: Integers, share: float) -> int:
-    """First position at or after share·n where a block ends."""
-    n = len(ranks)
-    position = round(share * n)
-    while 0 < position < n and ranks[position] == ranks[position - 1]:
-        position += 1
-    return position
 
 
 def _largest_remainders(counts: Integers, n: int) -> Integers:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from limen.pages import sentences, summary, wording
+from limen.pages.svg import printable
 from limen.records.report import Report
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~$])")
@@ -21,7 +22,7 @@ def render_markdown(report: Report) -> str:
     view = summary.summarize(report)
     lines = [f"# {safe(view['name'])}", "", safe(view["subtitle"]), ""]
     for lead in view["leads"]:
-        lines += ["".join(f"**{safe(text)}**" if strong else safe(text) for text, strong in lead), ""]
+        lines += [_sentence(lead), ""]
     if not report.budgets:
         lines += ["This report holds **no budget**: no fit has finished.", ""]
     for card in (*view["advice"], *view["more_advice"]):
@@ -47,6 +48,16 @@ def safe(text: str) -> str:
     'a\\\\|b \\\\<c\\\\>'
     """
     return _SPECIAL.sub(r"\\\1", wording.flat(text))
+
+
+def _sentence(phrases: Sequence[sentences.Phrase]) -> str:
+    """A sentence whose strong phrases are bold; the spaces between phrases are kept, outside of the bold ones.
+
+    >>> _sentence([("It loses ", False), ("0.1 nats", True), (" on a_b.", False)])
+    'It loses **0.1 nats** on a\\_b.'
+    """
+    spaced = [(_SPECIAL.sub(r"\\\1", re.sub(r"\s+", " ", printable(text))), strong) for text, strong in phrases]
+    return "".join(f"**{text}**" if strong else text for text, strong in spaced).strip()
 
 
 def _rest(view: Mapping[str, Any]) -> list[str]:

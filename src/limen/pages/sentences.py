@@ -42,15 +42,27 @@ def groups(report: Report) -> dict[tuple[str, str], list[Budget]]:
 
 
 def largest(budget: Budget) -> str | None:
-    """The gap above the floor with the largest value; None where the split is not identified."""
+    """The gap above the floor with the largest value; None where the split is not identified or nothing is to be had.
+
+    The solver is named only where the advice is to solve better: its gap is then above the margin that was asked for.
+    """
+    stalled = any(advice.rule == "tune-solver" for advice in budget.advice)
     known = {
         name: value
         for name in SOURCES
-        if (term := budget.terms.get(name)) is not None and (value := term.value) is not None
+        if (term := budget.terms.get(name)) is not None
+        and (value := term.value) is not None
+        and (stalled or name != "optimization_gap")
     }
     if "estimation_gap" not in known or max(known.values()) <= 0:
         return None
     return max(known, key=lambda name: known[name])
+
+
+def at_floor(budget: Budget) -> bool:
+    """Whether the measured loss is not above the measured floor."""
+    floor, loss = budget.terms.get("minimal_adaptation_loss"), budget.terms.get("adaptation_loss")
+    return bool(floor and loss and floor.value is not None and loss.value is not None and floor.value >= loss.value)
 
 
 def lead(budget: Budget, of: int = 1) -> list[Phrase]:
@@ -60,7 +72,7 @@ def lead(budget: Budget, of: int = 1) -> list[Phrase]:
     first = "The" if of == 1 else f"Best of {of}, chosen on the same held-out rows: the"
     subject = f"{first} {wording.method(budget.method)} on {wording.flat(budget.encoder)} "
     if loss is None or loss.value is None:
-        reason = f": {wording.flat(loss.reason)}" if loss else ""
+        reason = f": {wording.prose(loss.reason)}" if loss else ""
         return [(f"{subject}has ", False), ("no held-out loss", True), (reason + ".", False)]
     said: list[Phrase] = [(f"{subject}loses ", False), (wording.value(loss) + unit, True)]
     if error is not None and error.value is not None:
@@ -81,12 +93,15 @@ def _reach(budget: Budget) -> list[Phrase]:
             return [
                 (" How low this encoder could go is ", False),
                 ("not identified", True),
-                (f": {wording.flat(floor.reason)}.", False),
+                (f": {wording.prose(floor.reason)}.", False),
             ]
         known = f"between {inside.replace(' to ', ' and ')}" if floor.two_sided else inside
         return [(" The least it could lose is ", False), (known, True), (f" ({wording.unknown(floor)}).", False)]
-    said: list[Phrase] = [(" It could reach about ", False), (wording.value(floor), True)]
-    said.append((f" ({inside})" if inside else "", False))
+    about = f" ({inside})" if inside else ""
+    if at_floor(budget):
+        told = f" of about {wording.value(floor)}{about}, as far as these rows tell."
+        return [(" It is ", False), ("already at its floor", True), (told, False)]
+    said: list[Phrase] = [(" It could reach about ", False), (wording.value(floor), True), (about, False)]
     source = largest(budget)
     if source is None:
         return [*said, ("; no gap above that is told from zero.", False)]
@@ -159,8 +174,10 @@ def waterfall_caption(members: Sequence[Budget]) -> str:
 
 def _dominant(budget: Budget) -> str:
     floor, source = budget.terms.get("minimal_adaptation_loss"), largest(budget)
-    if floor is None or floor.value is None or source is None:
+    if floor is None or floor.value is None or budget.terms["estimation_gap"].value is None:
         return "floor and gaps are not told apart by these rows"
+    if source is None:
+        return f"the floor is all there is: {wording.value(floor)}, and no gap above it is told from zero"
     gap = budget.terms[source]
     name = wording.short(source)
     if gap.value is not None and floor.value >= gap.value:
@@ -179,7 +196,7 @@ def curve_caption(budget: Budget) -> str:
     if law.labels_needed.value is not None:
         said += f" The target needs {_labels(law.labels_needed)} {law.labels_needed.mark}."
     else:
-        said += f" Labels needed: {wording.flat(law.labels_needed.reason) or 'not identified'}."
+        said += f" Labels needed: {wording.prose(law.labels_needed.reason) or 'not identified'}."
     return said + _backtest(law.backtest, law.labels_needed.reason)
 
 
@@ -196,7 +213,7 @@ def _backtest(backtest: Mapping[str, Any], told: str) -> str:
     reason = str(backtest.get("reason") or "")
     if told and told in reason:
         reason = reason.replace(told, "the same")
-    return f" Back-test: {wording.flat(reason)}." if reason else ""
+    return f" Back-test: {wording.prose(reason)}." if reason else ""
 
 
 def interface_caption(run: Interface, task: str) -> str:
@@ -210,7 +227,7 @@ def interface_caption(run: Interface, task: str) -> str:
             f" A pretraining loss lower by 1 went with a floor {direction} (slope {wording.full(slope)} {slope.mark})."
         )
     elif slope is not None:
-        said += f" Slope not identified: {wording.flat(slope.reason)}."
+        said += f" Slope not identified: {wording.prose(slope.reason)}."
     if tau is not None:
         said += f" Kendall's tau {wording.full(tau)} {tau.mark}."
     return said + " Holds for this run; other runs may differ."

@@ -85,13 +85,13 @@ def _advised(groups: Mapping[tuple[str, str], list[Budget]]) -> list[Budget]:
 
 def advice_card(budget: Budget, advice: Advice, named: bool) -> dict[str, str]:
     """One piece of advice: its head, its body, its grade and what it rests on."""
-    head, colon, body = wording.flat(advice.action).partition(": ")
+    head, colon, body = wording.prose(advice.action).partition(": ")
     gain = advice.gain
     return {
         "tag": f"{MARKS[advice.grade]} {advice.grade}",
         "for": f"{wording.who(budget)} · {wording.flat(budget.task)}" if named else "",
         "head": head if colon else wording.flat(advice.rule).replace("-", " ").capitalize(),
-        "body": _sentence(body) if colon else wording.flat(advice.action),
+        "body": _sentence(body) if colon else wording.prose(advice.action),
         "gain": _gain(gain, advice) if gain and gain.value is not None else "",
         "because": ", ".join(wording.flat(path) for path in advice.because),
     }
@@ -163,14 +163,14 @@ def estimate_row(name: str, estimate: Estimate, term: str) -> dict[str, str]:
         "interval": wording.interval(estimate, term) or "–",
         "confidence": wording.confidence(estimate),
         "grade": wording.grade(estimate),
-        "note": wording.flat(estimate.reason),
+        "note": wording.prose(estimate.reason),
         "known": _known(estimate),
     }
 
 
 def _known(estimate: Estimate) -> str:
     """Grade, method, and why a value is missing, as one cell."""
-    method, reason = wording.flat(estimate.method), wording.flat(estimate.reason)
+    method, reason = wording.flat(estimate.method), wording.prose(estimate.reason)
     return wording.grade(estimate) + (f": {method}" if method else "") + (f"; {reason}" if reason else "")
 
 
@@ -263,7 +263,7 @@ def check_rows(budget: Budget) -> list[dict[str, str]]:
             "budget": f"{wording.who(budget)} · {wording.flat(budget.task)}",
             "name": wording.flat(check.name),
             "outcome": marks[check.outcome],
-            "finding": wording.flat(check.finding),
+            "finding": wording.prose(check.finding),
         }
         for check in budget.population_checks
     ]

@@ -23,6 +23,8 @@ def render_terminal(budget: Budget, console: Console) -> None:
         _said(sentences.lead(budget)),
         *_advice(budget),
         *_terms(budget),
+        *_slices(budget),
+        *_controls(budget),
         *_curve(budget),
         *_checks(budget),
     ):
@@ -102,7 +104,7 @@ def _terms(budget: Budget) -> list[RenderableType]:
     sides = summary.side_rows(budget)
     if sides:
         parts += [Text("how low the floor can be, weakest assumptions first", style="dim"), _grid(sides, notes)]
-    above = [text for text, _ in sentences.lead(budget)] + [wording.flat(advice.action) for advice in budget.advice]
+    above = [text for text, _ in sentences.lead(budget)] + [wording.prose(advice.action) for advice in budget.advice]
     for note, number in notes.items():
         parts.append(Text(f"{_raised(number)} {'see above' if note in ' '.join(above) else note}", style="dim"))
     for row in summary.shift_rows(budget):
@@ -110,6 +112,34 @@ def _terms(budget: Budget) -> list[RenderableType]:
         said.append(f"loss {row['loss']}, error {row['error']}, shift {row['gap']}", style=STYLES["shift"])
         parts.append(said)
     return [*parts, Text("")] if notes or budget.shift else parts
+
+
+def _slices(budget: Budget) -> list[RenderableType]:
+    """Every value of every slice column, the largest error first, and which of them is surely worse than the whole."""
+    rows = summary.slice_rows(budget)
+    if not rows:
+        return []
+    columns = {"slice": "slice", "rows": "n", "loss": "loss", "error": "error"}
+    said = [Text(text, style="dim") for text in sentences.worst_slices(budget)]
+    return [_table(columns, rows), *said, Text("")]
+
+
+def _controls(budget: Budget) -> list[RenderableType]:
+    """What the same rows give to baselines that know nothing of the input."""
+    rows = summary.control_rows(budget)
+    if not rows:
+        return []
+    return [Padding(_table({"without information": "baseline", "loss": "loss", "error": "error"}, rows), (0, 0, 1, 0))]
+
+
+def _table(columns: dict[str, str], rows: list[dict[str, str]]) -> Table:
+    """Named columns of rows of strings; the first is a name and folds, numbers are aligned at the right."""
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+    for number, title in enumerate(columns):
+        table.add_column(title, justify="right" if number else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(row[key]) for key in columns.values()))
+    return table
 
 
 def _grid(rows: list[dict[str, str]], notes: dict[str, int]) -> RenderableType:

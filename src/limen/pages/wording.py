@@ -5,11 +5,14 @@ Every number on a page, in Markdown and in a terminal passes through here; CSV a
 
 from __future__ import annotations
 
+import re
+
 from limen.pages.svg import printable
 from limen.records.budget import Budget
 from limen.records.estimate import Estimate, Grade
 
 PERCENT = frozenset({"error", "balanced_error", "error_difference"})
+_POWER = re.compile(r"\b(\d(?:\.\d+)?)e([+-]\d\d+)\b")
 TINY = 1e-4  # below it six decimals show two digits or fewer
 UNITS = {"log": "nats", "squared": "squared loss"}
 LOSSES = {"log": "log-loss in nats", "squared": "squared loss"}
@@ -166,6 +169,15 @@ def flat(text: str) -> str:
     return printable(" ".join(text.split()))
 
 
+def prose(text: str) -> str:
+    """A reason, an action or a finding on one line, its powers of ten written as everywhere else.
+
+    >>> prose("at most 4e-05, proven"), prose("1.5e+06 rows")
+    ('at most 4×10⁻⁵, proven', '1.5×10⁶ rows')
+    """
+    return _POWER.sub(lambda found: f"{found[1]}×10{_raised(int(found[2]))}", flat(text))
+
+
 def count(number: int, noun: str, plural: str = "") -> str:
     """A number of things.
 
@@ -185,7 +197,11 @@ def tiny(value: float, signed: bool = False) -> str:
         return "0"
     digit, power = f"{abs(value):.0e}".split("e")
     sign = "−" if value < 0 else "+" * signed
-    return f"{sign}{digit}×10{str(int(power)).translate(str.maketrans('-0123456789', '⁻⁰¹²³⁴⁵⁶⁷⁸⁹'))}"
+    return f"{sign}{digit}×10{_raised(int(power))}"
+
+
+def _raised(power: int) -> str:
+    return str(power).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
 
 
 def _scaled(number: float, estimate: Estimate, term: str, signed: bool) -> str:
