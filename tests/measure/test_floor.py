@@ -150,3 +150,11 @@ def test_the_weights_of_the_midpoint_cancel_the_leading_terms():
             "fit", 1, {"pool": {"folds": k}}, {"pool_train_loss": train, "pool_cross_validated_loss": out}
         )
         assert np.allclose(midpoint_rows(record, "pool"), 0.5)
+
+
+def test_certified_ends_that_contradict_each_other_are_both_missing_and_no_advice_may_use_them():
+    crossed = record(200, minimum=9.0)
+    crossed.data["loss_range"] = 10.0
+    floor = floor_sides(crossed, 0.95, 9.0)
+    assert (floor.certified.low, floor.certified.high, floor.informative) == (None, None, False)
+    assert floor.certified.reason == floor.statistical.reason

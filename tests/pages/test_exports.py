@@ -24,7 +24,7 @@ from limen.pages.page import render_html
 from limen.pages.svg import printable
 from limen.pages.table import render_csv, safe
 from limen.pages.terminal import render_comparison, render_terminal
-from limen.records.budget import Budget
+from limen.records.budget import Budget, Slice
 
 
 def rows(text: str) -> list[dict[str, str]]:
@@ -122,7 +122,7 @@ def test_one_notation_for_powers_of_ten() -> None:
 
 def test_slices_and_controls_are_printed() -> None:
     base = cases.budget()
-    part = SliceTerms(40, est(0.4, 0.1), est(0.31, 0.05, "certified"))
+    part = Slice(40, est(0.4, 0.1), est(0.31, 0.05, "certified"))
     cut = replace(base, slices={"speaker": {"anna": part, "ben": replace(part, error=est(0.02, 0.01))}})
     text = printed(cut)
     assert re.search(r"speaker = anna +40 +0\.40", text)

@@ -40,8 +40,9 @@ class Passes:
     @property
     def class_shares(self) -> Matrix:
         """Shares of the classes in the first problem [K], at least half a row."""
-        share = np.full(len(self), 1 / len(self)) if self.shares is None else self.shares[0]
-        found: Matrix = np.bincount(self.labels, weights=share, minlength=self.classes)
+        share = np.ones(len(self)) / len(self) if self.shares is None else self.shares[0].astype(np.float64)
+        found = np.zeros(self.classes)
+        np.add.at(found, self.labels, share)
         return np.maximum(found, 0.5 / len(self))
 
     def __len__(self) -> int:

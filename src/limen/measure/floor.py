@@ -183,8 +183,12 @@ def floor_sides(fit: StageRecord, confidence: float, minimum: float) -> Floor:
     pool, delta = fit.data["pool"], (1 - confidence) / EVENTS
     price = fit.data["loss_range"] * float(np.log(1 / delta)) / pool["n"]
     grouped = pool_groups(fit) is not None
-    informative = not grouped and price <= pool["minimum"] / 4
-    if grouped:
+    impossible = _mixed(fit) or (CROSSED if certified.low > certified.high else "")
+    silent = grouped or bool(impossible)
+    informative = not silent and price <= pool["minimum"] / 4
+    if impossible:
+        said = impossible
+    elif grouped:
         said = "certified side not available: rows come in groups or repeat, so they are not independent"
     elif informative:
         said = "a bracket; the point is the midpoint's"
@@ -199,9 +203,9 @@ def floor_sides(fit: StageRecord, confidence: float, minimum: float) -> Floor:
     return Floor(
         certified=not_identified(
             said,
-            low=None if grouped else certified.low,
-            high=None if grouped else certified.high,
-            confidence=joint,
+            low=None if silent else certified.low,
+            high=None if silent else certified.high,
+            confidence=None if impossible else joint,
             grade="certified",
             n=pool["n"],
             method="kl bound below, kl and Maurer-Pontil above",
