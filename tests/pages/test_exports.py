@@ -103,7 +103,7 @@ def test_markdown_keeps_the_spaces_and_the_bold_of_a_sentence() -> None:
     text = render_markdown(cases.one())
     assert lead in text.splitlines()
     shown = MarkdownIt().render(lead)
-    assert shown.count("<strong>") == 2
+    assert shown.count("<strong>") == 3
     assert re.sub("<[^>]*>", "", shown).strip() == sentences.plain(sentences.lead(cases.budget()))
     for report in (cases.study(), cases.hostile()):
         for line in (line for line in render_markdown(report).splitlines() if line.startswith(("The ", "Best of"))):

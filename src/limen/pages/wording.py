@@ -44,7 +44,7 @@ CONTROLS = {
 GRADES: dict[Grade, str] = {
     "exact": "closed form on a known world",
     "certified": "finite-sample, any distribution",
-    "statistical": "asymptotic interval, coverage validated",
+    "statistical": "asymptotic interval; docs/validation.md says what was measured",
     "extrapolated": "fitted law, back-tested",
     "point": "no interval",
 }
