@@ -51,7 +51,7 @@ def safe(text: str) -> str:
 
 
 def _sentence(phrases: Sequence[sentences.Phrase]) -> str:
-    """A sentence whose strong phrases are bold; the spaces between phrases are kept, outside of the bold ones.
+    r"""A sentence whose strong phrases are bold; the spaces between phrases are kept, outside of the bold ones.
 
     >>> _sentence([("It loses ", False), ("0.1 nats", True), (" on a_b.", False)])
     'It loses **0.1 nats** on a\\_b.'
