@@ -16,8 +16,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
-from limen.models.folder import check_safetensors
-from limen.models.load import check_encoder, encoder_identity, load_encoder
+from limen.models.folder import check_model_folder, check_safetensors, model_folder
+from limen.models.load import load_encoder
+from limen.models.weights import check_weights
 from limen.records.errors import BadInput
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -47,10 +48,18 @@ def spec(path: Any, **more: Any) -> dict[str, Any]:
     return {"source": "transformers", "path": str(path), **more}
 
 
+def checked(plain: dict[str, Any]) -> None:
+    """As `limen check` looks at the folder of an encoder."""
+    path, revision = plain["path"], plain.get("revision")
+    if plain["source"] == "torch":
+        return check_weights(Path(path))
+    return check_model_folder(model_folder(path, revision), path, revision)
+
+
 def refused(plain: dict[str, Any], *fragments: str) -> BadInput:
     started = time.monotonic()
     with pytest.raises(BadInput) as caught:
-        check_encoder(plain)
+        checked(plain)
     assert time.monotonic() - started < 5
     for fragment in fragments:
         assert fragment in str(caught.value), str(caught.value)
@@ -60,17 +69,7 @@ def refused(plain: dict[str, Any], *fragments: str) -> BadInput:
 
 
 def test_a_sound_folder_passes(folder: Path) -> None:
-    check_encoder(spec(folder))
-    assert len(encoder_identity(spec(folder))["weights"]) == 64
-
-
-def test_identity_follows_weights_and_readout_but_not_place_or_batch(folder: Path, tmp_path: Path) -> None:
-    identity = encoder_identity(spec(folder, layer=-1, batch_size=8))
-    folder.rename(tmp_path / "moved")
-    assert encoder_identity(spec(tmp_path / "moved", layer=-1, batch_size=99)) == identity
-    assert encoder_identity(spec(tmp_path / "moved", layer=2)) != identity
-    save_file({"w": np.ones((2, 3))}, tmp_path / "moved" / "model.safetensors")
-    assert encoder_identity(spec(tmp_path / "moved", layer=-1)) != identity
+    checked(spec(folder))
 
 
 def test_a_hub_id_needs_a_commit_and_weights_on_this_machine(folder: Path, tmp_path: Path) -> None:
@@ -81,7 +80,7 @@ def test_a_hub_id_needs_a_commit_and_weights_on_this_machine(folder: Path, tmp_p
     snapshot = tmp_path / "hub" / "models--some--model" / "snapshots" / COMMIT
     snapshot.parent.mkdir(parents=True)
     folder.rename(snapshot)
-    check_encoder(missing)
+    checked(missing)
     (snapshot / "model.safetensors").unlink()
     refused(missing, "expected weights", "half-downloaded", f"hf download some/model --revision {COMMIT}")
 
@@ -143,7 +142,7 @@ def test_a_pickle_in_a_module_without_configuration_is_refused(folder: Path, tmp
         save_file({"w": np.ones((2, 3))}, module / "other.safetensors")
         refused(plain, "1_Dense")
     save_file({"linear.weight": np.ones((2, 3))}, module / "model.safetensors")
-    check_encoder(plain)
+    checked(plain)
     assert not (tmp_path / "canary").exists()
 
 
@@ -151,7 +150,7 @@ def test_weights_of_another_folder_do_not_stand_in_for_those_of_a_module(folder:
     plain = spec(pipeline(folder, "Pooling"), source="sentence-transformers")
     (folder / "openvino").mkdir()
     (folder / "openvino" / "openvino_model.bin").write_bytes(b"no pickle")
-    check_encoder(plain)
+    checked(plain)
     (folder / "onnx").mkdir()
     (folder / "model.safetensors").rename(folder / "onnx" / "model.safetensors")
     (folder / "pytorch_model.bin").write_bytes(pickle.dumps(Canary(tmp_path / "canary")))
@@ -167,7 +166,7 @@ def test_an_activation_is_a_function_of_torch(folder: Path) -> None:
     plain = spec(pipeline(folder, "Dense"), source="sentence-transformers")
     save_file({"linear.weight": np.ones((2, 3))}, folder / "1_Dense" / "model.safetensors")
     (folder / "1_Dense" / "config.json").write_text('{"activation_function": "torch.nn.modules.activation.Tanh"}')
-    check_encoder(plain)
+    checked(plain)
     (folder / "1_Dense" / "config.json").write_text('{"activation_function": "antigravity.geohash"}')
     refused(plain, "antigravity.geohash", "not imported")
 

@@ -21,7 +21,7 @@ pytest.importorskip("sentence_transformers")
 
 from limen.data.tables import read_table
 from limen.models.extract import extract
-from limen.models.load import encoder_identity, load_encoder
+from limen.models.load import load_encoder
 from limen.models.offline import hub_library
 from limen.records.errors import BadInput
 
@@ -87,7 +87,6 @@ def test_readouts_differ_in_features_and_fingerprint(bert: Path) -> None:
     base = {"source": "transformers", "path": str(bert)}
     encoders = [load_encoder(base | more) for more in specs]
     assert len({encoder.fingerprint for encoder in encoders}) == len(specs)
-    assert len({json.dumps(encoder_identity(base | more)) for more in specs}) == len(specs)
     rows = [encoder.encode(TEXTS).round(5).tobytes() for encoder in encoders]
     assert len(set(rows)) == len(specs)
 

@@ -16,8 +16,7 @@ from safetensors.numpy import save_file  # noqa: E402
 from limen.arrays.random import stream  # noqa: E402
 from limen.models.architectures.registry import build  # noqa: E402
 from limen.models.extract import extract  # noqa: E402
-from limen.models.load import check_encoder, encoder_identity, load_encoder  # noqa: E402
-from limen.models.torch_checkpoint import tensors_hash  # noqa: E402
+from limen.models.load import load_encoder  # noqa: E402
 from limen.records.errors import BadInput  # noqa: E402
 
 pytestmark = pytest.mark.torch
@@ -64,13 +63,11 @@ def test_channels_and_size_are_read_off_the_tensors(spec: dict[str, Any]) -> Non
 def test_layer_and_weights_change_the_fingerprint(spec: dict[str, Any], tmp_path: Path, module: Any) -> None:
     one, stem = load_encoder(spec), load_encoder(spec | {"layer": "stem"})
     assert one.fingerprint != stem.fingerprint
-    assert encoder_identity(spec) != encoder_identity(spec | {"layer": "stem"})
     with torch.no_grad():
         module.stem[0].weight[0, 0, 0, 0] += 1e-3
     changed = tmp_path / "changed.safetensors"
     save_file({name: tensor.numpy().copy() for name, tensor in module.state_dict().items()}, changed)
     assert load_encoder(spec | {"path": str(changed)}).fingerprint != one.fingerprint
-    assert encoder_identity(spec | {"path": str(changed)}) != encoder_identity(spec)
 
 
 def test_what_does_not_fit_is_named(spec: dict[str, Any], tmp_path: Path) -> None:
@@ -87,7 +84,7 @@ def test_what_does_not_fit_is_named(spec: dict[str, Any], tmp_path: Path) -> Non
     with pytest.raises(BadInput, match="3 channels"):
         load_encoder(spec).encode(IMAGES[..., :1])
     with pytest.raises(BadInput, match="no such file"):
-        check_encoder(spec | {"path": str(tmp_path / "w.safetensors")})
+        load_encoder(spec | {"path": str(tmp_path / "w.safetensors")})
 
 
 def test_damaged_weights_are_refused(spec: dict[str, Any], tmp_path: Path) -> None:
@@ -100,18 +97,5 @@ def test_damaged_weights_are_refused(spec: dict[str, Any], tmp_path: Path) -> No
     with pytest.raises(BadInput, match="sound safetensors"):
         load_encoder(spec)
     Path(spec["path"]).write_bytes(whole[:-1])
-    for function in (check_encoder, load_encoder):
-        with pytest.raises(BadInput, match="by its header"):
-            function(spec)  # type: ignore[operator]
-
-
-def test_the_hash_of_tensors_sees_names_types_shapes_and_values() -> None:
-    base = {"a": np.zeros((2, 3)), "b": np.ones(1)}
-    others: list[dict[str, Any]] = [
-        base | {"a": np.zeros((3, 2))},
-        base | {"a": np.zeros((2, 3), dtype=np.float32)},
-        base | {"a": np.ones((2, 3))},
-        {"a": base["a"], "c": base["b"]},
-    ]
-    assert tensors_hash(base) == tensors_hash(dict(reversed(base.items())))
-    assert len({tensors_hash(tensors) for tensors in [base, *others]}) == 5
+    with pytest.raises(BadInput, match="by its header"):
+        load_encoder(spec)

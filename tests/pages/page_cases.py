@@ -255,6 +255,29 @@ def dozen() -> Report:
     return Report("twelve", tuple(budget(name, floor=0.1 + 0.05 * i) for i, name in enumerate(names)), recipe=RECIPE)
 
 
+def close() -> Report:
+    """Losses that close in on a low floor, a target among them, tiny gaps: where words beside lines would collide."""
+    base = budget("scratch#0@5000", floor=0.056)
+    terms = dict(base.terms) | {
+        "minimal_adaptation_loss": est(0.056, 0.0145),
+        "optimism": est(0.017, 0.0145),
+        "optimization_gap": Estimate(3e-5, 0.0, 3e-5, 0.95, "certified"),
+        "empirical_adaptation_loss": Estimate(0.0391, grade="exact"),
+        "generalization_gap": est(0.028, 0.031),
+        "adaptation_loss": est(0.067, 0.031),
+        "estimation_gap": Estimate(0.011, 0.0, 0.057, 0.95, "statistical"),
+    }
+    dots = curve(0.056, 0.9, [49, 98, 196, 392], 3)
+    law = {"asymptote": 0.05, "amplitude": 0.9, "curvature": 0.0, "exponent": 0.55}
+    assert base.extrapolation is not None
+    drawn = replace(base.extrapolation, labels_needed=Estimate(424.0, None, 1135.0, 0.95, "extrapolated"), law=law)
+    broken = CurvePoint(98, 4, None, None, 0.99, 40.0, diverged="loss became infinite at iteration 31")
+    near = _with(
+        base, terms=terms, curve=(*dots, CurvePoint(1280, None, 0.039, 0.067, 0.013, 40.0)), extrapolation=drawn
+    )
+    return Report("close", (near, _with(near, encoder="pixels", curve=(*near.curve, broken))), (), (interface(),))
+
+
 def nothing() -> Report:
     """All cells failed: the page still says so."""
     cells = (CellOutcome("a" * 64, "features", "minilm · banking77", "failed", None, "weights are missing"),)
@@ -287,6 +310,7 @@ CASES = {
     "one": one,
     "study": study,
     "dozen": dozen,
+    "close": close,
     "nothing": nothing,
     "hostile": hostile,
 }

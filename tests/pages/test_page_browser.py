@@ -102,6 +102,68 @@ def test_no_text_leaves_its_picture(browser: Browser, folder: Path, name: str) -
     page.close()
 
 
+LAID_OUT = """() => {
+    const found = [];
+    const shown = [...document.querySelectorAll('svg')].filter(svg => svg.getBoundingClientRect().width);
+    const around = (text) => {
+        const b = text.getBoundingClientRect();  // a line of text is taller than its letters
+        return { left: b.left + 1, right: b.right - 1, top: b.top + b.height * .2, bottom: b.bottom - b.height * .2 };
+    };
+    const nearest = (svg, box, series) => {
+        let least = Infinity;
+        for (const path of svg.querySelectorAll(`.series.${series}, .law.${series}`)) {
+            const matrix = path.getScreenCTM(), length = path.getTotalLength();
+            for (let at = 0; at <= length; at += 2) {
+                const p = path.getPointAtLength(at).matrixTransform(matrix);
+                const x = Math.max(box.left - p.x, 0, p.x - box.right);
+                const y = Math.max(box.top - p.y, 0, p.y - box.bottom);
+                least = Math.min(least, Math.hypot(x, y));
+            }
+        }
+        return least;
+    };
+    const covers = (shape, box, test) => {
+        const back = shape.getScreenCTM().inverse();
+        for (let x = box.left; x <= box.right; x += 3) for (let y = box.top; y <= box.bottom; y += 3)
+            if (shape[test](new DOMPoint(x, y).matrixTransform(back))) return true;
+        return false;
+    };
+    for (const svg of shown) {
+        const texts = [...svg.querySelectorAll('text')], boxes = texts.map(around);
+        boxes.forEach((a, i) => boxes.slice(i + 1).forEach((b, k) => {
+            if (a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom)
+                found.push(`${texts[i].textContent} on ${texts[i + 1 + k].textContent}`);
+        }));
+        texts.forEach((text, i) => {
+            for (const shape of svg.querySelectorAll('.ribbon'))
+                if (covers(shape, boxes[i], 'isPointInFill')) found.push(`${text.textContent} on a ribbon`);
+            for (const shape of svg.querySelectorAll('.whisker, .series:not(.path), .law, .needed, .floor-line'))
+                if (covers(shape, boxes[i], 'isPointInStroke')) found.push(`${text.textContent} on ${shape.classList}`);
+            for (const dot of svg.querySelectorAll('circle.dot.held-out, circle.dot.training')) {
+                const d = dot.getBoundingClientRect(), b = boxes[i];
+                if (d.left < b.right && b.left < d.right && d.top < b.bottom && b.top < d.bottom)
+                    found.push(`${text.textContent} on a dot`);
+            }
+        });
+        for (const [own, other] of [['training', 'held-out'], ['held-out', 'training']])
+            texts.filter(text => text.classList.contains(own)).forEach(text => {
+                const box = around(text);
+                const nearer = nearest(svg, box, own) >= nearest(svg, box, other);
+                if (nearer) found.push(`${text.textContent} nearer to ${other}`);
+            });
+    }
+    return found;
+}"""
+
+
+@pytest.mark.parametrize("width", [1280, 320])
+@pytest.mark.parametrize("name", list(cases.CASES))
+def test_no_words_lie_on_other_words_or_marks(browser: Browser, folder: Path, name: str, width: int) -> None:
+    page, _, _ = opened(browser, folder / f"{name}.html", width=width)
+    assert page.evaluate(LAID_OUT) == []
+    page.close()
+
+
 def test_keyboard_walks_the_dots(browser: Browser, folder: Path) -> None:
     page, _, _ = opened(browser, folder / "one.html")
     for _ in range(40):
@@ -111,11 +173,12 @@ def test_keyboard_walks_the_dots(browser: Browser, folder: Path) -> None:
     assert page.evaluate("document.activeElement.className") == "plot"
     page.keyboard.press("ArrowRight")
     first = page.locator("#tip").inner_text()
-    assert "labels, seed 0" in first
+    assert "labels, seed 0: training" in first
+    assert "(this dot)" in first
     assert "made by: limen run study.toml" in first
     here = "(d => d.getAttribute('cx') + ' ' + d.getAttribute('cy'))(document.querySelector('.dot.here'))"
     walked = [page.evaluate(here)]
-    for _ in range(4):  # the held-out and the training dot of one subset say the same
+    for _ in range(4):
         page.keyboard.press("ArrowRight")
         walked.append(page.evaluate(here))
         assert page.locator(".dot.here").count() == 1
@@ -129,7 +192,7 @@ def test_keyboard_walks_the_dots(browser: Browser, folder: Path) -> None:
 def test_pointer_names_the_subset(browser: Browser, folder: Path) -> None:
     page, _, _ = opened(browser, folder / "one.html")
     page.locator(".for-wide .dot.held-out").last.hover()
-    assert "7,502 labels, all rows" in page.locator("#tip").inner_text()
+    assert "7,502 labels, all rows: held out 0.267 (this dot), training" in page.locator("#tip").inner_text()
     page.close()
 
 

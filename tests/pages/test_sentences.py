@@ -10,7 +10,7 @@ from page_cases import est
 
 from limen.pages import sentences
 from limen.records.budget import Advice, Budget
-from limen.records.estimate import Estimate
+from limen.records.estimate import Estimate, not_identified
 
 
 def said(budget: Budget, of: int = 1) -> str:
@@ -110,7 +110,7 @@ def test_losses_and_tasks_never_share_a_group() -> None:
 def test_curve_caption_counts_and_gives_reasons() -> None:
     text = sentences.curve_caption(cases.unidentified())
     assert "1 diverged" in text
-    assert "no target was given" in text
+    assert "No target was given" in text
     assert "fewer than 4 label counts" in text
     assert "20,400 labels (15,000 to 31,000) ▲" in sentences.curve_caption(cases.budget())
 
@@ -144,3 +144,23 @@ def test_rivals_are_named_only_where_not_separable() -> None:
     text = sentences.plain(sentences.rivals(budget, [cases.comparison(b="scratch", separable=False)]))
     assert "not separable" in text
     assert "scratch" in text
+
+
+def test_the_caption_sets_the_law_beside_its_last_point() -> None:
+    base = cases.budget()
+    assert "At 7,502 labels the fitted law passes 0.267, measured 0.267." in sentences.curve_caption(base)
+    assert base.extrapolation is not None
+    off = replace(base.extrapolation, law=dict(base.extrapolation.law) | {"asymptote": 0.2})
+    assert "passes 0.296, measured 0.267." in sentences.curve_caption(replace(base, extrapolation=off))
+    assert "fitted law" not in sentences.curve_caption(replace(base, extrapolation=None))
+
+
+def test_the_verdict_on_labels_comes_before_its_statistics() -> None:
+    base = cases.budget()
+    assert base.extrapolation is not None
+    for reason, said in (
+        ("add label counts above 1,280. The interval is wide", "Not known how many labels a target needs: add label"),
+        ("no number of labels reaches the target", "No number of labels reaches the target."),
+    ):
+        law = replace(base.extrapolation, labels_needed=not_identified(reason))
+        assert said in sentences.curve_caption(replace(base, extrapolation=law))

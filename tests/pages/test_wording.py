@@ -49,3 +49,9 @@ def test_what_is_missing_is_said(estimate: Estimate, said: str) -> None:
 
 def test_names_stay_on_one_line() -> None:
     assert wording.flat("a\n b\t c") == "a b c"
+
+
+def test_differences_of_errors_are_points_and_confidences_have_four_digits() -> None:
+    difference = Estimate(-0.34, -0.4, -0.28, 0.95, "statistical")
+    assert wording.full(difference, "error_difference") == "−34.0 points (−40.0 to −28.0 points)"
+    assert wording.confidence(Estimate(0.2, 0.1, 0.3, 1 - 0.1 / 3, "statistical")) == "96.67 %"

@@ -212,3 +212,11 @@ GOLDEN = [
     ("features", "fd0519b35bed"),
     ("fit", "20fa45cf6c0d"),
 ]
+
+
+def test_each_radius_has_a_label_of_its_own(folder: Path) -> None:
+    labels = [cell.label for cell in planned(PLAIN, folder).cells.values() if cell.stage == "fit"]
+    assert len(set(labels)) == len(labels)
+    assert "bow · notes · linear-probe · radius 4" in labels
+    one = planned(changed("adapt.linear-probe", {"radius": 4.0}), folder)
+    assert "bow · notes · linear-probe" in [cell.label for cell in one.cells.values()]

@@ -156,3 +156,15 @@ def test_files_that_do_not_match_are_not_compared(refused: Refused, rows: tuple[
     refused("compare", a, a, says=("more than once",))
     np.savez(b, X=x, y=y)
     refused("compare", a, b, "--test", a, says=("one test file per encoder",))
+
+
+def test_label_counts_of_a_call_are_accepted_or_refused_by_name() -> None:
+    from limen.records.errors import BadInput
+    from limen.verbs.budget import budget
+
+    y = np.repeat([0, 1], 40)
+    X = np.stack([y + np.arange(80) / 80, np.cos(np.arange(80))], axis=1)
+    assert {point.n for point in budget(X, y, labels="all").curve} == {60}
+    for wrong in ("every", [0.5], [True]):
+        with pytest.raises(BadInput, match="labels: error: expected whole numbers"):
+            budget(X, y, labels=wrong)  # type: ignore[arg-type]

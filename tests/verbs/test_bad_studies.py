@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 SOUND = """\
@@ -150,6 +151,83 @@ def test_missing_weights_offline_are_named_within_five_seconds(tmp_path: Path) -
         assert f"sentence-transformers/all-MiniLM-L6-v2 --revision {REVISION}" in ended.stderr
         assert "Traceback" not in ended.stderr
     assert not (tmp_path / "study.limen").exists()
+
+
+EMBEDDED = """\
+name = "own"
+
+[encoder.own]
+source = "embeddings"
+input = "features"
+
+[task.rows]
+train = "rows.npz"
+input = "features"
+
+[adapt]
+methods = ["mean-classifier"]
+labels = ["all"]
+"""
+SIDES = np.repeat([0, 1], 30)
+ROWS = np.stack([SIDES + np.arange(60) / 60, np.cos(np.arange(60))], axis=1)
+
+
+def embedded(folder: Path, **arrays: Any) -> Path:
+    np.savez(folder / "rows.npz", **arrays)
+    path = folder / "study.toml"
+    path.write_text(EMBEDDED)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("arrays", "says"),
+    [
+        ({"X": ROWS, "y": SIDES[:50]}, ("rows.npz: y", "expected one value for each of the 60 rows of X, got 50")),
+        ({"X": ROWS.astype(object), "y": SIDES}, ("rows.npz: X", "Python pickle; it was not opened", "numpy.savez(")),
+        ({"X": ROWS, "y": SIDES.astype(object)}, ("rows.npz: y", "Python pickle; it was not opened", "numpy.savez(")),
+        ({"X": ROWS[25:35], "y": SIDES[25:35]}, ("rows.npz", "at least 40 rows", "got 10", "label more rows")),
+    ],
+    ids=["unequal lengths", "features that are a pickle", "labels that are a pickle", "ten rows"],
+)
+def test_a_study_says_of_bad_embeddings_what_a_budget_says(
+    refused: Callable[..., Any],
+    limen: Callable[..., Any],
+    tmp_path: Path,
+    arrays: dict[str, Any],
+    says: tuple[str, ...],
+) -> None:
+    path = embedded(tmp_path, **arrays)
+    refused("run", path, says=("study.toml:8:", *says))
+    for verb, where in (("check", path), ("budget", tmp_path / "rows.npz")):
+        ended = limen(verb, where)
+        assert ended.code == 2
+        assert all(part in ended.err for part in says)
+        assert "while the study ran" not in ended.err
+        assert "None" not in ended.err
+
+
+def test_problems_of_options_and_rows_are_placed_where_they_were_written(
+    limen: Callable[..., Any], tmp_path: Path
+) -> None:
+    embedded(tmp_path, X=ROWS, y=SIDES)
+    rows = tmp_path / "rows.npz"
+    for words, place in (
+        (("--labels", "5000"), "--labels: error:"),
+        (("--seeds", "0"), "--seeds: error:"),
+        (("--target", "loss=-1"), "--target: error:"),
+        (("--same-population",), "--same-population: error:"),
+        (("--test", rows), f"{rows}: error:"),
+    ):
+        ended = limen("budget", rows, *words)
+        assert (ended.code, place in ended.err) == (2, True), ended.err
+    np.savez(rows, X=ROWS[:20], y=SIDES[20:40])
+    assert f"{rows}: error: expected at least 40 rows" in limen("budget", rows).err
+
+
+def test_a_hub_model_without_revision_is_said_without_python(limen: Callable[..., Any], tmp_path: Path) -> None:
+    ended = limen("check", texts(tmp_path, f'{MINILM}path = "sentence-transformers/all-MiniLM-L6-v2"\n'))
+    assert "pinned revision" in ended.err
+    assert "None" not in ended.err
 
 
 WITHOUT = """\

@@ -72,7 +72,7 @@ def read_npz(path: Path, label: str | None, group: str | None, id_column: str | 
         _absent(path, name, headers) for name, must in zip(names, needed, strict=True) if must and name not in headers
     ]
     wanted = [name for name in names if name in headers]
-    problems += [_object_array(path, name) for name in wanted if headers[name].dtype.hasobject]
+    problems += [object_array(path, name) for name in wanted if headers[name].dtype.hasobject]
     if problems:
         raise BadInput(problems)
     arrays = read_arrays(path, wanted)
@@ -88,7 +88,7 @@ def read_arrays(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
     """The named arrays. Raises BadInput for object arrays (unread) and for damage, found by the checksums."""
     headers = npz_headers(path)
     problems = [_absent(path, name, headers) for name in names if name not in headers]
-    problems += [_object_array(path, name) for name in names if name in headers and headers[name].dtype.hasobject]
+    problems += [object_array(path, name) for name in names if name in headers and headers[name].dtype.hasobject]
     needed = sum(headers[name].bytes for name in names if name in headers)
     available = int(psutil.virtual_memory().available)
     if needed > available:
@@ -148,7 +148,8 @@ def _absent(path: Path, name: str, headers: dict[str, Header]) -> Problem:
                    fix=f"{fix}save with {SAVE}")  # fmt: skip
 
 
-def _object_array(path: Path, name: str) -> Problem:
+def object_array(path: Path, name: str) -> Problem:
+    """An array of Python objects: what it is, that it was not opened, and how to save it instead."""
     return Problem(
         f"{path}: {name}",
         "expected numbers or strings, got an object array, which is a Python pickle; it was not opened",

@@ -126,6 +126,8 @@ def _kind(kind: pa.DataType) -> str:
 
 
 def _array_kind(dtype: np.dtype[Any], axes: int) -> str:
+    if dtype.hasobject:
+        return "pickle"
     if dtype.kind in "US" and axes == 1:
         return "text"
     if dtype.kind not in "biuf":

@@ -81,9 +81,11 @@ def fit_law(
         on_grid[i] = rss(float(GRID[i]))
     best = int(np.argmin(on_grid))
     if best in (0, GRID.size - 1):
-        edge, advice = ("smallest", "add larger label counts") if best == 0 else ("largest", "leave out the smallest n")
+        edge, advice = (
+            ("smallest", "add larger label counts") if best == 0 else ("largest", "leave out the smallest label counts")
+        )
         prior = f"{EXPONENTS[0]} to {EXPONENTS[1]}"
-        return NotIdentified(f"the best exponent is the {edge} of its prior range {prior}: {advice}")
+        return NotIdentified(f"{advice}, for the best exponent is the {edge} of its prior range {prior}")
     polished = minimize_scalar(rss, bounds=(GRID[best - 1], GRID[best + 1]), method="bounded", options={"xatol": 1e-13})
     exponent = float(polished.x) if polished.fun < on_grid[best] else float(GRID[best])
     coefficients, norm = nnls(_design(exponent, ratio, roots, two_sided), target)
@@ -118,11 +120,14 @@ def labels_needed(law: Law, target: float) -> int | NotIdentified:
     >>> labels_needed(Law(0.5, 20.0, 0.0, 1.0, True, 0.0), 0.6)
     200
     >>> labels_needed(Law(0.5, 20.0, 0.0, 1.0, True, 0.0), 0.5).reason
-    'target lies below the asymptote: 0.5 against 0.5'
+    'no number of labels reaches the target by the fitted law: it lies below the asymptote, 0.5 against 0.5'
     """
     above = target - law.asymptote
     if not above > 0:
-        return NotIdentified(f"target lies below the asymptote: {target:.4g} against {law.asymptote:.4g}")
+        return NotIdentified(
+            f"no number of labels reaches the target by the fitted law: it lies below the asymptote, {target:.4g} "
+            f"against {law.asymptote:.4g}"
+        )
     turn = math.inf if law.curvature >= 0 else law.amplitude / (-2 * law.curvature)
     under_root = law.amplitude**2 + 4 * law.curvature * above
     x = turn if under_root < 0 else min(turn, 2 * above / (law.amplitude + math.sqrt(under_root)))

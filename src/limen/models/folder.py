@@ -56,10 +56,11 @@ def model_folder(path: str, revision: str | None = None) -> Path:
         near = did_you_mean(folder.name, here) or "check the path"
         raise BadInput(Problem(printable(path, 200), "there is no such folder", fix=near))
     if revision is None or not COMMIT.fullmatch(revision):
+        got = "none" if revision is None else repr(revision)
         raise BadInput(
             Problem(
                 path,
-                f"a hub id needs a pinned revision, the commit's 40 hexadecimal digits; got {revision!r}",
+                f"a hub id needs a pinned revision, the commit's 40 hexadecimal digits; got {got}",
                 cause="no such folder here, so it was taken for a hub id; a branch name can change its weights",
                 fix='add revision = "<commit>" from the model\'s page, or give the path of a local folder',
             )

@@ -8,17 +8,12 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, cast
 
 from limen.data.extras import require
-from limen.data.fingerprint import content_hash, folder_hash
 from limen.data.phrases import did_you_mean, names_text
 from limen.models.encoder import Encoder
-from limen.models.folder import check_model_folder, model_folder
-from limen.models.weights import check_weights
 from limen.records.errors import BadInput, Problem
 
 INPUTS: Mapping[str, tuple[str, ...]] = {
@@ -31,7 +26,6 @@ INPUTS: Mapping[str, tuple[str, ...]] = {
     "random-features": ("features", "text", "image"),
 }
 """Source → kinds of input it takes; the first is the default."""
-NOT_SEMANTIC = ("path", "revision", "batch_size")
 
 
 def load_encoder(spec: Mapping[str, Any], *, golden: bool = True) -> Encoder:
@@ -51,53 +45,8 @@ def load_encoder(spec: Mapping[str, Any], *, golden: bool = True) -> Encoder:
     return encoder
 
 
-def check_encoder(spec: Mapping[str, Any]) -> None:
-    """Whether `load_encoder` has what it needs, in milliseconds: files, weights, extras; imports no heavy library.
-
-    Raises BadInput with every problem found, among them missing weights with the command that fetches them.
-    """
-    source = _checked(spec)
-    problems: list[Problem] = []
-    library = {"sentence-transformers": "sentence_transformers", "transformers": "transformers"}.get(source)
-    if library and importlib.util.find_spec(library) is None:
-        problems.append(
-            Problem(library, "this source needs a library that is not installed", fix="pip install '.[hf]'")
-        )
-    if source == "torch" and importlib.util.find_spec("torch") is None:
-        problems.append(
-            Problem("torch", "this source needs a library that is not installed", fix="pip install '.[torch]'")
-        )
-    try:
-        if library:
-            path, revision = str(spec["path"]), spec.get("revision")
-            check_model_folder(model_folder(path, revision), path, revision)
-        elif source == "torch":
-            check_weights(Path(str(spec["path"])).expanduser())
-    except BadInput as error:
-        problems += error.problems
-    if problems:
-        raise BadInput(problems)
-
-
-def encoder_identity(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """What the features mean, as plain data: the spec with its path replaced by the hash of what it holds.
-
-    Needs no heavy library; equal identities give equal features. Raises BadInput for files that are not there.
-
-    >>> encoder_identity({"source": "pixels", "input": "image", "batch_size": 3})
-    {'input': 'image', 'source': 'pixels'}
-    """
-    source = _checked(spec)
-    plain = {key: spec[key] for key in sorted(spec) if key not in NOT_SEMANTIC and spec[key] is not None}
-    if source in ("sentence-transformers", "transformers"):
-        plain["weights"] = folder_hash(model_folder(str(spec["path"]), spec.get("revision")))
-    elif source == "torch":
-        plain["weights"] = content_hash(Path(str(spec["path"])).expanduser())
-    return plain
-
-
 def _checked(spec: Mapping[str, Any]) -> str:
-    source = str(spec.get("source"))
+    source = str(spec.get("source", "none"))
     if source not in INPUTS:
         near = did_you_mean(source, INPUTS)
         raise BadInput(Problem("source", f"expected one of {names_text(INPUTS)}, got {source!r}", fix=near))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -86,20 +85,6 @@ def load_checkpoint(spec: Mapping[str, Any]) -> CheckpointEncoder:
     layer = spec.get("layer") or module.layers[-1]
     module.dimension(layer)  # names the layers when this one is not among them
     return CheckpointEncoder(module.eval(), layer, content_hash(path), int(spec.get("batch_size") or 256))
-
-
-def tensors_hash(tensors: Mapping[str, NDArray[Any]]) -> str:
-    """SHA-256 over names, types, shapes and bytes of tensors, for weights that are not in a file.
-
-    >>> tensors_hash({"a": np.zeros(2)}) == tensors_hash({"a": np.zeros(3)})
-    False
-    """
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        array = np.ascontiguousarray(tensors[name])
-        digest.update(f"{name}\0{array.dtype.str}\0{list(array.shape)}\0".encode())
-        digest.update(array.tobytes())
-    return digest.hexdigest()
 
 
 def _completed(architecture: dict[str, Any], tensors: Mapping[str, NDArray[Any]]) -> dict[str, Any]:

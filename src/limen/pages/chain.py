@@ -53,7 +53,10 @@ class Chain:
     def range(self, nodes: tuple[Node, ...]) -> tuple[float, float]:
         """Values that one room's scale must hold."""
         known = [n.estimate for n in nodes if n.estimate]
-        return extent([x for e in known for x in (e.value, e.low, e.high)], margin=0.0)
+        inner = self.pretraining is not None and nodes == self.pretraining
+        ribbons = (self.pretraining_gap,) if inner else self.gaps
+        fans = [end for ribbon in ribbons if ribbon for end in (ribbon.low, ribbon.high)]
+        return extent([*(x for e in known for x in (e.value, e.low, e.high)), *fans], margin=0.0)
 
 
 def chain(budget: Budget, interfaces: tuple[Interface, ...] = ()) -> Chain:

@@ -1,4 +1,7 @@
-"""The chain drawn downwards for narrow screens: the same rooms and numbers, the loss grows to the right."""
+"""The chain drawn downwards for narrow screens: words at the left, losses and ribbons in a lane at the right of them.
+
+In the lane the loss grows to the right.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,9 @@ from limen.pages.scales import Linear
 from limen.pages.svg import Caption, Element, el, label, number, picture, symbol
 
 WIDTH = 300.0
-EDGE = WIDTH - 16
-LEFT, RIGHT = 50.0, 250.0
+WORDS, VALUE = 16.0, 78.0
+LANE = (196.0, WIDTH - 12)
+LEFT, RIGHT = 206.0, 278.0
 STEP = 142.0
 
 
@@ -61,7 +65,7 @@ def _place(node: Node, scale: Linear) -> float | None:
 
 def _column(chain: Chain, nodes: tuple[Node, ...], gaps: tuple[Ribbon, ...], y: float) -> list[Element | None]:
     scale = Linear(*chain.range(nodes), LEFT, RIGHT)
-    tracks = [y + 20 + STEP * index for index in range(len(nodes))]
+    tracks = [y + 4 + STEP * index for index in range(len(nodes))]
     parts: list[Element | None] = []
     for index, ribbon in enumerate(gaps):
         here, there = _place(nodes[index], scale), _place(nodes[index + 1], scale)
@@ -76,28 +80,22 @@ def _flow(start: tuple[float, float], end: tuple[float, float], ribbon: Ribbon, 
     (x1, y1), (x2, y2) = (start[0], start[1] + 9), (end[0], end[1] - 10)
     low = x2 - 3.5 if ribbon.low is None else min(scale(ribbon.low), x2 - 3.5)
     high = x2 + 3.5 if ribbon.high is None else max(scale(ribbon.high), x2 + 3.5)
-    low, high = max(low, 8.0), min(high, WIDTH - 8)
+    low, high = max(low, LANE[0]), min(high, LANE[1])
     m = number((y1 + y2) / 2)
     a, b, c, d = (number(v) for v in (x1 - 2.5, low, high, x1 + 2.5))
     path = f"M{a} {number(y1)}C{a} {m} {b} {m} {b} {number(y2)}L{c} {number(y2)}C{c} {m} {d} {m} {d} {number(y1)}Z"
-    right = x1 < WIDTH / 2
-    x = EDGE if right else 16.0
-    first = y1 + 14
-    texts = [
-        label(x, first + 14 * i, text, class_, "end" if right else "start")
-        for i, (text, class_) in enumerate(ribbon.lines)
-    ]
+    texts = [label(WORDS, start[1] + 46 + 14 * i, text, class_) for i, (text, class_) in enumerate(ribbon.lines)]
     return [el("path", d=path, class_="ribbon"), *texts]
 
 
 def _node(node: Node, track: float, scale: Linear) -> list[Element | None]:
     e = node.estimate
-    rule = el("path", d=f"M16 {number(track)}H284", class_="grid")
+    rule = el("path", d=f"M{number(LANE[0])} {number(track)}H{number(LANE[1])}", class_="grid")
     floor = " floor" * (node.base == "L*")
-    name = symbol(node.base, node.index, 16, track - 36, "start")
-    words = label(16, track - 15, node.words, "small soft")
+    name = symbol(node.base, node.index, WORDS, track - 8, "start")
+    words = label(WORDS, track + 9, node.words, "small soft")
     if e is None:
-        return [rule, name, words, label(EDGE, track - 36, "not recorded", "small soft", "end")]
+        return [rule, name, words, label(VALUE, track - 8, "not recorded", "small soft")]
     parts: list[Element | None] = [rule, name, words]
     x = _place(node, scale)
     if x is not None:
@@ -107,16 +105,16 @@ def _node(node: Node, track: float, scale: Linear) -> list[Element | None]:
         )
     inside = wording.interval(e)
     shown = f"{wording.value(e)} {e.mark}" if e.value is not None else wording.unknown(e)
-    parts.append(label(EDGE, track - 36, shown, f"value{floor}" if e.value is not None else "gap soft", "end"))
-    parts.append(label(EDGE, track - 15, inside, "tiny soft", "end") if inside else None)
+    parts.append(label(VALUE, track - 8, shown, f"value{floor}" if e.value is not None else "gap soft"))
+    parts.append(label(WORDS, track + 23, inside, "tiny soft") if inside else None)
     return parts
 
 
 def _whisker(y: float, low: float | None, high: float | None, scale: Linear) -> Element | None:
     if low is None and high is None:
         return None
-    start = scale(low) if low is not None else 16.0
-    end = scale(high) if high is not None else EDGE
+    start = scale(low) if low is not None else LANE[0]
+    end = scale(high) if high is not None else LANE[1]
     cap_low = (
         f"M{number(start)} {number(y - 5)}v10" if low is not None else f"M{number(start + 5)} {number(y - 4)}l-5 4l5 4"
     )

@@ -17,16 +17,16 @@ HIGHEST, LOWEST = 142.0, 252.0
 
 def wide(chain: Chain, key: str) -> Element:
     """The picture for screens of 720 pixels and more."""
-    left = 372.0 if chain.pretraining else 176.0
+    left = 348.0 if chain.pretraining else 176.0
     start = left + 64
     width = WIDTH - start
-    places = [start + 90, start + 90 + (width - 260) / 2, start + width - 170]
+    places = [start + 84, start + 84 + (width - 249) / 2, start + width - 165]
     rooms = [_room(0, left, "PRETRAINING", bool(chain.pretraining)), _room(start, width, "ADAPTATION", True)]
     parts: list[Element | None] = [*rooms, *_door(chain, left)]
     if chain.pretraining and chain.pretraining_gap:
         scale = _scale(chain, chain.pretraining)
         parts += _row(chain.pretraining, (chain.pretraining_gap,), [96.0, 276.0], scale)
-        parts.append(_crossing(chain, 276.0, scale, places[0]))
+        parts.append(_crossing(chain, 276.0, scale, (left + 32, places[0])))
     else:
         lines = ("not recorded:", "the encoder came", "without a record of", "its pretraining")
         parts += [label(left / 2, 150 + 18 * i, text, "small soft unroomed", "middle") for i, text in enumerate(lines)]
@@ -75,23 +75,50 @@ def _row(nodes: tuple[Node, ...], gaps: tuple[Ribbon, ...], places: list[float],
     for index, ribbon in enumerate(gaps):
         here, there = heights[index], heights[index + 1]
         if here is not None and there is not None:
-            parts += _flow((places[index], here), (places[index + 1], there), ribbon, scale)
-    for node, x, y in zip(nodes, places, heights, strict=True):
-        parts += _node(node, x, y, scale)
+            room = places[index + 1] - places[index]
+            above = _tops(nodes[index : index + 2], scale) if _wide(ribbon) > room - 20 else []
+            parts += _flow((places[index], here), (places[index + 1], there), ribbon, scale, above)
+    for index, (node, x, y) in enumerate(zip(nodes, places, heights, strict=True)):
+        parts += _node(node, x, y, scale, _under(index, heights, gaps, scale))
     return parts
 
 
-def _flow(start: tuple[float, float], end: tuple[float, float], ribbon: Ribbon, scale: Linear) -> list[Element | None]:
-    """A ribbon from node to node that ends as wide as the gap's interval, its lines of text above it."""
+def _wide(ribbon: Ribbon) -> float:
+    """Pixels of the longest line of a ribbon."""
+    return max((7.9 * len(text) for text, _ in ribbon.lines), default=0.0)
+
+
+def _tops(nodes: tuple[Node, ...], scale: Linear) -> list[float]:
+    """Upper ends of the whiskers of some nodes."""
+    return [scale(n.estimate.high) - 4 for n in nodes if n.estimate is not None and n.estimate.high is not None]
+
+
+def _under(index: int, heights: list[float | None], gaps: tuple[Ribbon, ...], scale: Linear) -> float:
+    """Lower edge of the ribbons within the width of the words under a node; 0 where there is none."""
+    y, edges = heights[index], [0.0]
+    if y is None:
+        return 0.0
+    if index > 0 and heights[index - 1] is not None:
+        ends = gaps[index - 1]
+        edges.append(y + 7 if ends.low is None else max(scale(ends.low), y + 3.5) + 4)
+    if index < len(gaps) and (there := heights[index + 1]) is not None:
+        low = gaps[index].low
+        edges.append(y + 7 + 0.2 * max(0.0, (there if low is None else scale(low)) - y))
+    return max(edges)
+
+
+def _flow(
+    start: tuple[float, float], end: tuple[float, float], ribbon: Ribbon, scale: Linear, above: list[float]
+) -> list[Element | None]:
+    """A ribbon that ends as wide as the gap's interval; its lines of text above it and above the heights `above`."""
     (x1, y1), (x2, y2) = (start[0] + 13, start[1]), (end[0] - 15, end[1])
     low = y2 + 3.5 if ribbon.low is None else max(scale(ribbon.low), y2 + 3.5)
     high = y2 - 3.5 if ribbon.high is None else min(scale(ribbon.high), y2 - 3.5)
-    low, high = min(low, LOWEST + 40), max(high, HIGHEST - 40)
     m = number((x1 + x2) / 2)
     a, b, c, d = (number(v) for v in (y1 - 2.5, high, low, y1 + 2.5))
     x1s, x2s = number(x1), number(x2)
     path = f"M{x1s} {a}C{m} {a} {m} {b} {x2s} {b}L{x2s} {c}C{m} {c} {m} {d} {x1s} {d}Z"
-    top = min(y1, y2, high) - 10 - 15 * len(ribbon.lines)
+    top = min(y1, y2, high, *above) - 10 - 15 * len(ribbon.lines)
     texts = [
         label((x1 + x2) / 2, top + 15 * (i + 1), text, class_, "middle")
         for i, (text, class_) in enumerate(ribbon.lines)
@@ -100,7 +127,7 @@ def _flow(start: tuple[float, float], end: tuple[float, float], ribbon: Ribbon, 
     return [el("path", d=path, class_="ribbon"), arrow, *texts]
 
 
-def _node(node: Node, x: float, y: float | None, scale: Linear) -> list[Element | None]:
+def _node(node: Node, x: float, y: float | None, scale: Linear, clear: float) -> list[Element | None]:
     names = [symbol(node.base, node.index, x, 306), label(x, 326, node.words, "small soft", "middle")]
     e = node.estimate
     if e is None or y is None:
@@ -112,7 +139,7 @@ def _node(node: Node, x: float, y: float | None, scale: Linear) -> list[Element 
     parts.append(
         el("circle", cx=x, cy=y, r=8.5, class_=f"node{' floor' * (node.base == 'L*')}{'' if known else ' unknown'}")
     )
-    under = max(y + 9, (low or y) + 4) + 17
+    under = max(y + 9, (low or y) + 4, clear) + 17
     shown = f"{wording.value(e)} {e.mark}" if known else wording.unknown(e)
     inside = wording.interval(e)
     parts.append(label(x, under, shown, (f"value{' floor' * (node.base == 'L*')}" if known else "gap soft"), "middle"))
@@ -137,15 +164,15 @@ def _whisker(x: float, low: float | None, high: float | None, y: float) -> Eleme
     return el("path", d=f"M{number(x)} {number(bottom)}V{number(top)}{tip_low}{tip_high}", class_="whisker")
 
 
-def _crossing(chain: Chain, x: float, scale: Linear, end: float) -> Element | None:
-    """The dotted way through the threshold, from L_pre to the floor."""
+def _crossing(chain: Chain, x: float, scale: Linear, ends: tuple[float, float]) -> Element | None:
+    """The dotted way through the threshold, from L_pre at `x` by the door to the floor; `ends` = door and floor."""
     if not chain.pretraining:
         return None
     here = _height(chain.pretraining[1], scale)
     there = _height(chain.adaptation[0], _scale(chain, chain.adaptation))
     if here is None or there is None:
         return None
-    door = 404.0
+    door, end = ends
     curve = (x + 13, here, door - 40, here, door + 20, there, end - 14, there)
     way = "M{} {}C{} {} {} {} {} {}".format(*map(number, curve))
     return el("path", d=way, class_="crossing")
@@ -159,7 +186,7 @@ def _estimation(chain: Chain, places: list[float]) -> list[Element | None]:
     floor, loss = _height(chain.adaptation[0], scale), _height(chain.adaptation[2], scale)
     if floor is None or loss is None:
         return []
-    x = places[2] + 46
+    x = places[2] + 52
     middle = (floor + loss) / 2 - 4
     head, *rest = chain.estimation
     name, _, amount = head[0].partition(" ")

@@ -1,9 +1,8 @@
 """Learning curves: held-out and training loss against labels, closing in on the floor's interval.
 
 Every fitted subset is a dot; lines join the middle subset of each label count; the fitted law is dashed beyond the
-measured labels: held out E + A·n^−a + C·n^−2a and, where both sides were fitted, training E − A·n^−a + C·n^−2a. A law
-of the error is not drawn among losses. Diverged fits are crosses on their own
-lane at the top, never a gap.
+measured labels. Every word stands on a row of its own above the plot, beside a piece of its line: key, labels needed,
+diverged fits (crosses on their own lane, never a gap).
 """
 
 from __future__ import annotations
@@ -12,6 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from limen.pages import wording
+from limen.pages.key import ROW, Entry, key, rows_of
+from limen.pages.law import drawn, loss_of, middle
 from limen.pages.scales import Linear, Log, extent, log_ticks, ticks
 from limen.pages.svg import Caption, Element, el, label, line, number, picture
 from limen.records.budget import Budget, CurvePoint
@@ -19,31 +20,41 @@ from limen.records.estimate import Estimate
 
 DRAWN = 2000  # dots per series; beyond it every k-th subset, all of them in the table
 SAMPLES = 40  # points of the dashed law
+LEFT = 46.0
+SERIES = {"held-out": "held out", "training": "training"}
 
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """Size of the picture and its scales."""
+    """Size of the picture, its scales, and its rows above the plot."""
 
     width: float
     height: float
     x: Log
     y: Linear
+    needed: float
+    """Baseline of the words of the labels needed."""
+    lane: float
+    """Middle of the lane of diverged fits."""
 
 
-def curves(budget: Budget, key: str, size: tuple[float, float], caption: Caption) -> Element:
-    """One panel; `size` 310×270 suits a column of small multiples and a phone, 1040×400 a page of its own."""
+def curves(budget: Budget, name: str, size: tuple[float, float], caption: Caption) -> Element:
+    """One panel; `size` 310×290 suits a column of small multiples and a phone, 1040×400 a page of its own.
+
+    `name` must be unique on the page.
+    """
     plot, floor = _plot(budget, size), budget.terms.get("minimal_adaptation_loss")
     parts = [
         *_grid(plot),
         *_floor(floor, plot),
         *_law(budget, plot),
-        *_series(budget.curve, "training", plot, floor),
-        *_series(budget.curve, "held-out", plot, floor),
+        *_series(budget.curve, "training", plot),
+        *_series(budget.curve, "held-out", plot),
         *_diverged(budget.curve, plot),
         *_needed(budget, plot),
+        *key(_entries(budget), 10, size[0] - 20, 14),
     ]
-    return picture(key, size, caption, *parts)
+    return picture(name, size, caption, *parts)
 
 
 def closer(budget: Budget) -> Budget | None:
@@ -62,24 +73,39 @@ def closer(budget: Budget) -> Budget | None:
     return replace(budget, curve=late) if highest > 2 * lower > 0 else None
 
 
-def _loss(point: CurvePoint, series: str) -> float | None:
-    return point.empirical_loss if series == "training" else point.adaptation_loss
+def _entries(budget: Budget) -> list[Entry]:
+    """What the marks mean, in the order in which they are read."""
+    found = [
+        Entry(f"series {series}", series, SERIES[series], f"gap {series}")
+        for series in SERIES
+        if middle(budget.curve, series)
+    ]
+    if (floor := budget.terms.get("minimal_adaptation_loss")) is not None:
+        inside = wording.interval(floor)
+        said = wording.value(floor) if floor.value is not None else inside or "not identified"
+        found.append(Entry("floor-line", "", f"floor {said} {floor.mark}", "gap floor"))
+    if (law := budget.extrapolation) is not None and drawn(budget) is not None:
+        found.append(Entry("law held-out", "", f"fitted law {law.asymptote.mark}", "gap soft"))
+    return found
 
 
 def _plot(budget: Budget, size: tuple[float, float]) -> Plot:
     ns = [point.n for point in budget.curve]
     needed = _labels_needed(budget)
     last = max(ns, default=10)
-    reach = max(last * (3.0 if _draws_law(budget) else 1.25), min(needed * 1.4, last * 100) if needed else 0.0)
+    reach = max(last * (3.0 if drawn(budget) else 1.25), min(needed * 1.4, last * 100) if needed else 0.0)
     floor = budget.terms.get("minimal_adaptation_loss")
     ends = (floor.value, floor.low, floor.high) if floor else ()
-    losses = [_loss(p, s) for p in budget.curve for s in ("training", "held-out")]
+    losses = [loss_of(p, s) for p in budget.curve for s in SERIES]
     low, high = extent([*losses, *ends, 0.0], margin=0.07)
     if low > -0.1 * high:
         low = min(0.0, *(x for x in (*losses, *ends) if x is not None), 0.0)
     width, height = size
-    x = Log(min(ns, default=1) / 1.25, reach, 46.0, width - 14)
-    return Plot(width, height, x, Linear(low, high, height - 40, 26.0))
+    x = Log(min(ns, default=1) / 1.25, reach, LEFT, width - 14)
+    above = 14 + ROW * len(rows_of(_entries(budget), width - 20))
+    lane = above + ROW * (needed is not None)
+    top = lane + ROW * any(p.diverged for p in budget.curve)
+    return Plot(width, height, x, Linear(low, high, height - 40, top), above, lane - 4)
 
 
 def _labels_needed(budget: Budget) -> float | None:
@@ -87,95 +113,47 @@ def _labels_needed(budget: Budget) -> float | None:
     return law.labels_needed.value if law and law.labels_needed.value and law.labels_needed.value > 0 else None
 
 
-def _draws_law(budget: Budget) -> bool:
-    """Whether there is a fitted law of the loss; a law of the error has no place on an axis of losses."""
-    law = budget.extrapolation
-    if law is None or not budget.curve or law.law.get("error"):
-        return False
-    return {"asymptote", "amplitude", "curvature", "exponent"} <= set(law.law)
-
-
 def _grid(plot: Plot) -> list[Element]:
     right, base = plot.width - 14, plot.height - 40
     parts = []
     for value, text in ticks(plot.y.low, plot.y.high, 5):
         y = plot.y(value)
-        parts += [line([(46, y), (right, y)], "zero" if value == 0 else "grid"), label(40, y + 4, text, "tick", "end")]
+        parts += [line([(LEFT, y), (right, y)], "zero" if value == 0 else "grid")]
+        parts.append(label(LEFT - 6, y + 4, text, "tick", "end"))
     for value, text in log_ticks(plot.x.low, plot.x.high, 5 if plot.width < 500 else 8):
         parts += [line([(plot.x(value), base), (plot.x(value), base + 5)], "grid")]
-        parts.append(label(plot.x(value), base + 18, text, "tick", "middle"))
+        x = min(plot.x(value), plot.width - 4 - 3.6 * len(text))
+        parts.append(label(x, base + 18, text, "tick", "middle"))
     return [*parts, label(right, plot.height - 6, "labels", "tick", "end")]
 
 
 def _floor(floor: Estimate | None, plot: Plot) -> list[Element]:
-    """The interval as a band, the value as a line; a missing side is said in the picture."""
+    """The interval as a band, the value as a line; the key says them, and what is missing."""
     if floor is None:
         return []
-    left, right = 46.0, plot.width - 14
+    left, right = LEFT, plot.width - 14
     parts = []
     if floor.low is not None or floor.high is not None:
-        top = plot.y(floor.high) if floor.high is not None else 26.0
+        top = plot.y(floor.high) if floor.high is not None else plot.y.end
         bottom = plot.y(floor.low) if floor.low is not None else plot.y.start
         parts.append(el("rect", x=left, y=top, width=right - left, height=max(bottom - top, 1.5), class_="band floor"))
-    anchor = floor.value if floor.value is not None else floor.low if floor.low is not None else floor.high
     if floor.value is not None:
         parts.append(line([(left, plot.y(floor.value)), (right, plot.y(floor.value))], "floor-line"))
-        said = f"floor {wording.value(floor)} {floor.mark}"
-    else:
-        said = f"floor {wording.interval(floor)} {floor.mark}" if wording.interval(floor) else "floor not identified"
-    top = plot.y(floor.high if floor.high is not None else anchor or 0.0) - 5
-    return [*parts, label(left + 6, top, said, "gap floor")]
+    return parts
 
 
-def _series(points: Iterable[CurvePoint], series: str, plot: Plot, floor: Estimate | None) -> list[Element | None]:
-    known = [(p, loss) for p in points if (loss := _loss(p, series)) is not None]
+def _series(points: Iterable[CurvePoint], series: str, plot: Plot) -> list[Element]:
+    known = [(p, loss) for p in points if (loss := loss_of(p, series)) is not None]
     if not known:
         return []
-    middle = _middle(known, plot)
+    joined = [(plot.x(n), plot.y(loss)) for n, loss in middle((p for p, _ in known), series).items()]
     every = -(-len(known) // DRAWN)
-    dots = [_dot(p, loss, series, plot) for p, loss in known[::every]]
-    if series == "held-out":
-        x, y = middle[min(1, len(middle) - 1)]
-        named = label(x + 9, y - 6, "held out", "gap held-out")
-    else:
-        above = _middle([(p, p.adaptation_loss) for p, _ in known if p.adaptation_loss is not None], plot)
-        named = label(*_clear(middle, above, floor, plot), "training", "gap training", "middle")
-    return [line(middle, f"series {series}"), *dots, named]
-
-
-def _middle(known: list[tuple[CurvePoint, float]], plot: Plot) -> list[tuple[float, float]]:
-    """The middle subset of every label count, in pixels."""
-    found = []
-    for n in sorted({p.n for p, _ in known}):
-        losses = sorted(loss for p, loss in known if p.n == n)
-        found.append((plot.x(n), plot.y(losses[(len(losses) - 1) // 2])))
-    return found
-
-
-def _clear(
-    own: list[tuple[float, float]], above: list[tuple[float, float]], floor: Estimate | None, plot: Plot
-) -> tuple[float, float]:
-    """Where the word beside a line touches least: above or below one of its points."""
-    fixed = [plot.y.start]
-    if floor is not None and floor.value is not None:
-        fixed.append(plot.y(floor.value))
-    words = plot.y(floor.high) - 9 if floor is not None and floor.high is not None else None
-
-    def room(place: tuple[float, float]) -> float:
-        x, y = place
-        others = [v for u, v in (*above, *own) if abs(u - x) < 40]
-        written = [words] if words is not None and x < 200 else []
-        return min(abs(y - 4 - v) for v in (*fixed, *others, *written))
-
-    # Points at the rim would push the word out of the picture.
-    points = [(min(max(x, 76.0), plot.width - 44), y) for x, y in own]
-    places = [(x, v) for x, y in points for v in (y - 9, y + 19) if v < plot.y.start - 2]
-    return max(places, key=room)
+    return [line(joined, f"series {series}"), *(_dot(p, loss, series, plot) for p, loss in known[::every])]
 
 
 def _dot(point: CurvePoint, loss: float, series: str, plot: Plot) -> Element:
     jitter = 0.0 if point.seed is None else ((point.seed * 7) % 5 - 2) * 1.2
-    tip = el("title", told(point))
+    tip = el("title", told(point, series))
     return el(
         "circle",
         tip,
@@ -186,19 +164,19 @@ def _dot(point: CurvePoint, loss: float, series: str, plot: Plot) -> Element:
     )
 
 
-def told(point: CurvePoint) -> str:
-    """One subset in words: which rows, and how it went.
+def told(point: CurvePoint, series: str = "") -> str:
+    """One subset in words: which rows, how it went, and which of its losses the dot of `series` is.
 
-    >>> told(CurvePoint(616, 3, 0.1, 0.4123, 0.11, 40.0))
-    '616 labels, seed 3: held out 0.412, training 0.100, error 11.0 %, radius 40'
+    >>> told(CurvePoint(616, 3, 0.1, 0.4123, 0.11, 40.0), "training")
+    '616 labels, seed 3: training 0.100 (this dot), held out 0.412, error 11.0 %, radius 40'
     """
     rows = f"{wording.count(point.n, 'label')}, " + ("all rows" if point.seed is None else f"seed {point.seed}")
     if point.diverged:
         return f"{rows}: diverged, {wording.flat(point.diverged)}"
     losses = [
-        f"{name} {wording.decimal(loss, 3)}"
-        for name, loss in (("held out", point.adaptation_loss), ("training", point.empirical_loss))
-        if loss is not None
+        f"{SERIES[name]} {wording.decimal(loss, 3)}" + " (this dot)" * (name == series)
+        for name in sorted(SERIES, key=lambda name: name != series)
+        if (loss := loss_of(point, name)) is not None
     ]
     radius = "" if point.radius is None else f", radius {point.radius:g}"
     return f"{rows}: {', '.join(losses)}, error {wording.decimal(100 * point.error, 1)} %{radius}"
@@ -208,55 +186,47 @@ def _diverged(points: Iterable[CurvePoint], plot: Plot) -> list[Element]:
     broken = [p for p in points if p.diverged]
     if not broken:
         return []
-    crosses = []
+    crosses, y = [], plot.lane
     for index, point in enumerate(broken):
         x = plot.x(point.n) + (index % 3 - 1) * 4
-        crosses.append(el("path", el("title", told(point)), d=f"M{number(x - 4)} 12l8 8m0 -8l-8 8", class_="dot cross"))
-    side = plot.x(broken[-1].n) < plot.width - 120
-    x = plot.x(broken[-1].n) + (12 if side else -12)
-    return [*crosses, label(x, 20, f"{len(broken)} diverged", "gap bad", "start" if side else "end")]
+        path = f"M{number(x - 4)} {number(y - 4)}l8 8m0 -8l-8 8"
+        crosses.append(el("path", el("title", told(point)), d=path, class_="dot cross"))
+    ends = [plot.x(point.n) for point in broken]
+    side = max(ends) < plot.width - 120
+    x = max(ends) + 12 if side else min(ends) - 12
+    return [*crosses, label(x, y + 4, f"{len(broken)} diverged", "gap bad", "start" if side else "end")]
 
 
 def _law(budget: Budget, plot: Plot) -> list[Element]:
-    law = budget.extrapolation
-    if law is None or not _draws_law(budget):
+    law = drawn(budget)
+    if law is None:
         return []
     start = float(max(point.n for point in budget.curve))
-    e, a, c, power = (law.law[name] for name in ("asymptote", "amplitude", "curvature", "exponent"))
     ns = [start * (plot.x.high / start) ** (i / SAMPLES) for i in range(SAMPLES + 1)]
     parts = []
-    branches = [(1.0, "held-out")] + [(-1.0, "training")] * bool(law.law.get("two_sided", 1.0))
-    for sign, series in branches:
-        values = [e + sign * a * n**-power + c * n ** (-2 * power) for n in ns]
-        inside = [(plot.x(n), plot.y(v)) for n, v in zip(ns, values, strict=True) if plot.y.low <= v <= plot.y.high]
+    for series in law.series:
+        passed = [(n, law.loss(n, series)) for n in ns]
+        inside = [(plot.x(n), plot.y(v)) for n, v in passed if plot.y.low <= v <= plot.y.high]
         if len(inside) > 1:
             parts.append(line(inside, f"law {series}"))
-    said = f"fitted law {law.asymptote.mark}"
-    return [*parts, label(plot.width - 16, plot.y(e + a * start**-power) - 8, said, "small soft", "end")]
+    return parts
 
 
 def _needed(budget: Budget, plot: Plot) -> list[Element]:
-    """Where the fitted law reaches the target, with its interval on the axis."""
+    """Where the fitted law reaches the target, with its interval on the axis; its words above the plot."""
     n = _labels_needed(budget)
     law = budget.extrapolation
     if n is None or law is None or not plot.x.low < n < plot.x.high:
         return []
-    x, base, top = plot.x(n), plot.y.start, 46.0
-    right = x < plot.width - 130
+    x, base = plot.x(n), plot.y.start
     ends = [min(max(e, plot.x.low), plot.x.high) for e in (law.labels_needed.low, law.labels_needed.high) if e]
     parts = [
-        line([(x, base), (x, top - 10)], "reach"),
+        line([(x, base), (x, plot.needed + 4)], "reach"),
         el("path", d=f"M{number(x - 5)} {number(base - 1)}l5 -9l5 9z", class_="needed"),
     ]
     if len(ends) == 2:
         parts.append(line([(plot.x(ends[0]), base), (plot.x(ends[1]), base)], "interval estimation"))
-    return [
-        *parts,
-        label(
-            x + (6 if right else -6),
-            top,
-            f"{n:,.0f} labels {law.labels_needed.mark}",
-            "gap estimation",
-            "start" if right else "end",
-        ),
-    ]
+    said = f"target: {n:,.0f} labels {law.labels_needed.mark}"
+    half = 4.0 * len(said)
+    centre = min(max(x, half + 4), plot.width - half - 4)
+    return [*parts, label(centre, plot.needed, said, "gap estimation", "middle")]

@@ -53,8 +53,8 @@ def safe(text: str) -> str:
 def _sentence(phrases: Sequence[sentences.Phrase]) -> str:
     r"""A sentence whose strong phrases are bold; the spaces between phrases are kept, outside of the bold ones.
 
-    >>> _sentence([("It loses ", False), ("0.1 nats", True), (" on a_b.", False)])
-    'It loses **0.1 nats** on a\\_b.'
+    >>> _sentence([("It loses ", False), ("0.1 nats", True), (" on rows.", False)])
+    'It loses **0.1 nats** on rows.'
     """
     spaced = [(_SPECIAL.sub(r"\\\1", re.sub(r"\s+", " ", printable(text))), strong) for text, strong in phrases]
     return "".join(f"**{text}**" if strong else text for text, strong in spaced).strip()

@@ -26,7 +26,7 @@ from limen.records.budget import Budget
 from limen.records.report import Report
 
 POLICY = ("default-src 'none'", "style-src 'unsafe-inline'", "img-src data:", "base-uri 'none'", "form-action 'none'")
-PANEL = (310.0, 270.0)
+PANEL = (310.0, 290.0)
 PAIR = (500.0, 340.0)
 SPREAD = (1040.0, 400.0)
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from limen.pages import wording
+from limen.pages.law import drawn, middle
 from limen.records.budget import Budget
 from limen.records.comparison import Comparison
 from limen.records.estimate import Estimate
@@ -155,7 +156,7 @@ def subtitle(budget: Budget) -> str:
     rows = f"{wording.count(budget.n_train, 'label')}, {budget.n_holdout:,} held out"
     loss = wording.LOSSES[budget.loss]
     return (
-        f"{wording.count(budget.classes, 'class', 'classes')} · {rows} · {loss} · {budget.confidence * 100:g} % joint"
+        f"{wording.count(budget.classes, 'class', 'classes')} · {rows} · {loss} · {budget.confidence * 100:.4g} % joint"
     )
 
 
@@ -196,8 +197,25 @@ def curve_caption(budget: Budget) -> str:
     if law.labels_needed.value is not None:
         said += f" The target needs {_labels(law.labels_needed)} {law.labels_needed.mark}."
     else:
-        said += f" Labels needed: {wording.prose(law.labels_needed.reason) or 'not identified'}."
-    return said + _backtest(law.backtest, law.labels_needed.reason)
+        said += f" {_unknown_labels(wording.prose(law.labels_needed.reason))}."
+    return said + _miss(budget) + _backtest(law.backtest, law.labels_needed.reason)
+
+
+def _unknown_labels(reason: str) -> str:
+    """The verdict first, what it rests on after it."""
+    if not reason or reason.startswith("no "):
+        return reason[:1].upper() + reason[1:] or "Labels needed: not identified"
+    return f"Not known how many labels a target needs: {reason}"
+
+
+def _miss(budget: Budget) -> str:
+    """Where the fitted law passes the largest label count, beside what was measured there."""
+    law, last = drawn(budget), max((point.n for point in budget.curve), default=0)
+    measured = middle(budget.curve, "held-out").get(last)
+    if law is None or measured is None:
+        return ""
+    passes, here = wording.decimal(law.loss(last, "held-out"), 3), wording.decimal(measured, 3)
+    return f" At {last:,} labels the fitted law passes {passes}, measured {here}."
 
 
 def _labels(needed: Estimate) -> str:

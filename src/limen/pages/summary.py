@@ -36,6 +36,7 @@ def summarize(report: Report) -> dict[str, Any]:
     groups = sentences.groups(report)
     best = [members[0] for members in groups.values()]
     named = len(report.budgets) > 1
+    checks = _merged([row for members in groups.values() for budget in members for row in check_rows(budget)])
     advice = [advice_card(budget, said, named) for budget in _advised(groups) for said in budget.advice]
     shown = min(FIRST_ADVICE, sum(len(budget.advice) for budget in best)) or FIRST_ADVICE
     return {
@@ -53,7 +54,9 @@ def summarize(report: Report) -> dict[str, Any]:
         "slices": [row for budget in best for row in slice_rows(budget)],
         "worst_slices": [said for budget in best for said in sentences.worst_slices(budget)],
         "controls": [row for budget in best for row in control_rows(budget)],
-        "checks": _merged([row for members in groups.values() for budget in members for row in check_rows(budget)]),
+        "checks": checks,
+        "found": [row for row in checks if row["outcome"][0] != "✓"],
+        "passed": [row for row in checks if row["outcome"][0] == "✓"],
         "troubles": [trouble(cell) for cell in report.cells if cell.outcome in ("failed", "skipped")],
         "recipe": recipe(report.recipe),
         "command": wording.flat(str(report.recipe.get("command", ""))),
@@ -119,10 +122,12 @@ def side_rows(budget: Budget) -> list[dict[str, str]]:
     if budget.sides is None:
         return []
     sides = budget.sides
-    certified = estimate_row("floor, certified side", sides.certified, "minimal_adaptation_loss")
+    side = "certified side" if sides.certified.grade == "certified" else "finite-sample side, not certified here"
+    certified = estimate_row(f"floor, {side}", sides.certified, "minimal_adaptation_loss")
     if not sides.informative:
         certified["note"] = "the certified side is uninformative at this n"
-        certified["known"] += f"; {certified['note']}"
+        if "uninformative" not in certified["known"]:
+            certified["known"] += f"; {certified['note']}"
     statistical = estimate_row("floor, statistical bracket", sides.statistical, "minimal_adaptation_loss")
     midpoint = estimate_row("floor, midpoint", sides.midpoint, "minimal_adaptation_loss")
     if sides.drift is not None:
@@ -135,13 +140,14 @@ def side_rows(budget: Budget) -> list[dict[str, str]]:
 def _path_rows(budget: Budget) -> list[dict[str, str]]:
     """The floor at every radius of the grid; the intervals hold together."""
     known = f"all {len(budget.floor_path)} radii together"
+    grade = budget.sides.statistical.grade if budget.sides is not None else "statistical"
     rows = []
     for point in budget.floor_path:
         if point.low is None and point.high is None:
             continue
-        ends = Estimate(None, point.low, point.high, budget.confidence, state="not_identified", reason=known)
+        ends = Estimate(None, point.low, point.high, budget.confidence, grade, state="not_identified", reason=known)
         row = estimate_row(f"floor, radius {_radius(point.radius)}", ends, "minimal_adaptation_loss")
-        rows.append({**row, "grade": "", "known": known})
+        rows.append(row)
     return rows
 
 

@@ -46,7 +46,7 @@ GRADES: dict[Grade, str] = {
     "certified": "finite-sample, any distribution",
     "statistical": "asymptotic interval; docs/validation.md says what was measured",
     "extrapolated": "fitted law, back-tested",
-    "point": "no interval",
+    "point": "no interval, or one whose coverage is not validated",
 }
 
 
@@ -76,6 +76,15 @@ def decimal(value: float, digits: int, signed: bool = False) -> str:
     return shown.replace("-", "−") if value < 0 else ("+" + shown if signed else shown)
 
 
+def unit(term: str) -> str:
+    """Percent of an error, percentage points of a difference of errors, nothing otherwise.
+
+    >>> unit("error"), unit("error_difference"), unit("adaptation_loss")
+    (' %', ' points', '')
+    """
+    return " points" if term == "error_difference" else " %" if term in PERCENT else ""
+
+
 def value(estimate: Estimate, term: str = "", signed: bool = False) -> str:
     """The value, or its state in words.
 
@@ -84,7 +93,7 @@ def value(estimate: Estimate, term: str = "", signed: bool = False) -> str:
     """
     if estimate.value is None:
         return estimate.state.replace("_", " ")
-    return _scaled(estimate.value, estimate, term, signed) + (" %" if term in PERCENT else "")
+    return _scaled(estimate.value, estimate, term, signed) + unit(term)
 
 
 def interval(estimate: Estimate, term: str = "", signed: bool = False) -> str:
@@ -94,7 +103,7 @@ def interval(estimate: Estimate, term: str = "", signed: bool = False) -> str:
     'at most 0.250'
     """
     low, high = (None if x is None else _scaled(x, estimate, term, signed) for x in (estimate.low, estimate.high))
-    percent = " %" if term in PERCENT else ""
+    percent = unit(term)
     if low is not None and high is not None:
         return f"{low} to {high}{percent}"
     if high is not None:
@@ -127,7 +136,7 @@ def confidence(estimate: Estimate) -> str:
     >>> confidence(Estimate(0.2, None, 0.25, 0.975, "certified"))
     '97.5 %'
     """
-    return "–" if estimate.confidence is None else f"{estimate.confidence * 100:g} %"
+    return "–" if estimate.confidence is None else f"{estimate.confidence * 100:.4g} %"
 
 
 def unknown(estimate: Estimate) -> str:

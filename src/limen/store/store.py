@@ -123,7 +123,10 @@ class Store:
         return swept
 
     def rebuild(self) -> Recovery:
-        """Make the ledger anew from the folders, re-hashing every result; damaged ones are quarantined."""
+        """Make the ledger anew from the folders, re-hashing every result; damaged ones are quarantined.
+
+        No verb calls it: `open` repairs what the folders and the ledger disagree on. It is for a ledger that lies.
+        """
         ledger = self._held()
         ledger.remove(*ledger.keys())
         return self._reconcile(swept=self.sweep(), rebuilt=True)

@@ -189,11 +189,11 @@ def _task(name: str, task: Task, encoders: list[Encoder], files: Files) -> Itera
             yield Finding((key,), f"{table} has no rows", "an empty selection was saved")
         for role in ("group", "id"):
             if (column := getattr(task, role)) is not None:
-                yield from _column((*here, role), column, facts, ())
+                yield from _column((*here, role), column, facts)
         for number, column in enumerate(task.slices):
-            yield from _column((*here, "slices", number), column, facts, ())
+            yield from _column((*here, "slices", number), column, facts)
         yield from _column((*here, "label") if "label" in task.model_fields_set else key,
-                           label_of(task, facts.columns), facts, ())  # fmt: skip
+                           label_of(task, facts.columns), facts)  # fmt: skip
         for column in sorted({column_of(task, encoder, facts.columns) for encoder in encoders}):
             place = (*here, "column") if column == task.column else key
             yield from _column(place, column, facts, KINDS[task.input])
@@ -203,6 +203,14 @@ def _labels(study: Study, name: str, files: Files) -> Iterator[Finding]:
     task = study.task[name]
     facts, problems = _facts((), task.train, files)
     if facts is None or problems:
+        return
+    from limen.adapt.prepare import LEAST_ROWS  # scikit-learn costs a second: only when rows are counted
+
+    if facts.rows < LEAST_ROWS:
+        what = (
+            f"{task.train}: expected at least {LEAST_ROWS} rows to split into design, fit and holdout, got {facts.rows}"
+        )
+        yield Finding((("task", name, "train"),), what, "label more rows, or pool small tasks")
         return
     part = fit_part(facts.rows)
     for number, labels in enumerate(study.adapt.labels or ()):
@@ -227,10 +235,15 @@ def _foreign(where: KeyPath, problem: Problem) -> Finding:
     return Finding((where,), f"{problem.where}: {problem.what}", fix)
 
 
-def _column(where: KeyPath, column: str, facts: Facts, kinds: tuple[str, ...]) -> Iterator[Finding]:
+def _column(where: KeyPath, column: str, facts: Facts, kinds: tuple[str, ...] = ()) -> Iterator[Finding]:
     kind = facts.columns.get(column)
     if kind is None:
         yield Finding((where,), f'there is no column "{column}"', did_you_mean(column, facts.columns))
+    elif kind == "pickle":
+        from limen.data.npz import object_array  # psutil and numpy: only when there is one
+
+        found = object_array(Path(facts.table), column)
+        yield Finding((where,), f"{found.where}: {found.what} ({found.cause})", found.fix)
     elif kinds and kind not in kinds:
         yield Finding((where,), f'column "{column}" holds {kind}, expected {" or ".join(kinds)}',
                       "name the right column with column = …")  # fmt: skip

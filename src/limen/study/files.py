@@ -22,6 +22,8 @@ class Facts:
 
     rows: int
     columns: dict[str, str]
+    table: str = ""
+    """The table as the study names it."""
 
 
 @dataclass(slots=True)
@@ -45,7 +47,7 @@ class Files:
             from limen.data.tables import describe  # pyarrow and scikit-learn cost a second: only when asked
 
             facts = describe(self.table(text))
-            self._tables[text] = Facts(facts.rows, dict(facts.columns))
+            self._tables[text] = Facts(facts.rows, dict(facts.columns), text)
         return self._tables[text]
 
     def hash(self, text: str) -> str:

@@ -260,6 +260,8 @@ class _Planner:
         rows, encoder = self.files.describe(task.train).rows, self.study.encoder[reference.name]
         cost = fit_cost(how["method"], rows, dimension_of(encoder, self.files, task.train), self.study.adapt)
         label = f"{reference} · {task_name} · {how['method']}"
+        if how["method"] == "linear-probe" and isinstance(self.study.adapt.linear_probe.radius, tuple):
+            label += f" · radius {how['radius']:g}"
         return Cell("fit", label, identity, spec, dict(needs), cost.seconds)
 
     def hashes(self, *tables: str) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -41,20 +42,39 @@ def labelled_rows(features: StageRecord, place: Mapping[str, Any], classes: tupl
     names = dict.fromkeys(name for name in (label, group, identifier, *slices) if name is not None)
     columns = read_table(data, list(names)).columns
     matrix = features.arrays["features"]
-    if len(matrix) != len(columns[label]):
-        what = f"expected {len(matrix):,} labels, one for each row of features, got {len(columns[label]):,}"
-        raise BadInput(Problem(f"{data}: {label}", what, "the file changed while the study ran", "run it again"))
+    _check_unchanged(place, len(matrix), len(columns[label]))
     try:
         rows = from_arrays(
             np.asarray(matrix), columns[label], group=_text(columns, group), id=_text(columns, identifier),
             classes=classes,
         )  # fmt: skip
     except BadInput as error:
-        called = {"y": label, "group": group, "id": identifier}
-        raise BadInput(
-            replace(problem, where=f"{data}: {called.get(problem.where, problem.where)}") for problem in error.problems
-        ) from None
+        called = {"X": place.get("column") or "X", "y": label, "group": group, "id": identifier}
+        raise BadInput(_named(problem, data, called) for problem in error.problems) from None
     return replace(rows, slices={name: tuple(str(value) for value in columns[name]) for name in slices})
+
+
+def _check_unchanged(place: Mapping[str, Any], rows: int, labels: int) -> None:
+    """Raise BadInput where the inputs of the table have become others than those that the features are of.
+
+    Columns of one file that differ in length are no change: they are refused as they are in any other file.
+    """
+    if rows == labels or "column" not in place:
+        return
+    if len(read_table(place["data"], [place["column"]]).columns[place["column"]]) != rows:
+        what = f"expected the {rows:,} rows that the features are of, got another number"
+        raise BadInput(Problem(place["data"], what, "the file changed while the study ran", "run it again"))
+
+
+def _named(problem: Problem, data: str, called: Mapping[str, str | None]) -> Problem:
+    """A problem of X, y, group or id in the names that the columns have in the file."""
+    names = {key: name for key, name in called.items() if name}
+
+    def own(text: str) -> str:
+        return re.sub(r"\b[Xy]\b", lambda found: names[found[0]], text)
+
+    where = f"{data}: {names.get(problem.where, problem.where)}"
+    return replace(problem, where=where, what=own(problem.what), fix=own(problem.fix))
 
 
 def _input_classes(places: Mapping[str, Mapping[str, Any]]) -> dict[str, NDArray[np.int64]]:

@@ -225,7 +225,7 @@ def _recipe(opened: Opened, outcomes: tuple[CellOutcome, ...], seconds: float) -
         "study": opened.source.text,
         "data": {table: opened.files.hash(table) for table in tables_of(opened.study)},
         "environment": environment(),
-        "cpu_seconds": round(sum(spent.values()), 1),
-        "wall_seconds": round(seconds, 1),
+        "seconds_to_reproduce": round(sum(spent.values()), 1),
+        "seconds_of_this_command": round(seconds, 1),
         "cells": {kind: sum(o.outcome == kind for o in outcomes) for kind in sorted({o.outcome for o in outcomes})},
     }

@@ -109,7 +109,10 @@ class Study(Section):
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Self:
-        """The inverse of `to_plain`. Raises pydantic's ValidationError; files go through `limen.study.parse`."""
+        """A study built in Python, the inverse of `to_plain`; files go through `limen.study.parse`.
+
+        Raises pydantic's ValidationError.
+        """
         return cls.model_validate(dict(plain))
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -34,7 +35,7 @@ def budget(
     group: ArrayLike | str | None = None,
     slices: Mapping[str, ArrayLike] | Sequence[str] = (),
     label: str | None = None,
-    labels: tuple[int | Literal["all"], ...] | list[int | Literal["all"]] | None = None,
+    labels: Sequence[int | Literal["all"]] | int | Literal["all"] | None = None,
     seeds: int = 5,
     method: Method = "linear-probe",
     loss: Loss = "log",
@@ -76,7 +77,7 @@ def budget(
     spec = FitSpec(
         method=method,
         loss=loss,
-        labels=None if labels is None else tuple(labels),
+        labels=_counts(labels),
         seeds=_positive("seeds", seeds),
         radius=radius,
         rich_head=rich_head,
@@ -86,7 +87,9 @@ def budget(
     task = Task(
         _task_name(X, name), encoder, train, populations, same_population=_has_test(same_population, populations)
     )
-    return ShownBudget.of(conclude(fit_task(task, spec, threads or usable_processors()), asked))
+    with _placed(task.name, X):
+        record = fit_task(task, spec, threads or usable_processors())
+    return ShownBudget.of(conclude(record, asked))
 
 
 def usable_processors() -> int:
@@ -141,6 +144,30 @@ def _population(
 
 def _task_name(X: ArrayLike | str | Path, name: str) -> str:
     return Path(os.path.abspath(X)).parent.name or name if isinstance(X, str | Path) else name
+
+
+@contextmanager
+def _placed(task: str, X: ArrayLike | str | Path) -> Iterator[None]:
+    """Problems of the task as problems of the file or array that it was read from."""
+    try:
+        yield
+    except BadInput as error:
+        place = str(X) if isinstance(X, str | Path) else "X"
+        raise BadInput(replace(p, where=place) if p.where == task else p for p in error.problems) from None
+
+
+def _counts(labels: Any) -> tuple[int | Literal["all"], ...] | None:
+    """Label counts as given; a single one is a list of one."""
+    if labels is None:
+        return None
+    if isinstance(labels, str | int):
+        labels = (labels,)
+    found = tuple(labels)
+    wrong = [n for n in found if n != "all" and (isinstance(n, bool) or not isinstance(n, int))]
+    if wrong:
+        what = f'expected whole numbers or "all", got {wrong[0]!r}'
+        raise BadInput(Problem("labels", what, fix='labels=[100, 1000, "all"]'))
+    return found
 
 
 def _has_test(same_population: bool, populations: Mapping[str, LabelledFeatures]) -> bool:

@@ -65,7 +65,7 @@ def check_output(path: Path) -> None:
         problems.append(Problem(f"-o {path}", "this is a folder, expected a file"))
     elif not os.access(path.absolute().parent, os.W_OK):
         problems.append(Problem(f"-o {path}", "its folder is read-only", fix="name another folder"))
-    elif path.exists() and not written_by_limen(path):
+    elif path.suffix in FORMATS and path.exists() and not written_by_limen(path):
         what = "the report would replace this file, which no limen command wrote; nothing was written"
         fix = f"-o {_free(path)}, or move the file away if it may be lost"
         problems.append(Problem(f"-o {path}", what, "data, or a page that was edited by hand", fix))

@@ -19,6 +19,11 @@ from limen.records.errors import BadInput, LimenError, Problem, escaped
 
 KEPT = {2: "no result was written or changed", 3: "results that were published are kept"}
 """Exit code → what became of the results."""
+OPTIONS = {name: name.replace("_", "-") for name in (
+    "labels", "seeds", "target", "margin", "confidence", "radius", "same_population", "label", "group", "id", "test",
+    "method", "loss", "rich_head", "workers", "executor", "threads",
+)} | {"slices": "slice"}  # fmt: skip
+"""Argument of a verb → its option."""
 INTERRUPTED = "interrupted: results that were published are kept, and the same command continues"
 
 
@@ -48,12 +53,23 @@ def plain(problem: Problem) -> dict[str, str]:
 
 def failure(error: LimenError, as_json: bool) -> int:
     """Say what ended the command; returns its exit code."""
+    problems = [as_typed(problem) for problem in error.problems]
     if as_json:
-        errors = [plain(problem) for problem in error.problems]
+        errors = [plain(problem) for problem in problems]
         kept = KEPT[error.exit_code]
         document({"schema": "limen.error/1", "exit_code": error.exit_code, "errors": errors, "kept": kept})
-    print(f"{error}\n{KEPT[error.exit_code]}", file=sys.stderr)
+    print("\n".join([*map(str, problems), KEPT[error.exit_code]]), file=sys.stderr)
     return error.exit_code
+
+
+def as_typed(problem: Problem) -> Problem:
+    """A problem of an argument under the name that the option has on the command line.
+
+    >>> as_typed(Problem("same_population", "there is no test")).where
+    '--same-population'
+    """
+    named = problem.where in OPTIONS
+    return replace(problem, where=f"--{OPTIONS[problem.where]}") if named else problem
 
 
 def interrupted(as_json: bool) -> None:
