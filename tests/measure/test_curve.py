@@ -72,6 +72,21 @@ def test_an_error_target_reads_the_law_of_the_error() -> None:
     assert found.asymptote.value == pytest.approx(0.1, abs=0.03)
 
 
+def test_labels_for_an_error_target_are_read_off_the_law_of_the_error_or_say_why_not() -> None:
+    """The count at which the fitted law of the error passes 0.13; below its asymptote there is none."""
+    found = extrapolation(record(), Question(target_error=0.13))
+    law, needed = found.law, found.labels_needed
+    assert needed.grade == "extrapolated"
+    passes = ((0.13 - law["asymptote"]) / law["amplitude"]) ** (-1 / law["exponent"])
+    assert needed.value == pytest.approx(passes, abs=1)
+    lost = extrapolation(record(), Question(target_error=0.05)).labels_needed
+    assert lost.value is None
+    assert "below the asymptote" in lost.reason
+    assert lost.reason.endswith("The law of the error has the held-out side only")
+    of_loss = extrapolate(CurveData(N, np.tile(LOSS[:, None], (1, 50)), train=1.0 - LOSS), Question(target_error=0.11))
+    assert "labels for an error target are read off the law of the error" in of_loss.labels_needed.reason
+
+
 def test_a_loss_target_reads_the_two_sided_law_of_the_loss() -> None:
     found = extrapolation(record(), Question(target_loss=0.51))
     assert found.law["two_sided"] == 1.0

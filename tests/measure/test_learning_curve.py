@@ -192,7 +192,7 @@ def test_a_target_below_or_inside_the_asymptote_is_not_promised() -> None:
     assert inside_interval.value is not None
     assert inside_interval.low < inside_interval.value
     none = jackknife_law(world("target"), Question()).labels_needed
-    assert none.reason == "no loss target was given"
+    assert none.reason == "no target was given"
 
 
 def reasons(result: Extrapolation) -> set[str]:

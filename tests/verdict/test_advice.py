@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from limen.records.budget import Budget, Extrapolation, Floor, FloorPoint
+from limen.records.budget import Budget, Extrapolation, Floor, FloorPoint, PopulationCheck
 from limen.records.estimate import Estimate, not_identified
 from limen.records.task import Question
 from limen.verdict.advice import advise
@@ -144,7 +144,8 @@ def test_labels_for_a_target_are_named_where_more_than_there_are(labels, fires, 
     assert ("labels-for-target" in rules(found, question)) == fires
     assert "labels-for-target" not in rules(found)
     if fires:
-        assert "1,001" in one(found, "labels-for-target", question).action
+        said = one(found, "labels-for-target", question).action
+        assert said.startswith("The fitted law says that about 1,001 labels reach the target")
 
 
 @pytest.mark.parametrize(
@@ -165,6 +166,53 @@ def test_labels_without_an_interval_are_not_promised():
     assert "labels-for-target" not in rules(budget(extrapolation=law(needed=point)), Question(target_loss=0.2))
     lost = not_identified("the law is not", grade="extrapolated")
     assert "labels-for-target" not in rules(budget(extrapolation=law(needed=lost)), Question(target_loss=0.2))
+
+
+# ------------------------------------------------------------------ target of the best of several, and of two laws
+
+
+def chosen(loss_high, error_high=0.13, **more):
+    numbers = {"candidates": 9, "loss_high": loss_high, "error_high": error_high, "confidence": 0.95}
+    return budget(population_checks=(PopulationCheck("selection", "best of 9", "noted", numbers),), **more)
+
+
+@pytest.mark.parametrize(
+    ("target", "rule"), [(0.38, "target-met"), (0.38 - EPS, "hold-out-more"), (0.36, "hold-out-more")]
+)
+def test_the_best_of_several_meets_a_target_by_its_corrected_end_only(target, rule):
+    """Its own interval ends at 0.35; corrected for the choice among nine it ends at 0.38."""
+    advice = one(chosen(0.38), rule, Question(target_loss=target))
+    assert advice.because == ("population_checks.selection.loss_high",)
+    assert "0.38" in advice.action
+    assert "the choice among 9" in advice.action
+    assert not {"target-met", "hold-out-more"} - {rule} & set(rules(chosen(0.38), Question(target_loss=target)))
+
+
+def test_an_error_target_of_the_best_of_several_has_the_corrected_error():
+    assert one(chosen(0.38), "target-met", Question(target_error=0.13)).grade == "certified"
+    assert "hold-out-more" in rules(chosen(0.38), Question(target_error=0.13 - EPS))
+
+
+def test_an_end_that_is_not_known_meets_no_target():
+    unknown = chosen(None)
+    assert "has no interval" in one(unknown, "hold-out-more", Question(target_loss=0.4)).action
+
+
+@pytest.mark.parametrize("target", [0.36, 0.32])
+def test_where_the_measured_loss_meets_the_target_a_law_that_asks_for_more_labels_does_not_decide(target):
+    found = budget(extrapolation=law(needed=needed(1392.0)))
+    spoken = [a for a in advise(found, Question(target_loss=target)) if a.rule != "leave-solver"]
+    assert [a.rule for a in spoken] == ["target-met" if target > 0.35 else "hold-out-more"]
+    assert spoken[0].action.endswith("The fitted law says about 1,392 labels; what was measured at 1,000 decides.")
+    fewer = one(budget(extrapolation=law(needed=needed(900.0))), spoken[0].rule, Question(target_loss=target))
+    assert "fitted law" not in fewer.action
+
+
+def test_the_law_of_the_error_counts_no_labels_for_a_loss_target():
+    """With both targets the law is that of the error, and the loss is what is asked about first."""
+    found = budget(extrapolation=law(needed=needed(5000.0)))
+    assert "labels-for-target" in rules(found, Question(target_loss=0.2))
+    assert "labels-for-target" not in rules(found, Question(target_loss=0.2, target_error=0.01))
 
 
 # ------------------------------------------------------------------ label more
@@ -212,6 +260,62 @@ def test_the_gain_of_twice_the_labels_is_the_fall_of_the_law_and_never_above_the
     assert one(found, "label-more").gain.value == pytest.approx(fall)
     capped = budget({"estimation_gap": term(0.05, 0.04, fall - EPS)}, extrapolation=line)
     assert one(capped, "label-more").gain.value == 0.05  # the law promises more than is there: the term itself
+
+
+def falling(high=0.15, needed_labels=None, **parameters):
+    """A law of the loss that falls from 0.42 at 1,000 labels to an asymptote of 0.1, at most `high`."""
+    numbers = {"asymptote": 0.1, "amplitude": 10.0, "curvature": 0.0, "exponent": 0.5, **parameters}
+    asymptote = Estimate(0.1, 0.05, high, confidence=0.95, grade="extrapolated")
+    return law(asymptote=asymptote, needed=needed_labels, parameters=numbers)
+
+
+FALL = 10 * (1000**-0.5 - 2000**-0.5)
+SILENT = {"estimation_gap": not_identified("n too small", low=-0.1, high=0.3, confidence=0.95)}
+
+
+def test_a_law_of_the_error_gives_no_gain_in_loss():
+    found = budget({"estimation_gap": term(0.2, 0.1, 0.3)}, extrapolation=falling(error=1.0))
+    assert one(found, "label-more").gain == found.terms["estimation_gap"]
+    assert "twice the labels" not in one(found, "label-more").action
+    assert "label-more" not in rules(budget(SILENT, extrapolation=falling(error=1.0)))
+
+
+@pytest.mark.parametrize("gap", [SILENT, {"estimation_gap": term(0.1, -0.1, 0.3)}], ids=["unknown", "low end below 0"])
+def test_a_back_tested_law_that_falls_says_label_more_where_the_estimation_gap_does_not(gap):
+    advice = one(budget(gap, extrapolation=falling()), "label-more")
+    assert advice.grade == "extrapolated"
+    assert advice.gain.grade == "extrapolated"
+    assert advice.gain.value == pytest.approx(FALL)
+    assert advice.because == ("extrapolation.asymptote.high", "terms.adaptation_loss.low")
+    assert "falls from 0.3 to 0.100 (0.050 to 0.150)" in advice.action
+
+
+@pytest.mark.parametrize(("high", "fires"), [(0.25 - 0.05 - EPS, True), (0.25 - 0.05, False)])
+def test_the_law_must_surely_fall_by_more_than_the_margin(high, fires):
+    """The low end of the loss, 0.25, less the high end of the asymptote."""
+    found = budget(SILENT, extrapolation=falling(high))
+    assert ("label-more" in rules(found, Question(margin=0.05))) == fires
+
+
+def test_the_law_says_nothing_against_its_back_test_nor_beyond_what_there_is_to_gain():
+    unlike = falling()
+    rejected = unlike.__class__(unlike.asymptote, unlike.exponent, unlike.labels_needed, {"high": 0.5}, unlike.law)
+    assert "label-more" not in rules(budget(SILENT, extrapolation=rejected))
+    for high, fires in ((FALL - EPS, False), (FALL + EPS, True)):
+        capped = {"estimation_gap": term(0.0, -0.1, high)}
+        assert ("label-more" in rules(budget(capped, extrapolation=falling()))) == fires
+    small = {"estimation_gap": term(0.0, -0.1, FALL + EPS)}
+    assert "label-more" not in rules(budget(small, extrapolation=falling()), Question(margin=FALL + EPS))
+    flat = falling(amplitude=0.0)
+    assert "label-more" not in rules(budget(SILENT, extrapolation=flat))
+
+
+def test_the_law_names_what_may_cost_as_much():
+    shifted = {"test": {"shift_gap": term(0.1, 0.0, 0.2)}}  # 0.3 less the asymptote of 0.1
+    assert (
+        "a shift may cost as much" in one(budget(SILENT, extrapolation=falling(), shift=shifted), "label-more").action
+    )
+    assert "as much" not in one(budget(SILENT, extrapolation=falling()), "label-more").action
 
 
 # ------------------------------------------------------------------ radius, shift, solver, encoder, unknown

@@ -33,7 +33,9 @@ def rings() -> StageRecord:
 
 @pytest.fixture(scope="module")
 def line() -> StageRecord:
-    return fitted(RINGS, (RINGS[:, 0] > 0).astype(np.int64))
+    """A logistic law of slope 3 within the radius: a linear head is right."""
+    noise = np.random.default_rng(1).logistic(size=800)
+    return fitted(RINGS, (3 * RINGS[:, 0] + noise > 0).astype(np.int64))
 
 
 def rules(budget: Budget) -> list[str]:
@@ -73,6 +75,22 @@ def test_the_best_of_several_carries_a_corrected_bound(rings: StageRecord, line:
     assert float(check.numbers["error_high"] or 0) > uncorrected
 
 
+def test_the_best_of_several_is_advised_on_the_corrected_end(rings: StageRecord, line: StageRecord) -> None:
+    """A target between the two ends: met by the interval of one fit, not by that of the best of three."""
+    fits = [rings, line, rings]
+    alone = conclude(line, ASKED)
+    check = note_selection([conclude(fit, ASKED) for fit in fits], fits, ASKED)[1].population_checks[-1]
+    high, corrected = alone.terms["adaptation_loss"].high, float(check.numbers["loss_high"] or 0)
+    assert high is not None
+    assert high < corrected
+    asked = Question(target_loss=(high + corrected) / 2)
+    budgets = [conclude(fit, asked) for fit in fits]
+    assert rules(budgets[1])[0] == "target-met"
+    noted = note_selection(budgets, fits, asked)[1]
+    assert rules(noted) == ["hold-out-more", *rules(budgets[1])[1:]]
+    assert f"up to {corrected:.4g} is not excluded" in noted.advice[0].action
+
+
 def test_a_lone_budget_was_not_chosen(rings: StageRecord) -> None:
     budget = conclude(rings, ASKED)
     assert note_selection([budget], [rings], ASKED) == (budget,)
@@ -93,5 +111,6 @@ def test_comparisons_of_groups_use_cluster_errors() -> None:
     assert clustered.p_holm > rowwise.p_holm
     for name in ("error_difference", "loss_difference"):
         a, b = getattr(clustered, name), getattr(rowwise, name)
-        assert (a.high - a.low) / (b.high - b.low) == pytest.approx(np.sqrt(3), rel=0.05)
+        # skewness widens the intervals of groups, and moves those of rows
+        assert 0.98 <= (a.high - a.low) / (b.high - b.low) / np.sqrt(3) <= 1.1
         assert b.n == 3 * a.n

@@ -30,6 +30,12 @@ from limen.records.estimate import Estimate, not_identified
 from limen.records.stage import StageRecord
 from limen.records.task import Question
 
+ESTIMATION = (
+    "joint over floor and loss",
+    "the interval uses that no loss lies below the floor; the value of one draw may, and so lie outside its interval",
+)
+"""What the estimation gap assumes; the second where it has a value."""
+
 
 def measure_budget(fit: StageRecord, question: Question) -> Budget:
     """The budget without advice. `fit` is a record of kind "fit" (limen.adapt.fit)."""
@@ -146,7 +152,8 @@ def _chain_terms(fit: StageRecord, confidence: float, sides: Floor) -> dict[str,
     estimation = float((held - rows.mean()).mean()) - gap
     least = max(bracket.loss_low - high, 0.0) if middle.value is not None else 0.0  # L(ĝ) ≥ L*: ĝ is in the class
     shared: dict[str, Any] = {"grade": "statistical", "n": sides.midpoint.n, "reference": REFERENCE}
-    joint = {**shared, "confidence": confidence, "assumptions": ("joint over floor and loss",)}
+    said = ESTIMATION if middle.value is not None else ESTIMATION[:1]
+    joint = {**shared, "confidence": confidence, "assumptions": said}
     return {
         "minimal_adaptation_loss": floor,
         "optimism": _known(

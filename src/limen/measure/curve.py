@@ -37,7 +37,10 @@ def extrapolation(fit: StageRecord, question: Question) -> Extrapolation:
     wrong = fit.arrays["curve_holdout_prediction"] != fit.arrays["holdout_labels"]
     data = _data(fit, wrong.astype(np.float64), of_error=True)
     found = extrapolate(data, Question(question.confidence, target_loss=question.target_error))
-    return replace(found, law={**found.law, "error": 1.0} if found.law else {})
+    needed = found.labels_needed
+    if needed.value is None:
+        needed = needed.but(reason=f"{needed.reason}. The law of the error has the held-out side only")
+    return replace(found, labels_needed=needed, law={**found.law, "error": 1.0} if found.law else {})
 
 
 def _data(fit: StageRecord, rows: np.ndarray, of_error: bool = False) -> CurveData:

@@ -209,9 +209,13 @@ def _estimate(value: float, interval: Interval | None, prior_width: float, commo
 
 
 def _labels(full: Law, laws: list[Law], question: Question, common: dict[str, Any]) -> Estimate:
+    """Label count at which the law reaches the target; for an error target the caller gives the law of the error."""
     target = question.target_loss
     if target is None:
-        return not_identified("no loss target was given", **common)
+        said = "no target was given"
+        if question.target_error is not None:
+            said = "this is the law of the loss, and labels for an error target are read off the law of the error"
+        return not_identified(said, **common)
     needed = labels_needed(full, target)
     if laws:
         low, high = _labels_between([full, *laws], needed, target, question.confidence)

@@ -81,6 +81,7 @@ def balanced_error_estimate(
 
     Σ_c (1/K)·mean_c = mean over the m rows of Y_i = wrong_i·m/(K·n_c), independent in [0, s], s = m/(K·min n_c):
     the Chernoff-kl bound for independent variables of different means (Hoeffding 1963, Theorem 1) certifies it.
+    No mean of errors exceeds 1, so neither does its upper end, though s and the bound may where a class has few rows.
     Rows in groups: the same mean with cluster t interval (statistical).
     """
     counts = np.bincount(labels, minlength=classes)
@@ -96,11 +97,11 @@ def balanced_error_estimate(
     return Estimate(
         value,
         kl_lower(value, m, delta, scale),
-        kl_upper(value, m, delta, scale),
+        min(kl_upper(value, m, delta, scale), 1.0),
         confidence=confidence,
         grade="certified",
         n=m,
-        method="mean of class errors, kl bound",
+        method="mean of class errors, kl bound, at most 1 as every error",
         assumptions=("independent rows within each class",),
         reference=REFERENCE,
     )

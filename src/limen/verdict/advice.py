@@ -6,14 +6,15 @@ that of the side that decides. Without a target the rules only rank where the lo
 
 from __future__ import annotations
 
-from limen.records.budget import Advice, Budget, Extrapolation
+from limen.records.budget import Advice, Budget
 from limen.records.estimate import Estimate
 from limen.records.task import Question
+from limen.verdict.target import foretold, reach_target
 
 
 def advise(budget: Budget, question: Question) -> tuple[Advice, ...]:
     """Advice in order of urgency: what cannot work, what helps most, what is not worth doing, what is unknown."""
-    urgent = (_stop_labelling, _reach_target, _label_more, _larger_radius, _richer_adapter, _shift)
+    urgent = (_stop_labelling, reach_target, _label_more, _larger_radius, _richer_adapter, _shift)
     rules = (*urgent, _solver, _other_encoder, _unknown)
     return tuple(advice for rule in rules if (advice := rule(budget, question)) is not None)
 
@@ -39,92 +40,68 @@ def _stop_labelling(budget: Budget, question: Question) -> Advice | None:
     )
 
 
-def _reach_target(budget: Budget, question: Question) -> Advice | None:
-    """The target is met already, or so many labels would meet it."""
-    target = question.target_loss if question.target_loss is not None else question.target_error
-    if target is None:
-        return None
-    name = "adaptation_loss" if question.target_loss is not None else "error"
-    measured = budget.terms[name]
-    if measured.high is not None and measured.high <= target:
-        return Advice(
-            "target-met",
-            f"The target of {target:g} is met: {name.replace('_', ' ')} is at most {measured.high:.3g}.",
-            (f"terms.{name}.high",),
-            measured.grade,
-        )
-    if measured.value is not None and measured.value <= target:
-        return _hold_out_more(budget, name, target)
-    law = budget.extrapolation
-    if law is None or law.labels_needed.grade != "extrapolated" or not _foretold(law, budget.confidence):
-        return None
-    needed = law.labels_needed
-    if needed.value is None or needed.value <= budget.n_train:
-        return None
-    return Advice(
-        "labels-for-target",
-        f"About {needed.value:,.0f} labels would reach the target of {target:g}{_between(needed)}.",
-        ("extrapolation.labels_needed",),
-        "extrapolated",
-    )
-
-
-def _foretold(law: Extrapolation, confidence: float) -> bool:
-    """Whether the back-test does not reject the law: its hit rate may be the stated confidence."""
-    return law.backtest.get("state") is None and law.backtest["high"] >= confidence
-
-
-def _hold_out_more(budget: Budget, name: str, target: float) -> Advice:
-    """The point meets the target, its interval does not: how many held-out rows would tell."""
-    measured = budget.terms[name]
-    assert measured.value is not None
-    assert measured.high is not None
-    room = target - measured.value
-    text = f"Hold out more rows: the {name.replace('_', ' ')} of {measured.value:.3g} meets the target of {target:g}, "
-    text += f"but up to {measured.high:.3g} is not excluded"
-    if room > 0:  # half-widths shrink as 1/√rows
-        rows = budget.n_holdout * ((measured.high - measured.value) / room) ** 2
-        text += f"; about {rows:,.0f} held-out rows would tell"
-    return Advice("hold-out-more", text + ".", (f"terms.{name}.high",), measured.grade)
-
-
-def _between(labels: Estimate) -> str:
-    if labels.low is not None and labels.high is not None:
-        return f" ({labels.low:,.0f} to {labels.high:,.0f})"
-    if labels.low is not None:
-        return f" (at least {labels.low:,.0f})"
-    return ""
-
-
 def _label_more(budget: Budget, question: Question) -> Advice | None:
     """Too few labels is the largest reducible term, and surely worth the margin."""
     term = budget.terms.get("estimation_gap")
     if term is None or term.low is None or term.value is None or term.low <= question.margin:
-        return None
-    shifts = [p["shift_gap"].high for p in budget.shift.values() if p["shift_gap"].high is not None]
-    largest = {"a shift": max(shifts, default=0.0), "the solver": budget.terms["optimization_gap"].value or 0.0}
-    if rivals := " or ".join(name for name, cost in largest.items() if cost >= term.value):
-        text = f"Label more: too few labels cost {term.text()[:-2]} of the loss; {rivals} may cost as much"
-        return Advice("label-more", text + ".", ("terms.estimation_gap.low",), "statistical", term)
+        return _label_more_by_law(budget, question)
+    said, because = f"too few labels cost {term.text()[:-2]} of the loss", ("terms.estimation_gap.low",)
+    if rivals := _rivals(budget, term.value):
+        return Advice("label-more", f"Label more: {said}; {rivals} may cost as much.", because, "statistical", term)
     gain = _doubling_gain(budget)
-    text = f"Label more: too few labels cost {term.text()[:-2]} of the loss, and no more than that can be gained"
+    text = f"Label more: {said}, and no more than that can be gained"
     if gain is not None:
         text += f"; twice the labels would buy about {gain.value:.2g}"
-    return Advice("label-more", text + ".", ("terms.estimation_gap.low",), "statistical", gain or term)
+    return Advice("label-more", text + ".", because, "statistical", gain or term)
+
+
+def _label_more_by_law(budget: Budget, question: Question) -> Advice | None:
+    """The estimation gap decides nothing; a law that foretold the largest n falls surely by more than the margin."""
+    law, loss, cap = budget.extrapolation, budget.terms["adaptation_loss"], _most_to_gain(budget)
+    if law is None or law.asymptote.value is None or law.asymptote.high is None or loss.low is None:
+        return None
+    fall, gain = loss.low - law.asymptote.high, _doubling_gain(budget)
+    if gain is None or fall <= question.margin or (cap is not None and cap <= question.margin):
+        return None
+    if loss.value is None or not foretold(law, budget.confidence):
+        return None
+    text = (
+        f"Label more: the fitted law, which its back-test does not reject, falls from {loss.value:.3g} to "
+        f"{law.asymptote.text()[:-2]}; twice the labels would buy about {gain.value:.2g}"
+    )
+    if rivals := _rivals(budget, loss.value - law.asymptote.value):
+        text += f"; {rivals} may cost as much"
+    because = ("extrapolation.asymptote.high", "terms.adaptation_loss.low")
+    return Advice("label-more", text + ".", because, "extrapolated", gain)
+
+
+def _rivals(budget: Budget, cost: float) -> str:
+    """Names of what may cost as much as too few labels: a shift by its high end, the solver by its certificate."""
+    shifts = [p["shift_gap"].high for p in budget.shift.values() if p["shift_gap"].high is not None]
+    solver = budget.terms.get("optimization_gap")
+    largest = {"a shift": max(shifts, default=0.0), "the solver": (solver.value if solver else None) or 0.0}
+    return " or ".join(name for name, other in largest.items() if other >= cost)
+
+
+def _most_to_gain(budget: Budget) -> float | None:
+    """The high end of the estimation gap: more labels gain no more than that."""
+    term = budget.terms.get("estimation_gap")
+    return None if term is None else term.high
 
 
 def _doubling_gain(budget: Budget) -> Estimate | None:
-    """Fall of the fitted law from n to 2n labels, capped by the high end of the estimation gap."""
+    """Fall of the fitted law of the loss from n to 2n labels; None where it exceeds what there is to gain."""
     law = budget.extrapolation.law if budget.extrapolation else {}
     if not law or budget.extrapolation is None or budget.extrapolation.asymptote.grade != "extrapolated":
+        return None
+    if law.get("error"):  # the law of the error counts errors, not loss
         return None
 
     def loss(n: float) -> float:
         step = n ** -law["exponent"]
         return float(law["asymptote"] + law["amplitude"] * step + law["curvature"] * step**2)
 
-    fall = loss(budget.n_train) - loss(2 * budget.n_train)
-    cap = budget.terms["estimation_gap"].high
+    fall, cap = loss(budget.n_train) - loss(2 * budget.n_train), _most_to_gain(budget)
     if fall <= 0 or (cap is not None and fall > cap):
         return None
     assumptions = ("the fitted law holds to twice the labels",)
