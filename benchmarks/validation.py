@@ -1,13 +1,14 @@
 """Do the intervals of the floor cover the truth, and are they narrow enough to be of use? (docs/validation.md)
 
-Three studies on worlds whose truth is known exactly; Markdown tables on standard output, all seeds fixed:
+Five studies on worlds whose truth is known exactly; Markdown tables on standard output, all seeds fixed:
 
 finite    400 fixed classifiers, 0-1 loss, exact minimisation: certified sides (Clopper-Pearson, kl, Hoeffding)
 sandwich  E min L̂ ≤ L* ≤ E L(ĝ) for the ball, and why the training loss of a penalised fit is no floor
 midpoint  bias, coverage and width of every side of the floor, on worlds × radius × rows per parameter
 few-rows  the midpoint where rows are fewer than parameters and the fit is close
+ends      each end of a held-out loss, of a mean over groups, and the low end of class_gap
 
-    python benchmarks/validation.py [--quick] [--only finite,sandwich,midpoint,few-rows] [--workers 2]
+    python benchmarks/validation.py [--quick] [--only finite,sandwich,midpoint,few-rows,ends] [--workers 2]
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import time
 import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +32,10 @@ import scipy.stats
 
 from limen.adapt.ball import Rows, certify, minimise
 from limen.adapt.feature_map import FeatureMap, design_map
-from limen.adapt.floor_fits import FOLDS, midpoints
+from limen.adapt.floor_fits import FOLDS, holdout_minimum, midpoints, pool_rows
 from limen.adapt.losses import loss_range, per_example_loss
-from limen.adapt.prepare import Prepared
+from limen.adapt.prepare import Prepared, prepare
+from limen.adapt.rich_head import rich_head
 from limen.adapt.truth import Truth
 from limen.arrays.intervals import (
     clopper_pearson_lower,
@@ -41,6 +43,7 @@ from limen.arrays.intervals import (
     hoeffding_deviation,
     kl_lower,
     kl_upper,
+    mean_of,
 )
 from limen.data.digits import digits
 from limen.data.worlds.embeddings import principal_components, smoothed
@@ -48,9 +51,11 @@ from limen.data.worlds.finite_class import finite_class
 from limen.data.worlds.gaussian_classes import gaussian_classes
 from limen.data.worlds.population import Population
 from limen.data.worlds.subclusters import subclusters
+from limen.measure.finer import class_gap
 from limen.measure.floor import EVENTS, certified_sides, midpoint, midpoint_rows, statistical_sides
+from limen.measure.risk import unit_assumptions
 from limen.records.stage import StageRecord
-from limen.records.task import FitSpec
+from limen.records.task import FitSpec, Task
 
 CONFIDENCE = 0.95
 HOLDOUT = 0.2 / 0.95  # of the pool: the split's 20 % against fit's 75 %
@@ -527,13 +532,110 @@ def _penalised(rows: Rows, penalty: float) -> np.ndarray:
     return fit.weights
 
 
+# ---------------------------------------------------------------- ends
+
+
+def loss_ends(probes: int, draws: int) -> str:
+    """Ends of the mean log loss of fixed probes on m fresh rows, with and without the correction for skewness."""
+    worlds = {
+        "gaussian K=6": (gaussian_classes(6, 16, 12_000, separation=0.9, seed=71), (8.0, 24.0)),
+        "subclusters K=3": (subclusters(3, 8, 12_000, separation=1.6, label_noise=0.05, seed=72), (4.0, 16.0)),
+        "gaussian K=4, noise": (
+            gaussian_classes(4, 24, 12_000, separation=1.0, label_noise=0.05, seed=73),
+            (6.0, 24.0),
+        ),
+    }
+    delta, rng, body = (1 - CONFIDENCE) / EVENTS, np.random.default_rng(74), []
+    for (name, (world, radii)), m in itertools.product(worlds.items(), (20, 50, 80, 200, 500)):
+        for radius in radii:
+            rows = []
+            for seed in range(probes):
+                task = Task("t", "e", world.sample(5 * m, rng))
+                prepared = prepare(task, FitSpec(split_seed=seed))
+                weights = minimise(prepared.fit, radius, tolerance=1e-3).weights
+                losses = per_example_loss(Truth.of(world, prepared.phi).rows.features @ weights, world.labels, "log")
+                rows += [_ends(losses, losses[rng.integers(0, len(losses), m)], delta) for _ in range(draws)]
+            body.append((name, f"{radius:g}", f"{m}", *_shares(rows)))
+    head = ("world", "radius", "m", "upper, t", "upper", "lower, t", "lower", "said to be few")
+    return table(head, body)
+
+
+def _ends(losses: np.ndarray, sample: np.ndarray, delta: float) -> tuple[bool, ...]:
+    truth, mean = float(losses.mean()), mean_of(sample)
+    half = float(scipy.stats.t.isf(delta, mean.dof)) * mean.error
+    plain = truth <= mean.value + half, mean.value - half <= truth
+    few = len(unit_assumptions(mean, "rows")) > 1
+    return plain[0], truth <= mean.high(delta), plain[1], mean.low(delta) <= truth, few
+
+
+def _shares(rows: Sequence[tuple[bool, ...]]) -> list[str]:
+    *ends, few = np.mean(rows, axis=0)
+    return [f"{end:.3f}" for end in ends] + [f"{few:.2f}"]
+
+
+def group_ends(repetitions: int) -> str:
+    """Nominal 95 % for the mean over rows in groups of lognormal sizes: g − 1 degrees of freedom, those in force."""
+    rng, body = np.random.default_rng(75), []
+    for g, spread, effect in itertools.product((6, 12, 30), (0.0, 0.5, 1.0), (0.0, 1.0)):
+        hits, widths, dofs = np.zeros(2), np.zeros((repetitions, 2)), []
+        for k in range(repetitions):
+            sizes = np.maximum(1, np.round(np.exp(rng.normal(2.0, spread, g)))).astype(int)
+            member = np.repeat(np.arange(g), sizes)
+            x = effect * rng.normal(size=g)[member] + rng.normal(size=len(member))
+            mean = mean_of(x, member)
+            totals = np.bincount(member, weights=x - x.mean())
+            plain = np.sqrt(g / (g - 1) * totals @ totals) / len(x) * scipy.stats.t.isf(0.025, g - 1)
+            hits += abs(x.mean()) <= plain, mean.low(0.025) <= 0 <= mean.high(0.025)
+            widths[k] = plain, (mean.high(0.025) - mean.low(0.025)) / 2
+            dofs.append(mean.dof)
+        rates = [f"{rate:.3f}" for rate in hits / repetitions]
+        body.append((f"{g}", f"{spread:g}", f"{effect:g}", f"{np.median(dofs):.1f}", *rates,
+                     *(f"{width:.2f}" for width in np.median(widths, axis=0))))  # fmt: skip
+    head = ("groups", "sd of log size", "effect", "dof", "g − 1", "in force", "half-width, g − 1", "in force")
+    return table(head, body)
+
+
+def gap_ends(repetitions: int) -> str:
+    """How often the low end of class_gap, nominal 95 %, lies above the true gap of the head that was fitted."""
+    draw = np.random.default_rng(76)
+    features = draw.normal(size=(6000, 2))
+    labels = (np.linalg.norm(features, axis=1) > 1.18).astype(np.int64)
+    rings = Population("rings", features, np.where(draw.random(6000) < 0.05, 1 - labels, labels), 2)
+    body, other = [], subclusters(3, 4, 6000, separation=1.5, seed=77)
+    for name, world, n in (("rings", rings, 150), ("rings", rings, 400), ("subclusters", other, 150)):
+        missed = sum(_gap_missed(world, n, seed) for seed in range(repetitions))
+        body.append((name, f"{n}", f"{round(0.2 * n)}", f"{missed}/{repetitions}", f"{missed / repetitions:.3f}"))
+    return table(("world", "rows", "held out", "missed", "share"), body)
+
+
+def _gap_missed(world: Population, n: int, seed: int, radius: float = 4.0) -> bool:
+    task = Task("t", "e", world.sample(n, np.random.default_rng(seed)))
+    prepared = prepare(task, FitSpec(radius=radius, split_seed=seed))
+    pool, probe = minimise(pool_rows(prepared), radius), minimise(prepared.fit, radius)
+    own, own_loss = holdout_minimum(prepared, pool)
+    held = per_example_loss(prepared.holdout.features @ probe.weights, prepared.holdout.labels, "log")
+    truth, size, m = Truth.of(world, prepared.phi), len(prepared.fit), len(held)
+    both = [np.concatenate(parts) for parts in ((prepared.holdout.features, truth.rows.features),
+                                                (prepared.holdout.labels, truth.rows.labels))]  # fmt: skip
+    head = rich_head(replace(prepared, holdout=replace(truth.rows, features=both[0], labels=both[1])), radius)
+    data = {"holdout_minimum": own.minimum, "pool": {"minimum": pool.minimum, "n": size + m}, "n_fit": size,
+            "rich_head": {"landmarks": head.landmarks}}  # fmt: skip
+    arrays = {
+        "rich_holdout_loss": head.holdout_loss[:m],
+        "holdout_own_loss": own_loss,
+        "curve_holdout_loss": held[None],
+    }
+    gap = class_gap(StageRecord("fit", 1, data, arrays), CONFIDENCE)
+    return gap.low > truth.minimum(radius).loss - float(head.holdout_loss[m:].mean())
+
+
 # ---------------------------------------------------------------- command
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="few repetitions: under a minute")
-    parser.add_argument("--only", default="finite,sandwich,midpoint,few-rows")
+    parser.add_argument("--only", default="finite,sandwich,midpoint,few-rows,ends")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--worlds", default=",".join(worlds()))
     options = parser.parse_args(arguments)
@@ -557,6 +659,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             names, (0.25,) if options.quick else (0.25, 0.5, 1.0, 2.0), 2 if options.quick else 12, options.workers
         )
         print("\n### Few rows a parameter\n\n" + few_rows_table(cells))
+    if "ends" in only:
+        print("\n### Ends of a held-out loss\n\n" + loss_ends(*((2, 100) if options.quick else (8, 400))), flush=True)
+        print("\n### Means over groups\n\n" + group_ends(100 if options.quick else 2000), flush=True)
+        print("\n### Low end of class_gap\n\n" + gap_ends(4 if options.quick else 600))
     print(f"\n{time.perf_counter() - began:.0f} s", file=sys.stderr)
     return 0
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from scipy.stats import binomtest, t
@@ -10,6 +12,7 @@ from limen.adapt.fit import fit_task
 from limen.adapt.prepare import prepare
 from limen.adapt.split import DESIGN_SHARE
 from limen.adapt.truth import Truth
+from limen.arrays.intervals import holm
 from limen.data.worlds.population import Population
 from limen.data.worlds.subclusters import subclusters
 from limen.measure import comparison as comparison_module
@@ -19,7 +22,7 @@ from limen.records.errors import BadInput
 from limen.records.estimate import not_identified
 from limen.records.stage import StageRecord
 from limen.records.task import FitSpec, LabelledFeatures, Task
-from limen.verdict import compare_fits
+from limen.verdict import compare_fits, compare_pairs
 
 FULL = subclusters(3, 8, 5000, separation=1.6, label_noise=0.05, seed=4)
 HALF = Population("half", FULL.features[:, :4], FULL.labels, 3)
@@ -75,6 +78,10 @@ def test_floor_difference_and_swap_bound_hold(pairs):
 def test_swap_bound_is_reported_where_a_midpoint_is_not_identified(pair, monkeypatch):
     monkeypatch.setattr(comparison_module, "midpoint", lambda fit, confidence: (not_identified("moves"), 0.0))
     found = compare(*pair)[0]
+    narrow = found.floor_difference
+    both = compare(*pair, pairs=10)[0].floor_difference
+    assert (both.low, both.high) == comparison_module._swap(*pair, 0.995)
+    assert both.low < narrow.low < narrow.high < both.high
     assert found.floor_difference.value is None
     assert found.floor_difference.reason == "moves"
     assert (found.floor_difference.low, found.floor_difference.high) == comparison_module._swap(*pair, 0.95)
@@ -91,6 +98,71 @@ def test_comparison_is_antisymmetric(pair):
     assert comparison_module._swap(*pair, 0.95) == pytest.approx(
         tuple(-x for x in comparison_module._swap(*pair[::-1], 0.95))[::-1]
     )
+
+
+def grouped(fit, of=7):
+    """The same record with groups of fit and held-out rows: `of` consecutive row numbers each."""
+    return StageRecord(
+        fit.kind,
+        fit.version,
+        fit.data,
+        {
+            **fit.arrays,
+            "fit_groups": fit.arrays["fit_rows"] // of,
+            "holdout_groups": fit.arrays["holdout_rows"] // of,
+        },
+    )
+
+
+@pytest.mark.parametrize("which", [(True, False), (False, True), (True, True)])
+def test_groups_of_either_record_are_the_units_in_both_orders(pair, which):
+    a, b = (grouped(fit) if has else fit for fit, has in zip(pair, which, strict=True))
+    (forth, p), (back, q) = compare(a, b), compare(b, a)
+    units = len(np.unique(pair[0].arrays["holdout_rows"] // 7))
+    assert p == pytest.approx(q)
+    assert forth.separable == back.separable
+    for name in ("error_difference", "loss_difference", "floor_difference"):
+        one, other = getattr(forth, name), getattr(back, name)
+        assert (one.low, one.high, one.n) == pytest.approx((-other.high, -other.low, other.n))
+    assert forth.loss_difference.n == units
+
+
+def test_rows_in_one_group_of_either_record_are_connected(pair):
+    """Groups of two row numbers in one record, of three in the other: brute-force union of what they share."""
+    a, b = grouped(pair[0], 2), grouped(pair[1], 3)
+    held = np.sort(pair[0].arrays["holdout_rows"])
+    links = {row: {row} for row in held}
+    for size in (2, 3):
+        for x, y in pairwise(held):
+            if x // size == y // size and links[x] is not links[y]:
+                links[x] |= links[y]
+                for row in links[y]:
+                    links[row] = links[x]
+    assert compare(a, b)[0].loss_difference.n == len({id(block) for block in links.values()})
+
+
+def test_the_radii_of_both_are_stated(pair):
+    wide = StageRecord("fit", 1, {**pair[1].data, "radius": 12.5}, pair[1].arrays)
+    assert "‖W‖ ≤ 3 and ‖W‖ ≤ 12.5" in compare(pair[0], wide)[0].floor_difference.assumptions
+
+
+def test_floors_of_all_pairs_of_a_task_hold_together(pair):
+    """k pairs, whatever their methods and radii: each floor's interval at 1 − α/k, p corrected over the same k."""
+    a, b = pair
+    c, d = moved(a, 0.002), moved(b, 0.002)
+    wide = [StageRecord(f.kind, f.version, {**f.data, "radius": 9.0}, f.arrays) for f in (a, b)]
+    pairs = [(a, b), (a, c), (c, d), tuple(wide)]
+    found, alone = compare_pairs(pairs), [compare(*each) for each in pairs]
+    p = np.array([p for _, p in alone])
+    assert [one.p_holm for one in found] == pytest.approx(holm(p))
+    for one, (single, _) in zip(found, alone, strict=True):
+        assert one.floor_difference.confidence == pytest.approx(1 - 0.05 / 4)
+        assert one.floor_difference.low < single.floor_difference.low
+        assert one.floor_difference.high > single.floor_difference.high
+        assert one.loss_difference == single.loss_difference
+        assert one.separable == (one.floor_difference.low > 0 or one.floor_difference.high < 0)
+        assert "4 pairs hold together at 0.95" in one.floor_difference.assumptions
+    assert compare_pairs(pairs[:1])[0].floor_difference == alone[0][0].floor_difference
 
 
 def test_an_encoder_does_not_differ_from_itself(pair):
@@ -119,9 +191,12 @@ def test_repeated_rows_are_no_further_evidence(repeating):
     assert len(units) < len(groups) == found.n
     a, b = (f.arrays["curve_holdout_prediction"][-1] != f.arrays["holdout_labels"] for f in repeating)
     sums, sizes = np.bincount(member, weights=a.astype(float) - b), np.bincount(member)
-    mean, g = sums.sum() / sizes.sum(), len(units)
-    error = np.sqrt(g / (g - 1) * ((sums - mean * sizes) ** 2).sum()) / sizes.sum()
-    assert p == pytest.approx(2 * t.sf(abs(mean) / error, g - 1))
+    mean, g, shares = sums.sum() / sizes.sum(), len(units), sizes / sizes.sum()
+    error = np.sqrt(((sums - mean * sizes) ** 2 / (1 - shares)).sum()) / sizes.sum()
+    project = np.eye(g) - np.outer(shares, np.ones(g))  # deviations of group totals per row from their mean
+    form = np.diag(shares) @ project.T @ np.diag(1 / (1 - shares)) @ project @ np.diag(shares)
+    dof = np.trace(form) ** 2 / np.trace(form @ form)
+    assert p == pytest.approx(2 * t.sf(abs(mean) / error, dof))
     assert found.error_difference.value == pytest.approx(mean)
     assert found.error_difference.n == found.loss_difference.n == g
     assert found.floor_difference.n < found.n_pool
@@ -162,7 +237,7 @@ def test_that_many_rows_would_separate(pair):
     if abs(found.floor_difference.value) <= drift:
         assert found.n_to_separate is None
     else:
-        width = 1.959963984540054 * difference.std(ddof=1) / np.sqrt(0.95 * found.n_to_separate) + drift
+        width = t.isf(0.025, len(difference) - 1) * difference.std(ddof=1) / np.sqrt(0.95 * found.n_to_separate) + drift
         assert width <= abs(found.floor_difference.value)
         assert found.n_to_separate > found.n_file
 

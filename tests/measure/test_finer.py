@@ -7,6 +7,7 @@ from functools import cache
 
 import numpy as np
 import pytest
+from scipy.stats import skew
 
 from limen.adapt.ball import minimise
 from limen.adapt.fit import fit_task
@@ -15,12 +16,12 @@ from limen.adapt.losses import per_example_loss
 from limen.adapt.prepare import Prepared, prepare
 from limen.adapt.rich_head import rich_head
 from limen.adapt.truth import Truth
-from limen.arrays.intervals import clopper_pearson_lower
+from limen.arrays.intervals import clopper_pearson_lower, mean_of, student_quantile
 from limen.data.worlds.gaussian_classes import gaussian_classes
 from limen.data.worlds.population import Population
 from limen.data.worlds.subclusters import subclusters
 from limen.measure.budget import measure_budget
-from limen.measure.finer import MOST_VALUES, class_gap
+from limen.measure.finer import MOST_VALUES, _pooled_error, class_gap
 from limen.measure.floor import midpoint, pool_groups
 from limen.records.budget import Budget
 from limen.records.stage import StageRecord
@@ -103,6 +104,37 @@ def sample(n: int = 600) -> LabelledFeatures:
     rows = LabelledFeatures(world.features[chosen], world.labels[chosen], ("0", "1", "2"))
     who = tuple(np.array(["ann", "bo", "cy"])[draw.choice(3, n, p=[0.5, 0.3, 0.2])])
     return replace(rows, slices={"who": who, "row": tuple(str(i) for i in range(n))})
+
+
+def test_the_gap_of_few_rows_has_t_quantiles_and_says_that_they_are_few() -> None:
+    prepared = prepare(Task("t", "e", WORLDS["rings"].sample(60, np.random.default_rng(1))), SPEC)
+    record = for_the_gap(prepared)
+    gap = class_gap(record, 0.95)
+    assert gap is not None
+    own = record.arrays["holdout_own_loss"] - record.arrays["rich_holdout_loss"]
+    m = len(own)
+    t, error = student_quantile(0.025, m - 1), own.std(ddof=1) / np.sqrt(m)
+    lowered = max(0.0, -skew(own)) * error * (1 + 2 * t**2) / (6 * np.sqrt(m))
+    paired = record.data["holdout_minimum"] - record.arrays["rich_holdout_loss"].mean() - t * error - lowered
+    assert gap.low is not None
+    assert gap.low >= paired - 1e-12
+    if gap.method.startswith("paired"):
+        assert gap.low == pytest.approx(paired)
+    assert any("fewer than 50 units" in said for said in gap.assumptions)
+
+
+def test_groups_of_the_fit_rows_lower_the_gap_where_the_holdout_has_none() -> None:
+    """Fit rows in groups and a test file without them: the fit rows are taken for copies, and groups are named."""
+    record = plain()
+    groups = np.arange(record.data["n_fit"]) // 10
+    with_groups = replace(record, arrays={**record.arrays, "fit_groups": groups})
+    alone, together = class_gap(record, 0.95), class_gap(with_groups, 0.95)
+    assert alone is not None
+    assert together is not None
+    assert alone.assumptions[0] == "independent rows"
+    assert together.assumptions[0] == "independent groups"
+    mine = mean_of(record.arrays["curve_holdout_loss"][-1] * 0.1 - record.arrays["rich_holdout_loss"])
+    assert _pooled_error(with_groups, mine) > _pooled_error(record, mine)
 
 
 def test_gap_is_one_sided_and_switched() -> None:

@@ -282,6 +282,33 @@ def test_the_backtest_misses_when_the_curve_leaves_the_law() -> None:
     assert result["measured"] - result["predicted"] == pytest.approx(result["surprise"])
 
 
+def of_zeros_and_ones(seed: int, rows: int) -> CurveData:
+    """Nested 0-1 errors under an exactly right law: p(n) = .04 + 2/n, one draw a row for all n."""
+    n = np.array([50, 100, 200, 400, 800])
+    luck = stream("test", "zero-one", seed).random(rows)
+    return CurveData(n, (luck < (0.04 + 2.0 / n)[:, None]).astype(float))
+
+
+def test_the_backtest_does_not_reject_a_right_law_where_single_outcomes_do_not_change() -> None:
+    """Row groups without a changed outcome have no variance; they are no misses."""
+    few = [backtest(of_zeros_and_ones(i, 200)) for i in range(20)]
+    assert all("state" in result for result in few)
+    assert sum("do not vary" in result["reason"] for result in few) >= 15  # of the others the law is not found
+    many = [backtest(of_zeros_and_ones(i, 20_000)) for i in range(20)]
+    assert all(result["high"] >= 0.95 for result in many)
+
+
+def test_a_constant_group_is_judged_by_all_rows() -> None:
+    data = step_world("constant")
+    flat = data.holdout.copy()
+    own = np.arange(flat.shape[1]) % GROUPS == 0
+    flat[-1, own] = flat[-2, own] + (flat[-1] - flat[-2]).mean()  # the mean step, without variance
+    result = backtest(replace(data, holdout=flat))
+    assert "hits" in result
+    assert result["surprise_low"] <= 0 <= result["surprise_high"]
+    assert result["hits"] >= backtest(data)["hits"] - 1
+
+
 def test_the_backtest_prints_its_count_with_clopper_pearson() -> None:
     result = backtest(step_world("print"), confidence=0.9)
     k = result["hits"]

@@ -16,8 +16,12 @@ from limen.arrays.bounded import (
 )
 from limen.arrays.means import (
     Interval,
+    Mean,
     cluster_mean,
+    mean_difference,
+    mean_of,
     student_interval,
+    student_quantile,
     t_interval,
     t_lower,
     t_upper,
@@ -28,6 +32,7 @@ from limen.arrays.resampling import bca_interval, jackknife
 
 __all__ = [
     "Interval",
+    "Mean",
     "bca_interval",
     "clopper_pearson_lower",
     "clopper_pearson_upper",
@@ -39,7 +44,10 @@ __all__ = [
     "kl_upper",
     "maurer_pontil_upper",
     "mcnemar_exact",
+    "mean_difference",
+    "mean_of",
     "student_interval",
+    "student_quantile",
     "t_interval",
     "t_lower",
     "t_upper",

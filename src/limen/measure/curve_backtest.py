@@ -7,7 +7,9 @@ The law is fitted without the largest label count n_k. For row i the surprise is
 zero on average if the law foretells the step. Held-out rows are dealt into 20 groups (whole clusters, where rows come
 in clusters); group j is a *hit* if its own t interval at the stated confidence for the mean of r_i contains 0. With a
 right law, and losses that vary over the rows of a group, hits have that probability; the rate is printed with its
-two-sided Clopper–Pearson interval at the same confidence.
+two-sided Clopper–Pearson interval at the same confidence. A group
+whose rows all have the same surprise (0-1 losses often do not change at all) has no interval of its own: it is judged
+by that of all rows, and where more than 4 of the 20 are such, nothing can be counted.
 
 Anchoring at n_{k−1} lets easy and hard groups be judged by one law. The count is conditional on the fitted models: the
 luck of the largest training subset counts against the law. A group's interval is wide, so the mean surprise over all
@@ -22,12 +24,14 @@ from typing import Any
 
 import numpy as np
 
-from limen.arrays.intervals import clopper_pearson_lower, clopper_pearson_upper, cluster_mean
+from limen.arrays.intervals import Interval, clopper_pearson_lower, clopper_pearson_upper, cluster_mean
 from limen.measure.curve_data import CurveData
 from limen.measure.curve_law import LEAST_SIZES, NotIdentified, fit_law, predict
 
 GROUPS = 20
 """Row groups: at 20 of 20 hits the interval of the rate still reaches down to 0.83."""
+MOST_CONSTANT = 4
+"""Row groups without variance that may be judged by the interval over all rows."""
 
 
 def backtest(data: CurveData, confidence: float = 0.95) -> Mapping[str, Any]:
@@ -48,10 +52,15 @@ def backtest(data: CurveData, confidence: float = 0.95) -> Mapping[str, Any]:
         return _missing(f"without the largest label count, {law.reason}")
     before, foretold = predict(law, curve.n[-2:]).tolist()
     surprise = curve.holdout[-1] - curve.holdout[-2] - (foretold - before)
-    hits = sum(
-        _contains_zero(surprise[member % GROUPS == j], member[member % GROUPS == j], confidence) for j in range(GROUPS)
-    )
     overall = cluster_mean(surprise, member, confidence)
+    dealt = [member % GROUPS == j for j in range(GROUPS)]
+    varies = [bool(np.ptp(surprise[own]) > 0) for own in dealt]
+    if (constant := GROUPS - sum(varies)) > MOST_CONSTANT:
+        return _missing(f"the losses of {constant} of {GROUPS} row groups do not vary: more held-out rows would tell")
+    hits = sum(
+        _contains_zero(cluster_mean(surprise[own], member[own], confidence) if vary else overall)
+        for own, vary in zip(dealt, varies, strict=True)
+    )
     delta = (1 - confidence) / 2
     return {
         "hits": hits,
@@ -74,8 +83,7 @@ def _units(curve: CurveData) -> tuple[int, np.ndarray]:
     return int(names.size), member
 
 
-def _contains_zero(surprise: np.ndarray, member: np.ndarray, confidence: float) -> bool:
-    interval = cluster_mean(surprise, member, confidence)
+def _contains_zero(interval: Interval) -> bool:
     return interval.low <= 0.0 <= interval.high
 
 

@@ -3,13 +3,14 @@
 class_gap, lower end only. For any head g that was fixed before the holdout S of m rows was seen, and h* the best linear
 adapter on the ball, two lower bounds of L*_linear − L(g), each at half of 1 − confidence:
 
-    paired  min_linear L̂_S − L̂_S(g) − z·s/√m,     s = sd of the paired differences on S     (min L̂_S ≤ L̂_S(h*))
-    pooled  min_linear L̂_N − L̂_S(g) − z·s_N,       N = fit and holdout rows                  (min L̂_N ≤ L̂_N(h*))
+    paired  min_linear L̂_S − L̂_S(g) − t·s/√m,     s = sd of the paired differences on S     (min L̂_S ≤ L̂_S(h*))
+    pooled  min_linear L̂_N − L̂_S(g) − t·s_N,       N = fit and holdout rows                  (min L̂_N ≤ L̂_N(h*))
 
 The pooled one has N/m times less optimism; its s_N² = Var(mean over fit of ℓ(h*)·n/N) + Var(mean over S of
-ℓ(h*)·m/N − ℓ(g)), ℓ(h*) taken from the held-out losses of the fitted probe (conservative by their excess). Both are
-lowered further by γ·s/(6√m)·(1 + 2z²)/√m where the differences on S have skewness γ < 0 (Johnson 1978): few rows with
-large ℓ(g) make a normal interval too short on this side. A richer class has no lower side: no upper end.
+ℓ(h*)·m/N − ℓ(g)), ℓ(h*) taken from the held-out losses of the fitted probe (conservative by their excess); fit rows in
+groups beside a holdout without them are taken for copies. t has the degrees of freedom of the units of S. Both are
+lowered further by γ·s/(6√m)·(1 + 2t²)/√m where the differences on S have skewness γ < 0 (Johnson 1978): few rows with
+large ℓ(g) make a symmetric interval too short on this side. A richer class has no lower side: no upper end.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ import math
 from collections.abc import Mapping
 
 import numpy as np
-import scipy.stats
 
-from limen.measure.risk import Labels, Vector, error_estimate, loss_estimate, mean_error
+from limen.arrays.intervals import Mean, mean_of, student_quantile
+from limen.measure.floor import independent_rows, pool_groups
+from limen.measure.risk import error_estimate, loss_estimate, unit_assumptions
 from limen.records.budget import PopulationCheck, Slice
 from limen.records.estimate import Estimate, not_identified
 from limen.records.stage import StageRecord
@@ -35,44 +37,38 @@ def class_gap(fit: StageRecord, confidence: float) -> Estimate | None:
     if "rich_holdout_loss" not in fit.arrays:
         return None
     groups = fit.arrays.get("holdout_groups")
-    rich = fit.arrays["rich_holdout_loss"]
-    z = float(scipy.stats.norm.isf((1 - confidence) / 2))
-    own = fit.arrays["holdout_own_loss"] - rich
-    mine = fit.arrays["curve_holdout_loss"][-1] * (len(rich) / fit.data["pool"]["n"]) - rich
+    rich, delta = fit.arrays["rich_holdout_loss"], (1 - confidence) / 2
+    own = mean_of(fit.arrays["holdout_own_loss"] - rich, groups)
+    mine = mean_of(fit.arrays["curve_holdout_loss"][-1] * (len(rich) / fit.data["pool"]["n"]) - rich, groups)
     mean = float(rich.mean())
-    paired = fit.data["holdout_minimum"] - mean - z * mean_error(own, groups)[1] - _skew_term(own, groups, z)
-    pooled = fit.data["pool"]["minimum"] - mean - z * _pooled_error(fit, mine, groups) - _skew_term(mine, groups, z)
-    low, way = max((paired, "paired swap bound"), (pooled, "pooled swap bound"))
+    paired = fit.data["holdout_minimum"] - mean - _deviation(own, own.error, delta)
+    pooled = fit.data["pool"]["minimum"] - mean - _deviation(mine, _pooled_error(fit, mine), delta)
+    low, way, of = max((paired, "paired swap bound", own), (pooled, "pooled swap bound", mine), key=lambda way: way[0])
+    unit = "rows" if pool_groups(fit) is None else "groups"
     return not_identified(
         "a richer adapter has no lower side: only the low end of what it gains is known",
         low=low,
         confidence=confidence,
         grade="statistical",
-        n=len(rich) if groups is None else len(np.unique(groups)),
+        n=of.units,
         method=f"{way} against {fit.data['rich_head']['landmarks']} Gaussian kernel features",
-        assumptions=("independent rows" if groups is None else "independent groups", "linear means ‖W‖ ≤ radius"),
+        assumptions=(*unit_assumptions(of, unit), "linear means ‖W‖ ≤ radius"),
         reference=REFERENCE,
     )
 
 
-def _skew_term(values: Vector, groups: Labels | None, z: float) -> float:
-    """What a negative skewness of the units takes off the lower end: ≥ 0."""
-    centred = values - values.mean()
-    units = centred if groups is None else np.bincount(np.unique(groups, return_inverse=True)[1], weights=centred)
-    spread = float(np.sqrt((units**2).mean()))
-    if spread == 0:
-        return 0.0
-    skewness = float((units**3).mean()) / spread**3
-    error = mean_error(values, groups)[1]
-    return max(0.0, -skewness) * error * (1 + 2 * z**2) / (6 * math.sqrt(len(units)))
+def _deviation(mean: Mean, error: float, delta: float) -> float:
+    """t·error, and what a negative skewness of the units takes off a lower end besides."""
+    t = student_quantile(delta, mean.dof)
+    return t * error + max(0.0, -mean.skewness) * mean.error * (1 + 2 * t**2) / 6
 
 
-def _pooled_error(fit: StageRecord, mine: Vector, groups: Labels | None) -> float:
+def _pooled_error(fit: StageRecord, mine: Mean) -> float:
     """Standard error of L̂_N(h*) − L̂_S(g): noise of the fit rows, and of the differences `mine` on the holdout."""
-    held, pool, n = fit.arrays["curve_holdout_loss"][-1], fit.data["pool"]["n"], fit.data["n_fit"]
-    m = len(held)
-    theirs = mean_error(held, groups)[1] * math.sqrt(m / n) * (n / pool)
-    return math.hypot(mean_error(mine, groups)[1], theirs)
+    losses, n = fit.arrays["curve_holdout_loss"][-1], fit.data["n_fit"]
+    held = mean_of(losses, fit.arrays.get("holdout_groups"))
+    theirs = held.error * math.sqrt(len(losses) / independent_rows(fit, "fit")) * (n / fit.data["pool"]["n"])
+    return math.hypot(mine.error, theirs)
 
 
 def slices(fit: StageRecord, confidence: float) -> Mapping[str, Mapping[str, Slice]]:

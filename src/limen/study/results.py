@@ -24,7 +24,7 @@ from limen.study.overlap import note_comparison, note_overlap, overlap_of
 from limen.study.plan import Fit, Plan
 from limen.study.reference import EncoderReference
 from limen.study.spec import Study
-from limen.verdict import compare_fits, conclude, note_selection
+from limen.verdict import compare_pairs, conclude, note_selection
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,21 +75,26 @@ def _budget(fit: Fit, record: StageRecord, question: Question, study: Study) -> 
 
 
 def _comparisons(done: Sequence[Fit], records: Mapping[str, StageRecord], finished: Finished) -> tuple[Comparison, ...]:
-    """All pairs of encoders of one task, method and radius, Holm-corrected among themselves."""
+    """All pairs of encoders of one task, method and radius; those of one task hold together (verdict.comparisons)."""
     families: dict[tuple[str, str, float | None], dict[str, str]] = {}
     for fit in done:
         if fit.encoder.step is None:  # earlier checkpoints are the matter of the interface
             families.setdefault((fit.task, fit.method, fit.radius), {})[str(fit.encoder)] = fit.key
-    found: list[Comparison] = []
+    pairs: list[tuple[StageRecord, StageRecord]] = []
+    keys: list[tuple[str, str]] = []
     for (task, _, _), encoders in families.items():
         named = [
             replace(records[key], data={**records[key].data, "encoder": name, "task": task})
             for name, key in encoders.items()
         ]
-        pairs = combinations([overlap_of(finished.plan.cells, key) for key in encoders.values()], 2)
-        compared = compare_fits(named, finished.study.confidence)
-        found += [note_comparison(duel, a, b) for duel, (a, b) in zip(compared, pairs, strict=True)]
-    return tuple(found)
+        pairs += combinations(named, 2)
+        keys += combinations(encoders.values(), 2)
+    compared = compare_pairs(pairs, finished.study.confidence)
+    cells = finished.plan.cells
+    return tuple(
+        note_comparison(duel, overlap_of(cells, a), overlap_of(cells, b))
+        for duel, (a, b) in zip(compared, keys, strict=True)
+    )
 
 
 def _interfaces(finished: Finished, budgets: Mapping[Fit, Budget]) -> tuple[Interface, ...]:

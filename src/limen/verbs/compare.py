@@ -42,6 +42,7 @@ def compare(
     question = question_of(target, margin, confidence)
     encoders = _read(files, id, label)
     tests = _tests(list(encoders.values()), test, label) if test else [None] * len(encoders)
+    encoders = dict(zip(encoders, _one_grouping(list(encoders.values())), strict=True))
     together = _together(list(encoders.values()))
     name = Path(os.path.abspath(files[0])).parent.name or "embeddings"
     fits: list[StageRecord] = []
@@ -101,10 +102,21 @@ def _align(files: Sequence[str | Path], rows: list[LabelledFeatures]) -> list[La
             problems.append(Problem(str(path), what, fix="export the same rows for every encoder"))
             continue
         order = np.array([position[key] for key in first])
-        aligned.append(replace(one, features=one.features[order], labels=one.labels[order], ids=first))
+        aligned.append(_in_order(one, order, first))
     if problems:
         raise BadInput(problems)
     return aligned
+
+
+def _in_order(rows: LabelledFeatures, order: Integers, ids: tuple[str, ...]) -> LabelledFeatures:
+    return replace(
+        rows,
+        features=rows.features[order],
+        labels=rows.labels[order],
+        groups=None if rows.groups is None else rows.groups[order],
+        slices={name: tuple(values[i] for i in order) for name, values in rows.slices.items()},
+        ids=ids,
+    )
 
 
 def _tests(
@@ -113,7 +125,20 @@ def _tests(
     if len(test) != len(trains):
         what = f"expected one test file per encoder ({len(trains)}), got {len(test)}"
         raise BadInput(Problem("test", what, fix="repeat --test in the order of the encoders"))
-    return [read_population(path, train, label=label) for path, train in zip(test, trains, strict=True)]
+    rows = [read_population(path, train, label=label) for path, train in zip(test, trains, strict=True)]
+    same = all(np.array_equal(one.labels, rows[0].labels) for one in rows)
+    return list(_one_grouping(rows) if same else rows)
+
+
+def _one_grouping(rows: list[LabelledFeatures]) -> list[LabelledFeatures]:
+    """The same groups for every file: rows that are in one group of any file are one unit in all."""
+    given = [one.groups for one in rows if one.groups is not None]
+    if not given:
+        return rows
+    merged = given[0]
+    for other in given[1:]:
+        merged = blocks(merged, other)
+    return [replace(one, groups=merged) for one in rows]
 
 
 def _together(rows: list[LabelledFeatures]) -> Integers:
