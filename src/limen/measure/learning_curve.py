@@ -109,7 +109,8 @@ def jackknife_law(data: CurveData, question: Question) -> LawEstimates:
     deleted = _deleted_laws(data)
     failed = [law.reason for law in deleted if isinstance(law, NotIdentified)]
     if failed:
-        reason = f"the law is lost in {len(failed)} of {len(deleted)} deletions: {failed[0]}"
+        lost = f"the law is lost in {len(failed)} of {len(deleted)} deletions of a row group"
+        reason = f"the points do not settle the law: {lost}. {failed[0][:1].upper()}{failed[0][1:]}"
         missing = not_identified(reason, **common)
         return LawEstimates(missing, missing, missing, None)
     laws = [law for law in deleted if isinstance(law, Law)]
@@ -131,7 +132,8 @@ def jackknife_law(data: CurveData, question: Question) -> LawEstimates:
     if drawn:
         needed = _labels(full, laws, question, common)
     else:
-        needed = not_identified(f"the law is not: {asymptote.reason or exponent.reason}", **common)
+        wider = f"add label counts above {int(data.n.max()):,}. The law is not settled: "
+        needed = not_identified(wider + (asymptote.reason or exponent.reason), **common)
     return LawEstimates(asymptote, exponent, needed, full if drawn else None)
 
 
@@ -152,8 +154,8 @@ def _misses(data: CurveData, full: Law, laws: list[Law]) -> str:
         error = jackknife(miss, spread).standard_error
         if abs(miss) > max(4 * error, LARGEST_MISS * float(data.test[last] - data.train[last])):
             return (
-                f"the law misses the {name} loss at {int(data.n[last]):,} labels by {abs(miss):.2g}: the curve is not "
-                "in the law's range yet; add larger label counts, or a smaller radius"
+                f"add label counts above {int(data.n[last]):,}, or take a smaller radius. The law misses the {name} "
+                f"loss at that count by {abs(miss):.2g}: the curve is not in its range yet"
             )
     return ""
 
@@ -201,8 +203,8 @@ def _estimate(value: float, interval: Interval | None, prior_width: float, commo
         return not_identified(reason, **common)
     if interval.high - interval.low > prior_width:
         reason = (
-            f"the interval is {interval.high - interval.low:.3g} wide, the prior range {prior_width:.3g}: "
-            "the points do not say; add larger label counts"
+            f"an interval is {interval.high - interval.low:.3g} wide, the prior range {prior_width:.3g}, so larger "
+            "label counts would be needed"
         )
         return not_identified(reason, grade="extrapolated", **ends, **common)
     return Estimate(value, grade="extrapolated", **ends, **common)
