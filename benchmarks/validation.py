@@ -51,7 +51,7 @@ from limen.data.worlds.finite_class import finite_class
 from limen.data.worlds.gaussian_classes import gaussian_classes
 from limen.data.worlds.population import Population
 from limen.data.worlds.subclusters import subclusters
-from limen.measure.finer import class_gap
+from limen.measure.finer import swap_bound
 from limen.measure.floor import EVENTS, certified_sides, midpoint, midpoint_rows, statistical_sides
 from limen.measure.risk import unit_assumptions
 from limen.records.stage import StageRecord
@@ -625,8 +625,8 @@ def _gap_missed(world: Population, n: int, seed: int, radius: float = 4.0) -> bo
         "holdout_own_loss": own_loss,
         "curve_holdout_loss": held[None],
     }
-    gap = class_gap(StageRecord("fit", 1, data, arrays), CONFIDENCE)
-    return gap.low > truth.minimum(radius).loss - float(head.holdout_loss[m:].mean())
+    low, *_ = swap_bound(StageRecord("fit", 1, data, arrays), CONFIDENCE)
+    return low > truth.minimum(radius).loss - float(head.holdout_loss[m:].mean())
 
 
 # ---------------------------------------------------------------- command

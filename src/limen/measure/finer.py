@@ -10,7 +10,8 @@ The pooled one has N/m times less optimism; its s_N² = Var(mean over fit of ℓ
 ℓ(h*)·m/N − ℓ(g)), ℓ(h*) taken from the held-out losses of the fitted probe (conservative by their excess); fit rows in
 groups beside a holdout without them are taken for copies. t has the degrees of freedom of the units of S. Both are
 lowered further by γ·s/(6√m)·(1 + 2t²)/√m where the differences on S have skewness γ < 0 (Johnson 1978): few rows with
-large ℓ(g) make a symmetric interval too short on this side. A richer class has no lower side: no upper end.
+large ℓ(g) make a symmetric interval too short on this side. With fewer than 50 held-out units even that misses twice as
+often as it says (docs/validation.md): there is no end. A richer class has no lower side: no upper end.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import numpy as np
 
 from limen.arrays.intervals import Mean, mean_of, student_quantile
 from limen.measure.floor import independent_rows, pool_groups
-from limen.measure.risk import error_estimate, loss_estimate, unit_assumptions
+from limen.measure.risk import LEAST_UNITS, error_estimate, loss_estimate, unit_assumptions
 from limen.records.budget import PopulationCheck, Slice
 from limen.records.estimate import Estimate, not_identified
 from limen.records.stage import StageRecord
@@ -36,6 +37,28 @@ def class_gap(fit: StageRecord, confidence: float) -> Estimate | None:
     """Lower end of L*_linear − L*_rich; None for a fit without a richer head."""
     if "rich_holdout_loss" not in fit.arrays:
         return None
+    low, way, of = swap_bound(fit, confidence)
+    few = of.units < LEAST_UNITS
+    reason = "a richer adapter has no lower side: only the low end of what it gains is known"
+    if few:
+        reason = f"{of.units} held-out units: the low end of what a richer adapter gains takes {LEAST_UNITS} or more"
+    return not_identified(
+        reason,
+        low=None if few else low,
+        confidence=None if few else confidence,
+        grade="statistical",
+        n=of.units,
+        method=f"{way} against {fit.data['rich_head']['landmarks']} Gaussian kernel features",
+        assumptions=(
+            *unit_assumptions(of, "rows" if pool_groups(fit) is None else "groups"),
+            "linear means ‖W‖ ≤ radius",
+        ),
+        reference=REFERENCE,
+    )
+
+
+def swap_bound(fit: StageRecord, confidence: float) -> tuple[float, str, Mean]:
+    """The larger of both lower bounds, which it is, and the differences on the holdout behind it."""
     groups = fit.arrays.get("holdout_groups")
     rich, delta = fit.arrays["rich_holdout_loss"], (1 - confidence) / 2
     own = mean_of(fit.arrays["holdout_own_loss"] - rich, groups)
@@ -43,18 +66,7 @@ def class_gap(fit: StageRecord, confidence: float) -> Estimate | None:
     mean = float(rich.mean())
     paired = fit.data["holdout_minimum"] - mean - _deviation(own, own.error, delta)
     pooled = fit.data["pool"]["minimum"] - mean - _deviation(mine, _pooled_error(fit, mine), delta)
-    low, way, of = max((paired, "paired swap bound", own), (pooled, "pooled swap bound", mine), key=lambda way: way[0])
-    unit = "rows" if pool_groups(fit) is None else "groups"
-    return not_identified(
-        "a richer adapter has no lower side: only the low end of what it gains is known",
-        low=low,
-        confidence=confidence,
-        grade="statistical",
-        n=of.units,
-        method=f"{way} against {fit.data['rich_head']['landmarks']} Gaussian kernel features",
-        assumptions=(*unit_assumptions(of, unit), "linear means ‖W‖ ≤ radius"),
-        reference=REFERENCE,
-    )
+    return max((paired, "paired swap bound", own), (pooled, "pooled swap bound", mine), key=lambda way: way[0])
 
 
 def _deviation(mean: Mean, error: float, delta: float) -> float:
