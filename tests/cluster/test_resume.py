@@ -134,7 +134,7 @@ def test_a_coordinator_killed_between_rename_and_ledger(tmp_path: Path, study) -
 
 def test_two_coordinators(tmp_path: Path) -> None:
     root = tmp_path / "shared.limen"
-    first = coordinator(root, 6, sleep=0.3)
+    first = coordinator(root, 6, sleep=2.0)
     assert first.stdout is not None
     first.stdout.readline()
     assert finished(coordinator(root, 6))[0] == 3

@@ -207,10 +207,10 @@ def test_keys_stay_what_they_were() -> None:
 
 GOLDEN = [
     ("features", "c0151f2d61b7"),
-    ("fit", "387b9d0d03df"),
+    ("fit", "ced826dcb691"),
     ("pretrain", "bad7a8406241"),
     ("features", "fd0519b35bed"),
-    ("fit", "20fa45cf6c0d"),
+    ("fit", "f14962c6b96f"),
 ]
 
 
