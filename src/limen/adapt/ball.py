@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from limen.adapt.feature_map import Matrix
 from limen.adapt.log_ball import Sample, Steering, gram_basis, solve, steer
 from limen.adapt.losses import dual_per_example, per_example_loss, residuals
-from limen.adapt.quasi_newton import Problems
 from limen.adapt.squared_ball import squared_minimum
 from limen.records.task import Integers, Loss
 
@@ -115,9 +114,8 @@ def minimise_near(
     if rows.loss == "squared":
         weights = squared_minimum(rows.features, rows.labels, rows.classes, radius)
         return certify(rows, weights, radius, products=1, tolerance=tolerance), None
-    problems = Problems(np.array([radius]), np.zeros(1))
     sample = Sample(rows.features, rows.labels, rows.classes)
-    found = solve(sample, problems, None if start is None else start.T[None], tolerance, near)
+    found = solve(sample, np.array([radius]), None if start is None else start.T[None], tolerance, near)
     weights = np.ascontiguousarray(found.weights[0].T)
     return certify(rows, weights, radius, found.passes, tolerance), found.steering
 
@@ -159,9 +157,10 @@ def minimise_subsets(
     if rows.loss == "squared":
         fits = [minimise(rows.take(np.flatnonzero(kept)), radius) for kept in subsets]
         return SubsetFits(*(np.stack([getattr(f, name) for f in fits]) for name in ("weights", "loss", "gap")))
-    problems = Problems(np.full(len(subsets), radius), np.zeros(len(subsets)))
     sample = Sample(rows.features, rows.labels, rows.classes, subsets / subsets.sum(axis=1, keepdims=True))
-    found = solve(sample, problems, None if start is None else start.transpose(0, 2, 1), tolerance, near)
+    found = solve(
+        sample, np.full(len(subsets), radius), None if start is None else start.transpose(0, 2, 1), tolerance, near
+    )
     return SubsetFits(np.ascontiguousarray(found.weights.transpose(0, 2, 1)), found.losses, found.gaps)
 
 

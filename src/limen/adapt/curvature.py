@@ -73,10 +73,10 @@ def project(weights: Matrix) -> Matrix:
     return centred
 
 
-def scaled_gram(values: Matrix, class_weights: Matrix, multiplier: Matrix) -> ScaledGram:
-    """From eigenvalues e [r], w [K] and λ of every direction [r].
+def scaled_gram(values: Matrix, class_weights: Matrix, multiplier: float) -> ScaledGram:
+    """From eigenvalues e [r], w [K] and λ.
 
-    >>> scaled_gram(np.array([2.0]), np.array([0.25, 0.5]), np.array([1.0])).divisor.tolist()
+    >>> scaled_gram(np.array([2.0]), np.array([0.25, 0.5]), 1.0).divisor.tolist()
     [[1.5], [2.0]]
     """
     return ScaledGram(np.maximum(class_weights, LEAST_WEIGHT)[:, None] * values + multiplier)
@@ -91,7 +91,7 @@ def block_size(classes: int, directions: int) -> int:
     return min(directions, int((MOST_BLOCK_NUMBERS / classes) ** 0.5))
 
 
-def class_blocks(passes: Passes, values: Matrix, spread: NDArray[np.floating], multiplier: Matrix) -> ClassBlocks:
+def class_blocks(passes: Passes, values: Matrix, spread: NDArray[np.floating], multiplier: float) -> ClassBlocks:
     """The inverse blocks where s_i·p_ic(1 − p_ic) is `spread` [K, n]; `values` e [r], largest first."""
     classes, n = spread.shape
     q = block_size(classes, len(values))
@@ -107,17 +107,17 @@ def class_blocks(passes: Passes, values: Matrix, spread: NDArray[np.floating], m
         scaled = (chosen * np.sqrt(weight)[:, None]).astype(np.float32, copy=False)
         block: Single = scaled.T @ scaled
         block[diagonal] += (max(total[c] - float(weight.sum(dtype=np.float64)), 0.0) * values[:q]).astype(np.float32)
-        inverses[c] = _inverse(block, multiplier[:q], diagonal)
-    return ClassBlocks(inverses, total[:, None] * values[q:] + multiplier[q:])
+        inverses[c] = _inverse(block, multiplier, diagonal)
+    return ClassBlocks(inverses, total[:, None] * values[q:] + multiplier)
 
 
-def _inverse(block: Single, multiplier: Matrix, diagonal: tuple[NDArray[np.intp], ...]) -> Single:
+def _inverse(block: Single, multiplier: float, diagonal: tuple[NDArray[np.intp], ...]) -> Single:
     """(block + λI)⁻¹ in float32; where rounding makes it indefinite, with a larger λ: it only steers the steps."""
     trace = float(block[diagonal].sum())
     least = max(1e-7 * trace / len(block), 1e-30)
     while True:
         regular = block.copy()
-        regular[diagonal] += np.maximum(multiplier, least).astype(np.float32)
+        regular[diagonal] += np.float32(max(multiplier, least))
         factor, failed = scipy.linalg.lapack.spotrf(regular, lower=1, overwrite_a=1)
         if not failed:
             inverse, failed = scipy.linalg.lapack.spotri(factor, lower=1, overwrite_c=1)

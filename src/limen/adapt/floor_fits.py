@@ -173,5 +173,6 @@ def jackknife_curve(
 
 def _rows_of(prepared: Prepared, point: Point, near: Steering | None) -> Rows:
     """The rows of a point, sharing the features that its steering has coordinates of."""
-    rows = prepared.fit.take(point.rows)
-    return rows if near is None or near.source is None else replace(rows, features=near.source)
+    if near is None or near.source is None:
+        return prepared.fit.take(point.rows)
+    return replace(prepared.fit, features=near.source, labels=prepared.fit.labels[point.rows])

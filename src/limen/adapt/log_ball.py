@@ -2,7 +2,7 @@
 
 Rows span at most min(n, p) dimensions and every minimiser lies in their span. Features are rotated into the eigenbasis
 of their Gram matrix (n ≥ p) or of the kernel matrix (n < p: fewer coordinates, nothing is lost). Problems on the same
-rows go in lockstep (`quasi_newton.descend`), each with row shares of its own: folds, row groups left out, penalties.
+rows go in lockstep (`quasi_newton.descend`), each with row shares of its own: folds, row groups left out.
 
 A descent starts with the steering of a similar fit where there is one, else with the scaled Gram matrix at zero. It is
 broken off when the passes still needed at the rate of late would cost more than class blocks at the present place.
@@ -30,7 +30,7 @@ from limen.adapt.curvature import (
 )
 from limen.adapt.feature_map import Matrix
 from limen.adapt.passes import Passes
-from limen.adapt.quasi_newton import Found, Problems, descend, evaluate, on_sphere
+from limen.adapt.quasi_newton import Found, descend, evaluate, on_sphere
 from limen.records.task import Integers
 
 ROUNDS = 40
@@ -98,7 +98,7 @@ class Solution:
     weights: Matrix
     gaps: Matrix
     losses: Matrix
-    """F as the solver saw it [B]."""
+    """L̂ as the solver saw it [B]."""
     passes: int
     steering: Steering
 
@@ -131,18 +131,18 @@ def gram_basis(features: Matrix) -> Basis:
 
 
 def solve(
-    sample: Sample, problems: Problems, start: Matrix | None, tolerance: float, near: Steering | None = None
+    sample: Sample, radius: Matrix, start: Matrix | None, tolerance: float, near: Steering | None = None
 ) -> Solution:
     """Adapters whose gap is at most `tolerance`, or the best found; `start` [B, K, p]."""
     if near is None or not near.fits(sample.features):
         near = Steering(gram_basis(sample.features))
     directions, blocks = near.basis.directions, near.blocks
     inner, count = None if start is None else start @ directions, 0
-    small = sample.features.size * sample.classes * len(problems.radius) < SINGLE_PRECISION_FROM
+    small = sample.features.size * sample.classes * len(radius) < SINGLE_PRECISION_FROM
     for precision in (np.float64,) if small or tolerance < SINGLE_PRECISION_TOLERANCE else (np.float32, np.float64):
         rotated = near.coordinates(sample.features, precision)
         passes = Passes(rotated, sample.labels, sample.classes, sample.shares, precision)
-        found, blocks = _rounds(passes, near.basis.values, problems, (inner, blocks), tolerance / 2)
+        found, blocks = _rounds(passes, near.basis.values, radius, (inner, blocks), tolerance / 2)
         inner = found.weights
         count += passes.count
         if (found.gaps <= tolerance / 2).all():
@@ -155,106 +155,99 @@ def steer(sample: Sample, weights: Matrix, radius: float, near: Steering | None 
     basis = near.basis if near is not None and near.fits(sample.features) else gram_basis(sample.features)
     turned = Steering(basis).coordinates(sample.features, np.float32)
     passes = Passes(turned, sample.labels, sample.classes, sample.shares, np.float32)
-    problems = Problems(np.array([radius]), np.zeros(1))
-    blocks = class_blocks_at(passes, basis.values, problems, (weights @ basis.directions)[None], 0)
+    blocks = class_blocks_at(passes, basis.values, np.array([radius]), (weights @ basis.directions)[None], 0)
     return Steering(basis, blocks, sample.features, turned)
 
 
 def _rounds(
-    passes: Passes, values: Matrix, problems: Problems, given: tuple[Matrix | None, ClassBlocks | None], target: float
+    passes: Passes, values: Matrix, radius: Matrix, given: tuple[Matrix | None, ClassBlocks | None], target: float
 ) -> tuple[Found, ClassBlocks | None]:
     start, blocks = given
-    weights = None if start is None else _warm(passes, problems, start)
+    weights = None if start is None else _warm(passes, radius, start)
     cold = weights is None
     if weights is None:
-        weights = _cold(passes, values, problems)
+        weights = _cold(passes, values, radius)
     even = np.full(passes.classes, (1 - 1 / passes.classes) / passes.classes)
     if blocks is not None:
         curvature: Curvature = blocks
     elif cold:
-        curvature = scaled_gram(values, even, _multiplier(passes, problems, weights, 0))
+        curvature = scaled_gram(values, even, _multiplier(passes, radius, weights, 0))
     else:
-        curvature = scaled_gram_at(passes, values, problems, weights, 0)
+        curvature = scaled_gram_at(passes, values, radius, weights, 0)
     stalled, best = 0, np.inf
-    build = _build_cost(passes, values, len(weights))
+    build = _build_cost(passes, len(weights))
     for _ in range(ROUNDS):
         slow = SLOWS_DOWN if isinstance(curvature, ScaledGram) else 1.0
 
         def hopeless(history: list[float], slow: float = slow) -> bool:
             return slow * _passes_needed(history, target) > build
 
-        found = descend(passes, curvature, problems, (weights, target), STEPS, hopeless)
+        found = descend(passes, curvature, radius, (weights, target), STEPS, hopeless)
         weights, worst, hard = found.weights, float(found.gaps.max()), int(np.argmax(found.gaps))
         stalled = 0 if worst < 0.9 * best else stalled + 1
         best = min(best, worst)
         if worst <= target or stalled > 2:
             break
         if stalled:  # far from the minimum the curvature may vanish where the adapter stands: a plain one leads away
-            curvature = scaled_gram(values, even, _multiplier(passes, problems, weights, hard))
+            curvature = scaled_gram(values, even, _multiplier(passes, radius, weights, hard))
         else:
-            curvature = blocks = class_blocks_at(passes, values, problems, weights, hard)
+            curvature = blocks = class_blocks_at(passes, values, radius, weights, hard)
     return found, blocks
 
 
-def _cold(passes: Passes, values: Matrix, problems: Problems) -> Matrix:
+def _cold(passes: Passes, values: Matrix, radius: Matrix) -> Matrix:
     """The ridge direction, as far as the loss falls.
 
     At 0 the Hessian is G/K on Σ_c W_c = 0, so −K(G + μ)⁻¹∇L̂(0) is Newton's step; it is stretched while that helps.
     """
-    many, size = len(problems.radius), passes.features.shape[1]
+    many, size = len(radius), passes.features.shape[1]
     everyone = np.arange(many)
-    zero = evaluate(passes, problems, np.zeros((many, passes.classes, size)), everyone)
-    penalty = problems.bounded(np.ones_like(zero.gradient)) * problems.penalty[:, None, None]
-    shift = RIDGE * float(values.mean()) + passes.classes * penalty
-    ridge = -passes.classes * zero.gradient / (values + np.maximum(shift, 1e-300))
+    zero = evaluate(passes, radius, np.zeros((many, passes.classes, size)), everyone)
+    ridge = -passes.classes * zero.gradient / (values + max(RIDGE * float(values.mean()), 1e-300))
     best, least, growing = np.zeros_like(ridge), zero.value.copy(), everyone
     length = 1.0
     while len(growing):
-        tried = on_sphere(length * ridge[growing], problems.radius[growing], np.zeros(len(growing), dtype=bool))
-        value = evaluate(passes, problems, tried, growing).value
+        tried = on_sphere(length * ridge[growing], radius[growing], np.zeros(len(growing), dtype=bool))
+        value = evaluate(passes, radius, tried, growing).value
         better = value < least[growing]
         best[growing[better]], least[growing[better]] = tried[better], value[better]
-        short = length * np.sqrt((ridge[growing] ** 2).sum(axis=(1, 2))) < problems.radius[growing]
+        short = length * np.sqrt((ridge[growing] ** 2).sum(axis=(1, 2))) < radius[growing]
         growing = growing[better & short]
         length *= STRETCH
     return best
 
 
-def _warm(passes: Passes, problems: Problems, start: Matrix) -> Matrix | None:
+def _warm(passes: Passes, radius: Matrix, start: Matrix) -> Matrix | None:
     """The start in its ball; None where it is worse than no adapter at all, whose loss is ln K."""
     weights = project(start)  # what all classes share changes no score and costs norm
     norm = np.sqrt((weights**2).sum(axis=(1, 2)))
-    weights = on_sphere(weights, problems.radius, norm >= problems.radius / NEAR)
-    value = evaluate(passes, problems, weights, np.arange(len(weights))).value
+    weights = on_sphere(weights, radius, norm >= radius / NEAR)
+    value = evaluate(passes, radius, weights, np.arange(len(weights))).value
     worthless = not weights.any() or (value > math.log(passes.classes)).any()
     return None if worthless else weights
 
 
-def class_blocks_at(passes: Passes, values: Matrix, problems: Problems, weights: Matrix, which: int) -> ClassBlocks:
+def class_blocks_at(passes: Passes, values: Matrix, radius: Matrix, weights: Matrix, which: int) -> ClassBlocks:
     """Class blocks at one of the adapters."""
     spread = passes.spread(weights[which], which)
-    return class_blocks(passes, values, spread, _multiplier(passes, problems, weights, which))
+    return class_blocks(passes, values, spread, _multiplier(passes, radius, weights, which))
 
 
-def scaled_gram_at(passes: Passes, values: Matrix, problems: Problems, weights: Matrix, which: int) -> ScaledGram:
+def scaled_gram_at(passes: Passes, values: Matrix, radius: Matrix, weights: Matrix, which: int) -> ScaledGram:
     """The scaled Gram matrix at one of the adapters."""
     total = passes.spread(weights[which], which).sum(axis=1, dtype=np.float64)
-    return scaled_gram(values, total, _multiplier(passes, problems, weights, which))
+    return scaled_gram(values, total, _multiplier(passes, radius, weights, which))
 
 
-def _multiplier(passes: Passes, problems: Problems, weights: Matrix, which: int) -> Matrix:
-    """λ of one problem where it stands [r]; inside its ball a small one, so that the curvature can be divided by."""
-    point = evaluate(passes, problems, weights[[which]], np.array([which]))
+def _multiplier(passes: Passes, radius: Matrix, weights: Matrix, which: int) -> float:
+    """λ of one problem where it stands; inside its ball a small one, so that the curvature can be divided by."""
+    point = evaluate(passes, radius, weights[[which]], np.array([which]))
     norm = float(np.linalg.norm(point.gradient))
     size = max(float(np.linalg.norm(weights[which])), 1e-300)
-    least = 0.0 if problems.penalty[which] > 0 else 1e-3 * norm / size
-    multiplier = np.full(weights.shape[2], max(float(point.multiplier[0]), least, 1e-300))
-    if problems.free:
-        multiplier[0] = 1e-300
-    return multiplier
+    return max(float(point.multiplier[0]), 1e-3 * norm / size, 1e-300)
 
 
-def _build_cost(passes: Passes, values: Matrix, many: int) -> float:
+def _build_cost(passes: Passes, many: int) -> float:
     """Building class blocks, in passes of all problems."""
     n, r = passes.features.shape
     q = block_size(passes.classes, r)

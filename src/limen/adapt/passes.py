@@ -37,14 +37,6 @@ class Passes:
         self.shares = None if shares is None else shares.astype(precision)
         self.count = 0
 
-    @property
-    def class_shares(self) -> Matrix:
-        """Shares of the classes in the first problem [K], at least half a row."""
-        share = np.ones(len(self)) / len(self) if self.shares is None else self.shares[0].astype(np.float64)
-        found = np.zeros(self.classes)
-        np.add.at(found, self.labels, share)
-        return np.maximum(found, 0.5 / len(self))
-
     def __len__(self) -> int:
         return len(self.labels)
 

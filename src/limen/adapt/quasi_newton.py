@@ -1,12 +1,10 @@
 """L-BFGS on many probes in lockstep: one fat pass over the rows moves every adapter that is not yet good enough.
 
-Problem b minimises F(W) = L̂_b(W) + penalty_b/2·‖W‖² over ‖W‖_F ≤ radius_b (∞: no ball; penalty 0: none). With
-λ = penalty, or on the sphere ‖W‖ = B the multiplier λ = −⟨W, ∇L̂⟩/B², the Lagrangian gradient is v = ∇L̂ + λW and
+Problem b minimises L̂_b(W) over ‖W‖_F ≤ B_b. With the multiplier λ = −⟨W, ∇L̂⟩/B² on the sphere ‖W‖ = B and λ = 0 inside,
+the Lagrangian gradient is v = ∇L̂ + λW, and gap = ⟨W, ∇L̂⟩ + B‖∇L̂‖ bounds L̂(W) − min L̂.
 
-    gap = ‖v‖²/(2·penalty)  (penalised),      gap = ⟨W, ∇L̂⟩ + B‖∇L̂‖  (ball)
-
-bounds F(W) − min F. A step goes along −H·v, H the L-BFGS inverse on top of `Curvature.solve` =: P⁻¹ (Nocedal 1980), and
-back to the sphere. With pairs s = ΔW, y = Δv, R_ij = ⟨s_i, y_j⟩ (i ≤ j), D = diag R, a = R⁻¹(⟨s_i, v⟩)_i,
+A step goes along −H·v, H the L-BFGS inverse on top of `Curvature.solve` =: P⁻¹ (Nocedal 1980), and back to the sphere.
+With pairs s = ΔW, y = Δv, R_ij = ⟨s_i, y_j⟩ (i ≤ j), D = diag R, a = R⁻¹(⟨s_i, v⟩)_i,
 
     Hv = γ(P⁻¹v − Σ a_j P⁻¹y_j) + Σ c_j s_j,     Rᵀc = D·a − γ(⟨P⁻¹y_i, v⟩ − Σ_j a_j ⟨P⁻¹y_i, y_j⟩)_i,
 
@@ -16,7 +14,6 @@ Each problem has its own step length and pairs, and leaves when its gap reaches 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -35,31 +32,9 @@ SHORTEST = 1e-4
 """Step length below which a problem stops: rounding, not the step, decides there."""
 
 
-@dataclass(frozen=True, slots=True)
-class Problems:
-    """Radius (∞: none) and penalty (0: none) of every problem [B]."""
-
-    radius: Matrix
-    penalty: Matrix
-    free: bool = False
-    """Whether coordinate 0, the constant feature, is outside norm and penalty (penalised problems only)."""
-
-    def take(self, which: Integers) -> Problems:
-        """Some of them."""
-        return Problems(self.radius[which], self.penalty[which], self.free)
-
-    def bounded(self, weights: Matrix) -> Matrix:
-        """The part of the adapters [A, K, r] that norm and penalty are about."""
-        if not self.free:
-            return weights
-        masked = weights.copy()
-        masked[:, :, 0] = 0.0
-        return masked
-
-
 @dataclass(slots=True)
 class Point:
-    """Adapters [A, K, r] and what is known there: F, ∇L̂, multiplier λ, v, gap; which lie on their sphere."""
+    """Adapters [A, K, r] and what is known there: L̂, ∇L̂, multiplier λ, v, gap; which lie on their sphere."""
 
     weights: Matrix
     value: Matrix
@@ -81,7 +56,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Adapters [B, K, r], their gaps [B] and values F [B]."""
+    """Adapters [B, K, r], their gaps [B] and losses L̂ [B]."""
 
     weights: Matrix
     gaps: Matrix
@@ -99,31 +74,22 @@ def dot(a: Matrix, b: Matrix) -> Matrix:
     return products
 
 
-def evaluate(passes: Passes, problems: Problems, weights: Matrix, which: Integers) -> Point:
-    """One pass: everything a step needs to know at `weights` [A, K, r] of problems `which` [A]."""
+def evaluate(passes: Passes, radius: Matrix, weights: Matrix, which: Integers) -> Point:
+    """One pass: everything a step needs to know at `weights` [A, K, r] of problems `which` [A] with `radius` [B]."""
     value, gradient = passes(weights, which)
-    of = problems.take(which)
-    counted = of.bounded(weights)
-    norm = np.sqrt(dot(counted, counted))
+    norm = np.sqrt(dot(weights, weights))
     along = dot(weights, gradient)
-    penalised = of.penalty > 0
-    bound = ~penalised & (norm >= of.radius * (1 - 1e-9)) & (along <= 0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        multiplier = np.where(penalised, of.penalty, np.where(bound, -along / norm**2, 0.0))
-        lagrangian = gradient + multiplier[:, None, None] * counted
-        ball = along + of.radius * np.sqrt(dot(gradient, gradient))
-        steep = of.bounded(lagrangian)
-        gap = np.where(penalised, dot(steep, steep) / (2 * of.penalty), ball)
-    if of.free:  # the price of making the dual feasible, to first order (limen.adapt.probe_path)
-        gap = gap + math.log(passes.classes) * (np.abs(gradient[:, :, 0]) / passes.class_shares).max(axis=1)
-    value = value + of.penalty / 2 * norm**2
+    bound = (norm >= radius[which] * (1 - 1e-9)) & (along <= 0)
+    multiplier = np.where(bound, -along / np.where(bound, norm, 1.0) ** 2, 0.0)
+    lagrangian = gradient + multiplier[:, None, None] * weights
+    gap = along + radius[which] * np.sqrt(dot(gradient, gradient))
     return Point(weights, value, gradient, multiplier, lagrangian, gap, bound)
 
 
 def descend(
     passes: Passes,
     curvature: Curvature,
-    problems: Problems,
+    radius: Matrix,
     start: tuple[Matrix, float],
     steps: int,
     hopeless: Callable[[list[float]], bool] = lambda gaps: False,
@@ -134,7 +100,7 @@ def descend(
     """
     weights, target = start
     live = np.arange(len(weights))
-    point = evaluate(passes, problems, on_sphere(weights, problems.radius, np.zeros(len(live), dtype=bool)), live)
+    point = evaluate(passes, radius, on_sphere(weights, radius, np.zeros(len(live), dtype=bool)), live)
     found = Found(point.weights.copy(), point.gap.copy(), point.value.copy())
     pairs = _Pairs(curvature, point)
     history = [float(found.gaps.max())]
@@ -145,7 +111,7 @@ def descend(
         if not keep.all():
             live, point = live[keep], point.take(keep)
             pairs.keep(keep)
-        new = _step(passes, problems, live, point, pairs)
+        new = _step(passes, radius, live, point, pairs)
         pairs.add(point, new)
         point = new
         better = point.gap < found.gaps[live]
@@ -162,21 +128,21 @@ def on_sphere(weights: Matrix, radius: Matrix, bound: np.ndarray) -> Matrix:
     return moved
 
 
-def _step(passes: Passes, problems: Problems, live: Integers, point: Point, pairs: _Pairs) -> Point:
+def _step(passes: Passes, radius: Matrix, live: Integers, point: Point, pairs: _Pairs) -> Point:
     """Backtrack every problem on its own until its value falls; one that cannot is marked as stalled and stays."""
     direction = pairs.direction(point)
     slope = dot(direction, point.lagrangian)
     # values are means of losses computed in `precision`: differences below this are rounding
     noise = np.maximum(np.abs(point.value), 0.05) * (2e-7 if passes.precision is np.float32 else 4e-16)
-    length, radius = np.ones(len(live)), problems.radius[live]
+    length = np.ones(len(live))
     new = point.take(np.arange(len(live)))
     pairs.stalled |= slope >= 0
     trying = np.flatnonzero(slope < 0)
     while len(trying):
         step, falls = length[trying], slope[trying]
         trial = point.weights[trying] + step[:, None, None] * direction[trying]
-        trial = on_sphere(trial, radius[trying], point.bound[trying])
-        tried = evaluate(passes, problems, trial, live[trying])
+        trial = on_sphere(trial, radius[live[trying]], point.bound[trying])
+        tried = evaluate(passes, radius, trial, live[trying])
         good = tried.value <= point.value[trying] + ARMIJO * step * falls + noise[trying]
         new.put(trying[good], tried.take(good))
         rise = tried.value - point.value[trying] - step * falls
