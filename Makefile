@@ -36,8 +36,9 @@ validate: $(VENV)/.dev ## coverage and accuracy studies behind docs/validation.m
 	$(BIN)/pytest -n 2 -m slow
 	$(BIN)/python benchmarks/validation.py
 
-bench: $(VENV)/.dev ## studies killed and resumed; with DATA=folder the budget of real embeddings too
+bench: $(VENV)/.dev ## studies killed and resumed, the probe solver; with DATA=folder the budget of real embeddings too
 	$(BIN)/python benchmarks/kill_resume.py
+	$(BIN)/python benchmarks/probe_solver.py $(if $(DATA),--data $(DATA)/banking77/minilm-train.npz)
 	$(if $(DATA),$(BIN)/python benchmarks/budget_banking77.py $(DATA))
 
 clean:

@@ -143,6 +143,8 @@ class SubsetFits:
     weights: Matrix
     losses: Matrix
     gaps: Matrix
+    products: int
+    """Passes over the rows that all of them took."""
 
 
 def minimise_subsets(
@@ -156,12 +158,14 @@ def minimise_subsets(
     """Fits in lockstep on each of `subsets` [B, n] of the rows; `start` [B, p, K] or None."""
     if rows.loss == "squared":
         fits = [minimise(rows.take(np.flatnonzero(kept)), radius) for kept in subsets]
-        return SubsetFits(*(np.stack([getattr(f, name) for f in fits]) for name in ("weights", "loss", "gap")))
+        weights = np.stack([fit.weights for fit in fits])
+        return SubsetFits(weights, np.array([f.loss for f in fits]), np.array([f.gap for f in fits]), len(fits))
     sample = Sample(rows.features, rows.labels, rows.classes, subsets / subsets.sum(axis=1, keepdims=True))
     found = solve(
         sample, np.full(len(subsets), radius), None if start is None else start.transpose(0, 2, 1), tolerance, near
     )
-    return SubsetFits(np.ascontiguousarray(found.weights.transpose(0, 2, 1)), found.losses, found.gaps)
+    weights = np.ascontiguousarray(found.weights.transpose(0, 2, 1))
+    return SubsetFits(weights, found.losses, found.gaps, found.passes)
 
 
 def start_from(fit: BallFit, problems: int, tolerance: float) -> Matrix | None:
