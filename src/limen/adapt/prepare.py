@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from limen.adapt.ball import Rows
 from limen.adapt.feature_map import FeatureMap, design_map
-from limen.adapt.split import HOLDOUT_SHARE, Parts, blocks, row_groups, split
+from limen.adapt.split import HOLDOUT_SHARE, LEAST_ROWS, Parts, blocks, row_groups, split
 from limen.adapt.two_sample import two_sample
 from limen.arrays.random import stream
 from limen.data.duplicates import identical_rows
@@ -20,7 +20,6 @@ from limen.records.errors import BadInput, Problem
 from limen.records.task import FitSpec, Integers, LabelledFeatures, Task
 
 RECURRING_LIMIT = 0.01
-LEAST_ROWS = 40
 LEAST_UNITS = 4
 """Units of a population that the two-sample test needs: two to train it on and two to score it on."""
 

@@ -22,6 +22,8 @@ from limen.records.task import Integers
 DESIGN_SHARE = 0.05
 HOLDOUT_SHARE = 0.20
 JACKKNIFE_GROUPS = 20
+LEAST_ROWS = 40
+"""Fewest rows that are split at all."""
 
 
 @dataclass(frozen=True, slots=True)

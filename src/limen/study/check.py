@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from limen.adapt.split import LEAST_ROWS
 from limen.models.folder import check_model_folder, check_safetensors, only_pickle
 from limen.records.errors import BadInput, Problem
 from limen.study.contents import unusable_rows
@@ -204,8 +205,6 @@ def _labels(study: Study, name: str, files: Files) -> Iterator[Finding]:
     facts, problems = _facts((), task.train, files)
     if facts is None or problems:
         return
-    from limen.adapt.prepare import LEAST_ROWS  # scikit-learn costs a second: only when rows are counted
-
     if facts.rows < LEAST_ROWS:
         what = (
             f"{task.train}: expected at least {LEAST_ROWS} rows to split into design, fit and holdout, got {facts.rows}"
