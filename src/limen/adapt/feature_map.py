@@ -15,9 +15,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from limen.arrays.row_blocks import row_blocks
+
 Matrix = NDArray[np.float64]
 
-BLOCK = 8192  # rows standardised at a time: bounds the temporary copies, not the result
+BLOCK = 512  # rows standardised at a time: they stay in the cache; the result does not depend on it
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,18 +48,21 @@ class FeatureMap:
         """
         n, d = features.shape
         mapped = np.ones((n, d + 1))
-        for start in range(0, n, BLOCK):
-            rows = slice(start, start + BLOCK)
-            u = (features[rows].astype(np.float64) - self.centre) / self.scale
+        for rows, block in row_blocks(features, BLOCK):
+            u = block.astype(np.float64)
+            u -= self.centre
+            u /= self.scale
             norm = np.linalg.norm(u, axis=1, keepdims=True)
-            np.multiply(u, np.minimum(1.0, self.bound / np.maximum(norm, 1e-300)), out=mapped[rows, :d])
+            if norm.max(initial=0.0) > self.bound:
+                u *= np.minimum(1.0, self.bound / np.maximum(norm, 1e-300))
+            mapped[rows, :d] = u
         return mapped
 
     def clipped_share(self, features: NDArray[np.floating]) -> float:
         """Share of rows that clipping moves."""
         clipped: int = 0
-        for start in range(0, features.shape[0], BLOCK):
-            u = (features[start : start + BLOCK].astype(np.float64) - self.centre) / self.scale
+        for _, block in row_blocks(features, BLOCK):
+            u = (block.astype(np.float64) - self.centre) / self.scale
             clipped += int(np.count_nonzero(np.linalg.norm(u, axis=1) > self.bound * (1 + 1e-12)))
         return float(clipped / features.shape[0])
 
@@ -71,14 +76,20 @@ def design_map(design: NDArray[np.floating]) -> FeatureMap:
 
     Raises ValueError when all design rows are the same (no scale exists), or too large to square.
     """
-    rows = design.astype(np.float64)
-    centre = rows.mean(axis=0)
+    n, total = len(design), np.zeros((1, design.shape[1]))
+    for _, block in row_blocks(design):
+        # the sum so far is the first row: rows are added one by one, whatever the block
+        total = np.concatenate([total, block], dtype=np.float64).sum(axis=0, keepdims=True)
+    centre = total[0] / n
+    squared = np.empty(n)
     with np.errstate(over="ignore"):
-        squared = ((rows - centre) ** 2).sum(axis=1)
+        for rows, block in row_blocks(design):
+            squared[rows] = ((block.astype(np.float64) - centre) ** 2).sum(axis=1)
     scale = float(np.sqrt(squared.mean()))
     if not np.isfinite(scale):
-        raise ValueError(f"features of size {np.abs(rows).max():.2g} are too large to square; rescale them")
+        most = max(float(np.abs(block).max()) for _, block in row_blocks(design))
+        raise ValueError(f"features of size {most:.2g} are too large to square; rescale them")
     # rounding of the mean leaves a residue of this order on identical rows
     if scale <= 1e-12 * max(1.0, float(np.abs(centre).max(initial=0.0))):
-        raise ValueError(f"the {len(rows)} design rows are identical, so the features have no scale; use more rows")
+        raise ValueError(f"the {n} design rows are identical, so the features have no scale; use more rows")
     return FeatureMap(centre, scale, float(np.sqrt(squared.max()) / scale))

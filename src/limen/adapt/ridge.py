@@ -22,8 +22,9 @@ import scipy.linalg
 from numpy.typing import NDArray
 
 from limen.adapt.ball import Rows
-from limen.adapt.feature_map import BLOCK, Matrix
+from limen.adapt.feature_map import Matrix
 from limen.adapt.losses import one_hot
+from limen.arrays.row_blocks import BLOCK
 from limen.records.task import Integers
 
 SCORES = 1 << 20  # scores of all penalties and classes held at a time
