@@ -207,10 +207,10 @@ def test_keys_stay_what_they_were() -> None:
 
 GOLDEN = [
     ("features", "c0151f2d61b7"),
-    ("fit", "ced826dcb691"),
+    ("fit", "58e8518e4286"),
     ("pretrain", "bad7a8406241"),
     ("features", "fd0519b35bed"),
-    ("fit", "f14962c6b96f"),
+    ("fit", "56a65a8929ea"),
 ]
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from limen.adapt.closed_forms import closed_forms
 from limen.adapt.curve import Adapted, Point, fit_curve
 from limen.adapt.finer import finer_parts
 from limen.adapt.floor_fits import FOLDS, floor_path, holdout_minimum, jackknife_curve, midpoints
@@ -23,7 +24,7 @@ from limen.arrays.environment import environment
 from limen.records.stage import StageRecord
 from limen.records.task import FitSpec, Task
 
-VERSION = 4
+VERSION = 5
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 
@@ -46,7 +47,10 @@ def fit_task(task: Task, spec: FitSpec, threads: int = 1) -> StageRecord:
         if radius is not None:
             _probe_parts(prepared, (points, final, steering), threads, data, arrays)
         facts, finer = finer_parts(prepared, radius, threads)
-    arrays |= finer
+        source = None if task.train.source is None else task.train.source[prepared.rows["fit"]]
+        closed, moments = closed_forms(prepared, counts, threads, source)
+    arrays |= finer | moments
+    facts |= closed
     data |= facts | {
         "radius": radius,
         "environment": environment() | {"threads": 1},

@@ -32,6 +32,8 @@ class LabelledFeatures:
     ids: tuple[str, ...] | None = None
     slices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Columns of categories; loss and error are reported per value."""
+    source: Floats | None = None
+    """Class probabilities [n, Z] that the model behind the encoder gives these rows; LEEP and NCE read them."""
     dropped_columns: tuple[int, ...] = ()
     """Indices of constant feature columns that the reader removed."""
     notes: tuple[str, ...] = ()
