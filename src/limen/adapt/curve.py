@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -13,10 +13,12 @@ from limen.adapt.ball import BallFit, Rows, coordinates, minimise_near, steering
 from limen.adapt.feature_map import Matrix
 from limen.adapt.log_ball import Steering
 from limen.adapt.losses import per_example_loss, predictions
+from limen.adapt.mapped_rows import feature_blocks
 from limen.adapt.mean_classifier import mean_classifier
 from limen.adapt.nearest_neighbours import neighbour_scores
 from limen.adapt.prepare import Prepared
 from limen.adapt.split import stratified_subset, subset_order
+from limen.adapt.squared_fits import nested_fits
 from limen.records.errors import BadInput, Problem
 from limen.records.task import FitSpec, Integers, Loss
 
@@ -89,6 +91,9 @@ def fit_curve(
 
     def chain(seed: int, steered: list[Adapted]) -> list[Point]:
         order = subset_order(len(prepared.fit), spec.split_seed, seed)
+        if radius is not None and (spec.loss, spec.subsets) == ("squared", "uniform"):
+            fits = nested_fits(prepared.fit.take(order[: small[-1]]), small, radius)
+            return _scored(prepared, fits, [order[:n] for n in small], seed)
         points: list[Point] = []
         for k, n in enumerate(small):
             rows = _subset(prepared, order, n)
@@ -150,6 +155,30 @@ def _score(prepared: Prepared, adapted: Adapted, rows: Integers, seed: int | Non
         holdout_prediction=predictions(scores),
         fit=adapted.fit,
     )
+
+
+def _scored(prepared: Prepared, fits: Sequence[BallFit], rows: Sequence[Integers], seed: int | None) -> list[Point]:
+    """Points of several probes, from one pass over the holdout."""
+    losses, predicted = holdout_losses(prepared, [fit.weights for fit in fits])
+    return [
+        Point(len(mine), seed, mine, fit.loss, losses[k], predicted[k], fit)
+        for k, (fit, mine) in enumerate(zip(fits, rows, strict=True))
+    ]
+
+
+def holdout_losses(prepared: Prepared, weights: Sequence[Matrix]) -> tuple[Matrix, Integers]:
+    """Losses and predictions of several probes on every holdout row [probes, m], from one pass over them."""
+    holdout, classes = prepared.holdout, prepared.classes
+    every = np.hstack(list(weights))
+    losses = np.empty((len(weights), len(holdout)))
+    predicted = np.empty(losses.shape, dtype=np.int64)
+    for positions, block in feature_blocks(holdout.features):
+        scores = block @ every
+        for k in range(len(weights)):
+            own = scores[:, k * classes : (k + 1) * classes]
+            losses[k, positions] = per_example_loss(own, holdout.labels[positions], holdout.loss)
+            predicted[k, positions] = predictions(own)
+    return losses, predicted
 
 
 def _train_loss(adapted: Adapted, rows: Rows) -> float:

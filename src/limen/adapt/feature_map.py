@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from limen.arrays.row_blocks import row_blocks
+from limen.arrays.row_blocks import row_blocks, taken
 
 Matrix = NDArray[np.float64]
 
@@ -58,13 +58,15 @@ class FeatureMap:
             mapped[rows, :d] = u
         return mapped
 
-    def clipped_share(self, features: NDArray[np.floating]) -> float:
-        """Share of rows that clipping moves."""
+    def clipped_share(self, features: NDArray[np.floating], rows: NDArray[np.integer] | None = None) -> float:
+        """Share of rows, or of the chosen ones, that clipping moves."""
+        chosen = np.arange(len(features)) if rows is None else np.sort(rows)
         clipped: int = 0
-        for _, block in row_blocks(features, BLOCK):
+        for start in range(0, len(chosen), BLOCK):
+            block = taken(features, chosen[start : start + BLOCK])
             u = (block.astype(np.float64) - self.centre) / self.scale
             clipped += int(np.count_nonzero(np.linalg.norm(u, axis=1) > self.bound * (1 + 1e-12)))
-        return float(clipped / features.shape[0])
+        return float(clipped / len(chosen))
 
 
 def design_map(design: NDArray[np.floating]) -> FeatureMap:

@@ -3,6 +3,7 @@
 Pool = fit + holdout rows, N of them. For the midpoint: losses per row of the minimiser on the pool and of five-fold
 cross-validation, on the pool and on a random half of it. Fits start from a minimiser of more rows and with its
 curvature: that changes the time, not the certified minimum (`limen.adapt.ball.start_from` says where it must not).
+Fits of the squared loss share their sums over the rows instead (`limen.adapt.squared_fits`).
 """
 
 from __future__ import annotations
@@ -10,15 +11,27 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
-from limen.adapt.ball import BallFit, Rows, minimise, minimise_near, minimise_subsets, start_from, steering_at
-from limen.adapt.curve import CURVE_TOLERANCE, TOLERANCE, Point, run_threads
+from limen.adapt.ball import (
+    BallFit,
+    Rows,
+    SubsetFits,
+    minimise,
+    minimise_near,
+    minimise_subsets,
+    start_from,
+    steering_at,
+)
+from limen.adapt.curve import CURVE_TOLERANCE, TOLERANCE, Point, holdout_losses, run_threads
 from limen.adapt.feature_map import Matrix
 from limen.adapt.log_ball import Steering
 from limen.adapt.losses import per_example_loss, predictions
+from limen.adapt.mapped_rows import feature_blocks, joined
 from limen.adapt.prepare import Prepared
 from limen.adapt.radius import PATH_STEPS
 from limen.adapt.split import JACKKNIFE_GROUPS
+from limen.adapt.squared_fits import certified_prefixes, radius_fits, subset_fits
 from limen.arrays.random import stream
 from limen.records.task import Integers
 
@@ -40,7 +53,7 @@ class Midpoint:
 def pool_rows(prepared: Prepared) -> Rows:
     """Fit rows, then holdout rows."""
     fit, holdout = prepared.fit, prepared.holdout
-    features = np.concatenate([fit.features, holdout.features])
+    features = joined([fit.features, holdout.features])
     return Rows(features, np.concatenate([fit.labels, holdout.labels]), fit.classes, fit.loss)
 
 
@@ -63,6 +76,8 @@ def _midpoint(
     rows: Rows, fold: Integers, near: tuple[BallFit, Steering | None], threads: int
 ) -> tuple[Midpoint, Steering | None]:
     start, steering = near
+    if rows.loss == "squared":
+        return _squared_midpoint(rows, fold, start.radius), None
     fit, steering = minimise_near(rows, start.radius, start.weights, TOLERANCE, steering)
     steering = steering_at(rows, fit, steering)
     out_loss = np.empty(len(rows))
@@ -78,6 +93,20 @@ def _midpoint(
     run_threads(some, lockstep(FOLDS, rows.classes), threads)
     losses = per_example_loss(rows.features @ fit.weights, rows.labels, rows.loss)
     return Midpoint(fit, losses, out_loss), steering
+
+
+def _squared_midpoint(rows: Rows, fold: Integers, radius: float) -> Midpoint:
+    kept = np.vstack([np.ones(len(rows), dtype=bool), fold != np.arange(FOLDS)[:, None]])
+    weights = subset_fits(rows, kept, radius).weights
+    (fit,) = certified_prefixes(rows, [weights[0]], [len(rows)], [radius])
+    every = np.hstack(list(weights)).reshape(rows.features.shape[1], FOLDS + 1, -1)
+    losses, out_loss = np.empty(len(rows)), np.empty(len(rows))
+    for positions, block in feature_blocks(rows.features):
+        scores = (block @ every.reshape(len(every), -1)).reshape(len(block), FOLDS + 1, -1)
+        labels, out = rows.labels[positions], scores[np.arange(len(block)), 1 + fold[positions]]
+        losses[positions] = per_example_loss(scores[:, 0], labels, rows.loss)
+        out_loss[positions] = per_example_loss(out, labels, rows.loss)
+    return Midpoint(fit, losses, out_loss)
 
 
 def lockstep(problems: int, classes: int) -> list[Integers]:
@@ -109,6 +138,8 @@ class PathPoint:
 def floor_path(prepared: Prepared, pool: BallFit, final: Point, threads: int) -> list[PathPoint]:
     """The path over PATH_STEPS·radius; the fits at the radius itself (pool, final probe) are already known."""
     rows = pool_rows(prepared)
+    if rows.loss == "squared":
+        return _squared_path(prepared, rows, (pool, final), threads)
 
     def one(step: float) -> PathPoint:
         if step == 1:
@@ -122,6 +153,16 @@ def floor_path(prepared: Prepared, pool: BallFit, final: Point, threads: int) ->
         return PathPoint(radius, best.minimum, loss)
 
     return run_threads(one, PATH_STEPS, threads)
+
+
+def _squared_path(prepared: Prepared, rows: Rows, known: tuple[BallFit, Point], threads: int) -> list[PathPoint]:
+    pool, final = known
+    radii = [step * pool.radius for step in PATH_STEPS if step != 1]
+    fits, best = run_threads(lambda part: radius_fits(part, radii), [prepared.fit, rows], threads)
+    losses, _ = holdout_losses(prepared, [fit.weights for fit in fits])
+    points = [PathPoint(r, b.minimum, loss) for r, b, loss in zip(radii, best, losses, strict=True)]
+    points.insert(PATH_STEPS.index(1.0), PathPoint(pool.radius, pool.minimum, final.holdout_loss))
+    return points
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,19 +197,37 @@ def jackknife_curve(
         assert point.fit is not None
         subsets = fit_group[point.rows] != groups[:, None]
         rows = own[which]
-        start = start_from(point.fit, len(groups), JACKKNIFE_TOLERANCE)
-        found = minimise_subsets(rows, subsets, point.fit.radius, start, JACKKNIFE_TOLERANCE, steering[which])
-        for k, group in enumerate(groups):
-            kept = holdout_group != group
-            scores, labels = prepared.holdout.features[kept] @ found.weights[k], prepared.holdout.labels[kept]
-            held = per_example_loss(scores, labels, prepared.spec.loss)
-            wrong = predictions(scores) != labels
-            table[:, group, which] = int(subsets[k].sum()), found.losses[k], held.mean(), wrong.mean()
+        found = _without_groups(rows, subsets, point.fit, steering[which])
+        table[0, groups, which] = subsets.sum(axis=1)
+        table[1, groups, which] = found.losses
+        table[2:, groups, which] = _held_means(prepared, found.weights, holdout_group != groups[:, None])
 
     largest = np.argsort([-point.n for point in points], kind="stable")
-    work = [(int(k), groups) for k in largest for groups in lockstep(JACKKNIFE_GROUPS, prepared.classes)]
+    together = lockstep(JACKKNIFE_GROUPS, 1 if prepared.spec.loss == "squared" else prepared.classes)
+    work = [(int(k), groups) for k in largest for groups in together]
     run_threads(some, work, threads)
     return Deleted(*table)
+
+
+def _without_groups(rows: Rows, subsets: NDArray[np.bool_], fit: BallFit, near: Steering | None) -> SubsetFits:
+    if rows.loss == "squared":
+        return subset_fits(rows, subsets, fit.radius)
+    start = start_from(fit, len(subsets), JACKKNIFE_TOLERANCE)
+    return minimise_subsets(rows, subsets, fit.radius, start, JACKKNIFE_TOLERANCE, near)
+
+
+def _held_means(prepared: Prepared, weights: Matrix, kept: NDArray[np.bool_]) -> Matrix:
+    """Mean loss and error of each adapter [B, p, K] on its `kept` holdout rows [B, m]: [2, B]."""
+    holdout, classes = prepared.holdout, prepared.classes
+    every, sums = np.hstack(list(weights)), np.zeros((2, len(weights)))
+    for positions, block in feature_blocks(holdout.features):
+        scores, labels = block @ every, holdout.labels[positions]
+        for k, mine in enumerate(kept[:, positions]):
+            own = scores[:, k * classes : (k + 1) * classes]
+            sums[0, k] += per_example_loss(own, labels, holdout.loss)[mine].sum()
+            sums[1, k] += np.count_nonzero((predictions(own) != labels)[mine])
+    means: Matrix = sums / kept.sum(axis=1)
+    return means
 
 
 def _rows_of(prepared: Prepared, point: Point, near: Steering | None) -> Rows:

@@ -11,17 +11,22 @@ from numpy.typing import NDArray
 
 from limen.adapt.ball import Rows
 from limen.adapt.feature_map import FeatureMap, design_map
+from limen.adapt.mapped_rows import mapped_rows
 from limen.adapt.split import HOLDOUT_SHARE, LEAST_ROWS, Parts, blocks, row_groups, split
 from limen.adapt.two_sample import two_sample
 from limen.arrays.random import stream
+from limen.arrays.row_blocks import taken
 from limen.data.duplicates import identical_rows
 from limen.records.budget import PopulationCheck
 from limen.records.errors import BadInput, Problem
-from limen.records.task import FitSpec, Integers, LabelledFeatures, Task
+from limen.records.task import FitSpec, Floats, Integers, LabelledFeatures, Task
 
 RECURRING_LIMIT = 0.01
 LEAST_UNITS = 4
 """Units of a population that the two-sample test needs: two to train it on and two to score it on."""
+
+TWO_SAMPLE_ROWS = 50_000
+"""Most units of a population that the two-sample test of features sees; labels are compared over all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +75,7 @@ def prepare(task: Task, spec: FitSpec) -> Prepared:
     parts = split(block, spec.split_seed, holdout=theirs is None)
     _check_parts(task, train.labels[kept], parts, block, theirs)
     try:
-        phi = design_map(train.features[kept[parts.design]])
+        phi = design_map(taken(train.features, kept[parts.design]))
     except ValueError as error:
         raise BadInput(Problem(task.name, str(error))) from error
     inside = _mapper(phi, spec, len(train.classes))
@@ -107,7 +112,7 @@ def prepare(task: Task, spec: FitSpec) -> Prepared:
 
 def _mapper(phi: FeatureMap, spec: FitSpec, classes: int) -> Any:
     def mapped(rows: LabelledFeatures, chosen: Integers) -> Rows:
-        return Rows(phi(rows.features[chosen]), rows.labels[chosen], classes, spec.loss)
+        return Rows(mapped_rows(phi, rows.features, chosen), rows.labels[chosen], classes, spec.loss)
 
     return mapped
 
@@ -178,7 +183,7 @@ def _identical(task: Task, population: str, chosen: Integers) -> Integers:
     if task.inputs is not None:
         return task.inputs[population][chosen]
     rows = task.train if population == "train" else task.populations[population]
-    return identical_rows(rows.features[chosen])
+    return identical_rows(rows.features, rows=chosen)
 
 
 def _shared(task: Task, name: str) -> tuple[NDArray[np.bool_], int]:
@@ -256,8 +261,14 @@ def _constant(train: LabelledFeatures) -> list[PopulationCheck]:
     return [PopulationCheck("constant-columns", finding, "noted", {"columns": len(columns)})]
 
 
+def _some_features(rows: LabelledFeatures, units: Integers) -> Floats:
+    """Features of the units, or of so many of them, drawn at random, as the two-sample test is given."""
+    drawn = stream("two-sample-rows", len(units)).permutation(len(units))[:TWO_SAMPLE_ROWS]
+    return taken(rows.features, units[np.sort(drawn)])
+
+
 def _clipping(phi: FeatureMap, train: LabelledFeatures, rows: Integers) -> list[PopulationCheck]:
-    share = phi.clipped_share(train.features[rows])
+    share = phi.clipped_share(train.features, rows)
     finding = f"{share:.2%} of the fit rows lie outside the design's bound and are clipped to it"
     return [PopulationCheck("clipped-features", finding, "ok" if share < 0.05 else "noted", {"share": share})]
 
@@ -284,8 +295,8 @@ def _same_population(task: Task, name: str, mine: _Units, theirs: _Units) -> Pop
         finding = f"{name!r} cannot be compared with the train file: {fewest}, expected at least {LEAST_UNITS}"
         return PopulationCheck("two-sample", finding, "noted", {"population": name, "units": len(there)})
     test = two_sample(
-        (train.features[here], train.labels[here]),
-        (population.features[there], population.labels[there]),
+        (_some_features(train, here), train.labels[here]),
+        (_some_features(population, there), population.labels[there]),
         len(train.classes),
     )
     rejected = test.rejected()
