@@ -24,6 +24,7 @@ NAMES: dict[str, str] = {
     "explain": "limen.verbs.inspect",
     "gc": "limen.verbs.inspect",
     "init": "limen.verbs.init",
+    "probe_path": "limen.adapt.probe_path",
     "report": "limen.verbs.report",
     "run": "limen.verbs.run",
     "status": "limen.verbs.inspect",

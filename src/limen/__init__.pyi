@@ -1,4 +1,5 @@
 from limen.adapt.linear_probe import LinearProbe as LinearProbe
+from limen.adapt.probe_path import probe_path as probe_path
 from limen.records.budget import Budget as Budget
 from limen.records.comparison import Comparison as Comparison
 from limen.records.errors import LimenError as LimenError

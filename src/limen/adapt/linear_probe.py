@@ -10,8 +10,9 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from limen.adapt.ball import Rows, minimise
+from limen.adapt.ball import BallFit, Rows, minimise
 from limen.adapt.feature_map import FeatureMap, design_map
+from limen.adapt.penalised import PenalisedFit
 
 
 class LinearProbe(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -20,7 +21,9 @@ class LinearProbe(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     Solves min over the ball of the mean loss to a certified gap ≤ `tolerance` (limen.adapt.ball). The feature map φ is
     fixed on the rows given to `fit`, or beforehand by `feature_map` (a design sample), which honest intervals need.
 
-    Attributes: `coef_` [p, K] on φ(x), `certificate_` (BallFit), `feature_map_`, `classes_`, `n_iter_`.
+    Attributes: `coef_` [K, d] and `intercept_` [K] on the standardised and clipped features, `objective_` (mean loss),
+    `certificate_` (BallFit), `penalty_` (the ball's multiplier), `radius_`, `feature_map_`, `classes_`, `n_iter_`
+    (passes over the rows). Probes of `limen.probe_path` stand on raw features: their `feature_map_` is None.
 
     >>> from sklearn.datasets import load_iris
     >>> X, y = load_iris(return_X_y=True)
@@ -48,16 +51,23 @@ class LinearProbe(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.classes_, labels = np.unique(target, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(f"LinearProbe needs rows of at least 2 classes, got one class: {self.classes_[0]!r}")
-        self.feature_map_ = design_map(features) if self.feature_map is None else self.feature_map
+        self.feature_map_: FeatureMap | None = self.feature_map or design_map(features)
         rows = Rows(self.feature_map_(features), labels.astype(np.int64), len(self.classes_), self.loss)
-        self.certificate_ = minimise(rows, float(self.radius), tolerance=float(self.tolerance))
-        self.coef_ = self.certificate_.weights
-        self.n_iter_ = self.certificate_.products
+        fit = minimise(rows, float(self.radius), tolerance=float(self.tolerance))
+        self.certificate_: BallFit | PenalisedFit = fit
+        self.coef_, self.intercept_ = np.ascontiguousarray(fit.weights[:-1].T), fit.weights[-1].copy()
+        self.objective_, self.radius_ = fit.loss, fit.radius
+        # at the minimiser ∇L̂ = −λW
+        self.penalty_ = fit.gradient_norm / fit.radius
+        self.n_iter_ = fit.products
         return self
 
     def _scores(self, X: ArrayLike) -> NDArray[np.float64]:
         check_is_fitted(self)
-        scores: NDArray[np.float64] = self.feature_map_(validate_data(self, X, reset=False)) @ self.coef_
+        features = validate_data(self, X, reset=False)
+        if self.feature_map_ is not None:
+            features = self.feature_map_(features)[:, :-1]
+        scores: NDArray[np.float64] = np.asarray(features, dtype=np.float64) @ self.coef_.T + self.intercept_
         return scores
 
     def decision_function(self, X: ArrayLike) -> NDArray[np.float64]:

@@ -30,10 +30,14 @@ class Passes:
         classes: int,
         shares: Matrix | None = None,
         precision: type[np.floating] = np.float64,
+        constant: float = 0.0,
     ) -> None:
-        """`features` [n, r]; `shares` [problems, n] or None: every row counts 1/n in every problem."""
+        """`features` [n, r]; `shares` [problems, n] or None: every row counts 1/n in every problem.
+
+        A `constant` other than 0 is the value of one more feature, the last of r + 1, which is stored nowhere.
+        """
         self.features = np.ascontiguousarray(features, dtype=precision)
-        self.labels, self.classes, self.precision = labels, classes, precision
+        self.labels, self.classes, self.precision, self.constant = labels, classes, precision, constant
         self.shares = None if shares is None else shares.astype(precision)
         self.count = 0
 
@@ -48,24 +52,70 @@ class Passes:
         >>> (value / np.log(2)).tolist(), gradient.tolist()
         ([1.0], [[[-0.5], [0.5]]])
         """
+        value, gradient, _ = self.measure(weights, which)
+        return value, gradient
+
+    def measure(self, weights: Matrix, which: Integers, squares: bool = False) -> tuple[Matrix, Matrix, Matrix]:
+        """L̂ [A], ∇L̂ [A, K, r] and, if asked for, Σ_i s_i p_ic² [A, K] (else zeros)."""
         many, classes, size = weights.shape
         flat = weights.reshape(many * classes, size).astype(self.precision)
-        value, gradient = np.zeros(many), np.zeros((many * classes, size))
+        run = self._two if classes == 2 else self._many
+        value, gradient, squared = run(flat, which, squares)
+        self.count += many
+        if self.shares is None:
+            value /= len(self)
+            gradient /= len(self)
+            squared /= len(self)
+        return value, gradient.reshape(weights.shape), squared
+
+    def _many(self, flat: NDArray[np.floating], which: Integers, squares: bool) -> tuple[Matrix, Matrix, Matrix]:
+        many = len(which)
+        value, gradient, squared = np.zeros(many), np.zeros(flat.shape), np.zeros((many, self.classes))
         for rows in self._blocks(many):
             x, y = self.features[rows], self.labels[rows]
             scores, loss = self._softmax(flat, x, y, many)
             at = np.arange(len(y))
             share = None if self.shares is None else self.shares[which, rows]
             value += loss.sum(axis=1, dtype=np.float64) if share is None else (loss * share).sum(axis=1)
+            if squares:
+                counted = scores if share is None else scores * share[:, None, :]
+                squared += np.einsum("akn,akn->ak", scores, counted)
             scores[:, y, at] -= 1
             if share is not None:
                 scores *= share[:, None, :]
-            gradient += scores.reshape(many * classes, -1) @ x
-        self.count += many
-        if self.shares is None:
-            value /= len(self)
-            gradient /= len(self)
-        return value, gradient.reshape(weights.shape)
+            self._gather(gradient, scores.reshape(len(flat), -1), x)
+        return value, gradient, squared
+
+    def _two(self, flat: NDArray[np.floating], which: Integers, squares: bool) -> tuple[Matrix, Matrix, Matrix]:
+        """Two classes: one column of margins m = z_1 − z_0, p_1 = 1/(1 + e^{−m}), ℓ = ln(1 + e^m) − y·m."""
+        many = len(which)
+        columns = flat[1::2] - flat[::2]
+        value, gradient, squared = np.zeros(many), np.zeros(columns.shape), np.zeros((many, 2))
+        for rows in self._blocks(many):
+            x, y = self.features[rows], self.labels[rows].astype(self.precision)
+            margins = self._scores(columns, x)
+            small = np.exp(-np.abs(margins))
+            loss = np.log1p(small) + np.maximum(margins, 0) - margins * y
+            first = np.where(margins > 0, 1, small) / (1 + small)
+            share = None if self.shares is None else self.shares[which, rows]
+            counted = loss if share is None else loss * share
+            value += counted.sum(axis=1, dtype=np.float64)
+            if squares:
+                pairs = np.stack([(1 - first) ** 2, first**2], axis=1)
+                squared += (pairs if share is None else pairs * share[:, None, :]).sum(axis=2, dtype=np.float64)
+            first -= y
+            if share is not None:
+                first *= share
+            self._gather(gradient, first, x)
+        return value, np.stack([-gradient, gradient], axis=1).reshape(flat.shape), squared
+
+    def _gather(self, gradient: Matrix, residual: NDArray[np.floating], x: NDArray[np.floating]) -> None:
+        """Add Σ_i residual_i x_iᵀ of one block: residual [columns, rows]."""
+        if self.constant:
+            gradient[:, :-1] += residual @ x
+            gradient[:, -1] += self.constant * residual.sum(axis=1, dtype=np.float64)
+        else:
+            gradient += residual @ x
 
     def spread(self, weights: Matrix, which: int = 0) -> NDArray[np.floating]:
         """s_i·p_ic(1 − p_ic) at one adapter [K, r]: [K, n], the weight of row i in the curvature of class c."""
@@ -82,7 +132,7 @@ class Passes:
         self, flat: NDArray[np.floating], x: NDArray[np.floating], y: Integers, many: int
     ) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
         """Probabilities [many, K, rows] and losses [many, rows] of one block."""
-        scores = (flat @ x.T).reshape(many, -1, len(y))
+        scores = self._scores(flat, x).reshape(many, -1, len(y))
         scores -= scores.max(axis=1, keepdims=True)
         own = scores[:, y, np.arange(len(y))]
         np.exp(scores, out=scores)
@@ -91,6 +141,15 @@ class Passes:
         np.log(total, out=total)
         total -= own
         return scores, total
+
+    def _scores(self, flat: NDArray[np.floating], x: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Scores of one block, a row per column of the problem: [columns, rows]."""
+        if not self.constant:
+            plain: NDArray[np.floating] = flat @ x.T
+            return plain
+        scores: NDArray[np.floating] = flat[:, :-1] @ x.T
+        scores += flat[:, -1:] * self.precision(self.constant)
+        return scores
 
     def _blocks(self, many: int) -> list[slice]:
         step = int(np.clip(BLOCK_SCORES // (many * self.classes), LEAST_BLOCK, MOST_BLOCK))

@@ -1,0 +1,187 @@
+"""Descent along penalties in one precision: each fit starts where the last two point to, with what they learnt.
+
+Steps are those of L-BFGS (Nocedal 1980) on top of the Kronecker curvature (`inner_coordinates`), where Σ_c W_c = 0: one
+vector for all classes moves no score. From penalty λ' to λ the start is extrapolated linearly in ln λ through the
+last two fits (on separable rows norms grow like ln 1/λ, and the guess is nearly right), and every pair (s, y =
+∇F_λ'(W + s) − ∇F_λ'(W)) stays exact as y + (λ − λ')s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from limen.adapt.feature_map import Matrix
+from limen.adapt.inner_coordinates import inner_coordinates, kronecker
+from limen.adapt.passes import Passes
+from limen.adapt.penalised import Asked, PenalisedFit, WeightedRows, certify_penalised
+
+MEMORY = 8
+MOST_STEPS = 400
+"""Steps of one fit in one precision."""
+ARMIJO = 1e-4
+SHORTEST = 1e-4
+"""Step length below which rounding, not the step, decides."""
+REFRESH = (4, 12, 40)
+"""Steps after which w is taken anew."""
+LEAST_WEIGHT = 1e-9
+FARTHEST = 2.0
+"""Longest extrapolation, in steps of the path before it."""
+MARGIN = 0.7
+"""Share of the tolerance that the solver's own gap must reach before it is certified."""
+ZERO = np.array([0])
+Flat = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """An inner adapter [K, r + 1], its loss, the gradient of the loss without the penalty, w [K]."""
+
+    weights: Matrix
+    loss: float
+    slope: Matrix
+    class_weights: Matrix
+
+
+class PathDescent:
+    """The path in one precision: inner coordinates, curvature, the last two fits and the pairs of steps so far."""
+
+    def __init__(self, rows: WeightedRows, free: bool, precision: type[np.floating]) -> None:
+        self.rows, self.free = rows, free
+        self.inner = inner_coordinates(rows, free, precision)
+        even = bool((rows.shares == rows.shares[0]).all())
+        shares = None if even else rows.shares[None]
+        self.passes = Passes(self.inner.features, rows.labels, rows.classes, shares, precision, self.inner.constant)
+        self.curvature = kronecker(rows, self.inner, free, even)
+        self.known: list[tuple[float, Matrix]] = []
+        self.pairs = _Pairs()
+        self.penalty = np.nan
+        start = np.zeros((rows.classes, self.inner.size))
+        if free:
+            start[:, -1] = np.log(rows.class_shares)
+        self.point = self._at(start)
+
+    def fit(self, penalty: float, tolerance: float, start: PenalisedFit | None = None) -> PenalisedFit:
+        """The fit at one penalty; `start` is another precision's attempt at the same one."""
+        before, inner = self.passes.count, penalty / self.inner.scale**2
+        self._move_to(inner, start)
+        target, best = MARGIN * tolerance, None
+        while True:
+            stalled = self._descend(inner, target)
+            weights, intercept = self.inner.raw(self.point.weights)
+            asked = Asked(penalty, self.free, tolerance, self.passes.count - before)
+            fit = certify_penalised(self.rows, weights, intercept, asked)
+            best = fit if best is None or fit.gap < best.gap else best
+            if fit.converged or stalled:
+                break
+            target = min(target, MARGIN * tolerance * target / fit.gap) / 2
+        self.known = [*self.known[-1:], (float(np.log(inner)), self.point.weights)]
+        return replace(best, products=self.passes.count - before)
+
+    def _move_to(self, penalty: float, start: PenalisedFit | None) -> None:
+        """Take the best known place for this penalty."""
+        self.pairs.shift((penalty - self.penalty) * self.curvature.mask)
+        self.penalty = penalty
+        tried = None if start is None else self.inner.inner(start.weights, start.intercept)
+        if tried is None and len(self.known) == 2:
+            (before, w0), (last, w1) = self.known
+            if last != before:
+                step = min((np.log(penalty) - last) / (last - before), FARTHEST)
+                tried = w1 + step * (w1 - w0)
+        if tried is not None:
+            point = self._at(tried - tried.mean(axis=0))
+            if self._objective(point) < self._objective(self.point):
+                self.point = point
+
+    def _at(self, weights: Matrix) -> Point:
+        value, slope, squares = self.passes.measure(weights[None], ZERO, squares=True)
+        slope = slope[0] - slope[0].mean(axis=0)
+        shares = self.rows.class_shares
+        # Σ s p_c = π̂_c + what the constant feature's gradient shows
+        means = shares + slope[:, -1] / self.inner.constant
+        return Point(weights, float(value[0]), slope, np.maximum(means - squares[0], LEAST_WEIGHT))
+
+    def _objective(self, point: Point) -> float:
+        return point.loss + self.penalty / 2 * float((self.curvature.mask * point.weights**2).sum())
+
+    def _gradient(self, point: Point) -> Matrix:
+        gradient: Matrix = point.slope + self.penalty * self.curvature.mask * point.weights
+        return gradient
+
+    def _gap(self, gradient: Matrix) -> float:
+        """‖∇F_λ‖²/(2λ); a free intercept is left out, for it is set to its best value before the certificate."""
+        return float((self.curvature.mask * gradient**2).sum()) / (2 * self.penalty)
+
+    def _descend(self, penalty: float, target: float) -> bool:
+        """Steps until the gap reaches `target`; True where rounding stopped them before."""
+        gradient, class_weights = self._gradient(self.point), self.point.class_weights
+        for step in range(MOST_STEPS):
+            if self._gap(gradient) <= target:
+                return False
+            if step in REFRESH:
+                class_weights = self.point.class_weights
+            plain = partial(self.curvature.solve, class_weights=class_weights, penalty=penalty)
+            direction = -self.pairs.inverse(gradient, plain)
+            new = self._search(direction, float((direction * gradient).sum()))
+            if new is None:
+                return True
+            moved, self.point = new.weights - self.point.weights, new
+            now = self._gradient(new)
+            self.pairs.add(moved, now - gradient)
+            gradient = now
+        return True
+
+    def _search(self, direction: Matrix, slope: float) -> Point | None:
+        """Backtrack until the objective falls; None where only rounding is left."""
+        here, length = self._objective(self.point), 1.0
+        # losses are means of numbers computed in `precision`: differences below this are rounding
+        noise = max(abs(here), 0.05) * (2e-7 if self.passes.precision is np.float32 else 4e-16)
+        while slope < 0 and length >= SHORTEST:
+            point = self._at(self.point.weights + length * direction)
+            rise = self._objective(point) - here
+            if rise <= ARMIJO * length * slope + noise:
+                return point
+            fitted = -slope * length / (2 * max(rise - length * slope, 1e-300))
+            length *= float(np.clip(fitted, 0.1, 0.5))
+        return None
+
+
+class _Pairs:
+    """L-BFGS memory in float32: steps s and changes y of the gradient."""
+
+    def __init__(self) -> None:
+        self.pairs: list[tuple[Flat, Flat, float]] = []
+
+    def shift(self, change: Matrix) -> None:
+        """Another penalty: y + (λ − λ')s on the coordinates that count in the norm."""
+        flat = []
+        for s, y, _ in self.pairs:
+            moved = y + (s.reshape(-1, change.size) * change).ravel().astype(np.float32)
+            flat.append((s, moved, float(s @ moved)))
+        self.pairs = [pair for pair in flat if pair[2] > 0]
+
+    def add(self, step: Matrix, change: Matrix) -> None:
+        """Learn from one step, if curvature along it was positive."""
+        s, y = step.reshape(-1).astype(np.float32), change.reshape(-1).astype(np.float32)
+        along = float(s @ y)
+        if along > 1e-10 * float(np.sqrt((s @ s) * (y @ y))):
+            self.pairs = [*self.pairs[-(MEMORY - 1) :], (s, y, along)]
+
+    def inverse(self, gradient: Matrix, plain: Callable[[NDArray[np.floating]], Matrix]) -> Matrix:
+        """The two-loop recursion on top of `plain`."""
+        q, shares = gradient.reshape(-1).astype(np.float32), []
+        for s, y, along in reversed(self.pairs):
+            share = float(s @ q) / along
+            shares.append(share)
+            q -= np.float32(share) * y
+        moved = plain(q.reshape(gradient.shape)).reshape(-1).astype(np.float32)
+        if self.pairs:
+            _, y, along = self.pairs[-1]
+            moved *= np.float32(along / float(y @ plain(y.reshape(gradient.shape)).reshape(-1)))
+        for (s, y, along), share in zip(self.pairs, reversed(shares), strict=True):
+            moved += np.float32(share - float(y @ moved) / along) * s
+        return moved.reshape(gradient.shape).astype(np.float64)
