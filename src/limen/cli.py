@@ -150,7 +150,8 @@ def compare(
     if as_json:
         budgets = [b.to_json() for b in report.budgets]
         pairs = [c.to_json() for c in report.comparisons]
-        speak.document({"schema": "limen.compare/1", "budgets": budgets, "comparisons": pairs})
+        orders = [r.to_json() for r in report.rankings]
+        speak.document({"schema": "limen.compare/1", "budgets": budgets, "comparisons": pairs, "rankings": orders})
         return
     _show_comparison(report)
 

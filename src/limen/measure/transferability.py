@@ -16,94 +16,15 @@ LogME: You et al., ICML 2021. H-score: Bao et al., ICIP 2019; shrunk: Ibrahim, P
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 import scipy.linalg
 
 from limen.adapt.feature_map import Matrix
-from limen.measure.logme import logme
-from limen.records.estimate import Estimate
 from limen.records.task import Floats, Integers
 
 # shapes: n rows, d features, r rank, K target classes with rows, Z source classes
-
-
-@dataclass(frozen=True, slots=True)
-class Score:
-    """One score of one encoder on one task; higher is better."""
-
-    name: str
-    value: float
-    low: float
-    high: float
-    """Least and greatest value that any features could get on these labels."""
-    unit: str
-    reference: str
-    caution: str = ""
-    """Why this value says little, where it does."""
-
-
-@dataclass(frozen=True, slots=True)
-class Transferability:
-    """Scores and the loss they are meant to predict: a score is a guess of an order, `measured_loss` is the answer."""
-
-    scores: tuple[Score, ...]
-    measured_loss: Estimate | None = None
-    """Loss of the adapted encoder on held-out rows of the same task; None until it is measured."""
-
-    def beside(self, measured_loss: Estimate) -> Transferability:
-        """The same scores beside a measured loss."""
-        return replace(self, measured_loss=measured_loss)
-
-    def text(self) -> str:
-        """One line per score, the measured loss last.
-
-        >>> print(Transferability((Score("NCE", -0.5, -0.7, 0.0, "nats per row", ""),)).text())
-        NCE: -0.500 nats per row
-        measured loss: not measured; scores do not replace it
-        """
-        lines = [
-            f"{s.name}: {s.value:.3f} {s.unit}".rstrip() + (f" ({s.caution})" * bool(s.caution)) for s in self.scores
-        ]
-        loss = self.measured_loss
-        return "\n".join(
-            [*lines, f"measured loss: {loss.text() if loss else 'not measured; scores do not replace it'}"]
-        )
-
-
-def transferability(features: Floats, labels: Integers, source_probabilities: Floats | None = None) -> Transferability:
-    """All scores of features [n, d] and labels [n]; LEEP and NCE if the source model's probabilities [n, Z] are given.
-
-    >>> x, y = np.array([[1.0], [3.0], [-1.0], [-3.0]]), np.array([0, 0, 1, 1])  # between 4, within 1
-    >>> [(s.name, round(s.value, 3)) for s in transferability(x, y, np.eye(2)[y]).scores[1:]]
-    [('H-score', 0.8), ('H-score, shrunk', 0.8), ('LEEP', 0.0), ('NCE', 0.0)]
-
-    Raises ValueError for features that are not finite, labels of another length, rows of probabilities that do not
-    sum to 1.
-    """
-    rows, d = features.shape
-    counts = np.unique(labels, return_counts=True)[1]
-    most, entropy = float(len(counts) - 1), float(-(counts / rows) @ np.log(counts / rows))
-    crowded = f"{rows} rows in {d} features: " if rows <= d else ""
-    noiseless = crowded and crowded + "the noise may be estimated as 0"
-    trivial = crowded and crowded + "K − 1 whatever the labels"
-    evidence = logme(features, labels)
-    scores = [
-        Score("LogME", evidence, -math.inf, math.inf, "nats per row", "You et al., ICML 2021", noiseless),
-        Score("H-score", h_score(features, labels), 0.0, most, "", "Bao et al., ICIP 2019", trivial),
-        Score("H-score, shrunk", h_score(features, labels, "ledoit-wolf"), 0.0, most, "", "Ibrahim et al., 2021"),
-    ]
-    if source_probabilities is not None:
-        hard = np.argmax(source_probabilities, axis=1)
-        soft = leep(source_probabilities, labels)
-        scores += [
-            Score("LEEP", soft, -entropy, 0.0, "nats per row", "Nguyen et al., ICML 2020"),
-            Score("NCE", nce(hard, labels), -entropy, 0.0, "nats per row", "Tran et al., ICCV 2019"),
-        ]
-    return Transferability(tuple(scores))
 
 
 def h_score(features: Floats, labels: Integers, shrinkage: float | Literal["ledoit-wolf"] = 0.0) -> float:
@@ -128,13 +49,30 @@ def h_score(features: Floats, labels: Integers, shrinkage: float | Literal["ledo
     kept = singular > max(f.shape) * float(np.finfo(np.float64).eps) * max(float(np.abs(f).max()), 1e-300)
     if not kept.any():
         return 0.0  # constant features
-    variances = singular[kept] ** 2 / len(f)
-    alpha = _ledoit_wolf(centred, variances) if shrinkage == "ledoit-wolf" else shrinkage
+    aligned = ((left[:, kept].T @ ((labels[:, None] == classes) / np.sqrt(counts))) ** 2).sum(axis=1)
+    fourth = float(((centred**2).sum(axis=1) ** 2).mean())
+    return h_score_of_moments(singular[kept] ** 2 / len(f), aligned, (len(f), f.shape[1], fourth), shrinkage)
+
+
+def h_score_of_moments(
+    variances: Matrix,
+    aligned: Matrix,
+    size: tuple[int, int, float],
+    shrinkage: float | Literal["ledoit-wolf"] = 0.0,
+) -> float:
+    """H-score from eigenvalues t [r] of Σ and aligned_k = u_kᵀΣ_B u_k/t_k [r]; `size` = (n, d, mean ‖x − x̄‖⁴).
+
+    >>> h_score_of_moments(np.array([1.0]), np.array([1.0]), (4, 1, 1.0), 0.25)
+    0.75
+
+    Raises ValueError for α outside [0, 1].
+    """
+    n, d, fourth = size
+    alpha = _ledoit_wolf(variances, n, d, fourth) if shrinkage == "ledoit-wolf" else shrinkage
     if not 0 <= alpha <= 1:
         raise ValueError(f"shrinkage: expected a number in [0, 1], got {alpha}")
-    aligned = ((left[:, kept].T @ ((labels[:, None] == classes) / np.sqrt(counts))) ** 2).sum(axis=1)
     between = (1 - alpha) * variances
-    return float(aligned @ (between / (between + alpha * variances.sum() / f.shape[1])))
+    return float(aligned @ (between / (between + alpha * variances.sum() / d)))
 
 
 def leep(source_probabilities: Floats, labels: Integers) -> float:
@@ -175,10 +113,9 @@ def nce(source_labels: Integers, labels: Integers) -> float:
     return float(np.log(joint[y, z] / joint.sum(axis=0)[z]).mean())
 
 
-def _ledoit_wolf(centred: Matrix, variances: Matrix) -> float:
+def _ledoit_wolf(variances: Matrix, n: int, d: int, fourth: float) -> float:
     """Shrinkage α of Ledoit and Wolf: expected squared error of Σ over its squared distance to (tr Σ/d)I, at most 1."""
-    n, d = centred.shape
     size = float((variances**2).sum())
     distance = size - float(variances.sum()) ** 2 / d
-    error = (float(((centred**2).sum(axis=1) ** 2).mean()) - size) / n
+    error = (fourth - size) / n
     return min(error / distance, 1.0) if distance > 1e-12 * size else 0.0  # Σ is its own target

@@ -25,6 +25,7 @@ def report_document(report: Report) -> dict[str, Any]:
         "name": report.name,
         "budgets": [budget.to_json() for budget in report.budgets],
         "comparisons": [comparison.to_json() for comparison in report.comparisons],
+        "rankings": [ranking.to_json() for ranking in report.rankings],
         "interfaces": [_interface(run) for run in report.interfaces],
         "cells": [asdict(cell) for cell in report.cells],
         "recipe": dict(report.recipe),

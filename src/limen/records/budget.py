@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
+from limen.records.closed_forms import ClosedForms
 from limen.records.estimate import Estimate, Grade
 
 SCHEMA = "limen.budget/1"
@@ -170,6 +171,8 @@ class Budget:
     """Column → value → its rows of the holdout."""
     controls: Mapping[str, Mapping[str, Estimate]] = field(default_factory=dict)
     """Baseline without information (`prior`, `shuffled_labels`) → its loss and error on the holdout."""
+    closed_forms: ClosedForms | None = None
+    """Transferability scores beside the measured loss; the curve of squared loss, predicted and measured."""
 
     def table(self) -> list[dict[str, Any]]:
         """One row a term: term, value, low, high, confidence, grade, n; a list that pandas and polars read."""
@@ -208,6 +211,7 @@ class Budget:
                 for column, values in self.slices.items()
             },
             "controls": _nested_json(self.controls),
+            "closed_forms": self.closed_forms.to_json() if self.closed_forms else None,
             "environment": dict(self.environment),
         }
 
@@ -237,6 +241,7 @@ class Budget:
                 for column, values in plain.get("slices", {}).items()
             },
             controls=_nested(plain.get("controls", {})),
+            closed_forms=ClosedForms.from_json(forms) if (forms := plain.get("closed_forms")) else None,
         )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from limen.records.budget import Budget
+from limen.records.closed_forms import Ranking
 from limen.records.comparison import Comparison
 from limen.records.estimate import Estimate
 
@@ -67,3 +68,5 @@ class Report:
     cells: tuple[CellOutcome, ...] = ()
     recipe: Mapping[str, Any] = field(default_factory=dict)
     """Recipe card: command, study file text, data hashes, versions, threads, seconds."""
+    rankings: tuple[Ranking, ...] = ()
+    """Every transferability score's order of the encoders of a task, beside the measured one."""

@@ -24,7 +24,7 @@ from limen.study.overlap import note_comparison, note_overlap, overlap_of
 from limen.study.plan import Fit, Plan
 from limen.study.reference import EncoderReference
 from limen.study.spec import Study
-from limen.verdict import compare_pairs, conclude, note_selection
+from limen.verdict import compare_pairs, conclude, note_selection, rankings
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +50,16 @@ def report(finished: Finished) -> Report:
         fit: note_overlap(_budget(fit, records[fit.key], question, finished.study), overlap_of(cells, fit.key))
         for fit in done
     }
+    noted = note_selection(list(budgets.values()), [records[fit.key] for fit in budgets], question)
+    final = [budget for fit, budget in zip(budgets, noted, strict=True) if fit.encoder.step is None]
     return Report(
         name=finished.study.name,
-        budgets=note_selection(list(budgets.values()), [records[fit.key] for fit in budgets], question),
+        budgets=noted,
         comparisons=_comparisons(done, records, finished),
         interfaces=_interfaces(finished, budgets),
         cells=finished.cells,
         recipe=finished.recipe,
+        rankings=rankings(final),
     )
 
 

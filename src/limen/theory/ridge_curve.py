@@ -120,8 +120,13 @@ def linear_problem(second_moment: Matrix, cross_moment: Matrix, target_power: fl
     values, vectors = scipy.linalg.eigh(second_moment)
     kept = values > 1e-13 * values[-1]
     power = ((vectors.T @ cross_moment) ** 2).sum(axis=1)
-    alignment = np.where(kept, power / np.where(kept, values, 1.0) ** 2, 0.0)
-    spectrum = np.where(kept, values, 0.0)
+    return _problem(np.where(kept, values, 0.0), power, target_power)
+
+
+def _problem(spectrum: Matrix, power: Matrix, target_power: float) -> LinearProblem:
+    """From eigenvalues s_j ≥ 0 and ‖v_jᵀE xyᵀ‖²: b_j = power_j/s_j², noise = what Θ leaves of E‖y‖²."""
+    positive = spectrum > 0
+    alignment = np.where(positive, power / np.where(positive, spectrum, 1.0) ** 2, 0.0)
     noise = target_power - float(spectrum @ alignment)
     if noise < -1e-9 * target_power:
         raise ValueError(f"E‖y‖² = {target_power} is below the {target_power - noise} that the moments explain")
@@ -142,7 +147,21 @@ def pooled_problem(features: Matrix, targets: Matrix) -> LinearProblem:
     Raises ValueError for M ≤ r.
     """
     rows = len(features)
-    raw = linear_problem(features.T @ features / rows, features.T @ targets / rows, float((targets**2).sum() / rows))
+    values, vectors = scipy.linalg.eigh(features.T @ features / rows)
+    power = ((vectors.T @ (features.T @ targets / rows)) ** 2).sum(axis=1)
+    kept = values > 1e-13 * values[-1]
+    return estimated_problem(np.where(kept, values, 0.0), power, float((targets**2).sum() / rows), rows)
+
+
+def estimated_problem(spectrum: ArrayLike, power: ArrayLike, target_power: float, rows: int) -> LinearProblem:
+    """`pooled_problem` from the pool's eigenvalues s_j, ‖v_jᵀE xyᵀ‖², E‖y‖² and number of rows M.
+
+    >>> estimated_problem([1.0], [0.5], 1.0, 2).noise  # of the two rows above: (1 − ½)/(1 − ½)
+    1.0
+
+    Raises ValueError for M ≤ r.
+    """
+    raw = _problem(vector("spectrum", spectrum), vector("power", power), target_power)
     positive = raw.spectrum > 0
     rank = int(positive.sum())
     if rows <= rank:

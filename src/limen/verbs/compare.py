@@ -19,7 +19,7 @@ from limen.records.stage import StageRecord
 from limen.records.task import FitSpec, Integers, LabelledFeatures, Task
 from limen.verbs.ask import Target, question_of
 from limen.verbs.budget import usable_processors
-from limen.verdict import compare_fits, conclude, note_selection
+from limen.verdict import compare_fits, conclude, note_selection, rankings
 
 
 def compare(
@@ -50,7 +50,7 @@ def compare(
         task = Task(name, encoder, rows, {} if other is None else {"test": other}, together=together)
         fits.append(fit_task(task, spec or FitSpec(), threads or usable_processors()))
     budgets = note_selection([conclude(fit, question) for fit in fits], fits, question)
-    return Report(name, budgets, compare_fits(fits, confidence))
+    return Report(name, budgets, compare_fits(fits, confidence), rankings=rankings(budgets))
 
 
 def _read(files: Sequence[str | Path], id_column: str | None, label: str | None) -> Mapping[str, LabelledFeatures]:
