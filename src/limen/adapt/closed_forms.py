@@ -12,16 +12,16 @@ GCV come from the moments: no pass over the rows but that of the Gram matrix.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import scipy.linalg
 
 from limen.adapt.ball import Rows
-from limen.adapt.curve import run_threads
+from limen.adapt.curve import holdout_losses, run_threads
 from limen.adapt.feature_map import Matrix
-from limen.adapt.losses import one_hot, per_example_loss
+from limen.adapt.losses import one_hot
 from limen.adapt.prepare import Prepared
 from limen.adapt.ridge import RidgeGrid, ridge_grid
 from limen.adapt.split import subset_order
@@ -35,7 +35,7 @@ SUBSETS = 3
 """Subsets of each label count that are fitted: enough to show their spread."""
 MOST_FEATURES = 2_048
 """Above it eigendecompositions cost more than the probe; the record then has no closed forms and says so."""
-MOST_ROWS = 50_000
+MOST_ROWS = 20_000
 """Rows that are read at most: the first of the first subset; label counts above it have no closed form."""
 ROUNDING = 1e-13
 """Eigenvalues below this share of the largest one are 0."""
@@ -72,7 +72,13 @@ def closed_forms(
     if source is not None:
         arrays["closed.source"] = np.asarray(source)
         arrays["closed.labels"] = rows.labels.astype(np.int32)
-    grid, points, losses = _curve(prepared, counts, threads)
+    grid, points, fits = _curve(prepared, counts, threads)
+    weights = [fit.weights for fit in fits]
+    free = _least_squares(rows, basis)
+    if free is not None:
+        weights.append(free[1])
+    # one pass over the held-out rows for all of them
+    losses, _ = holdout_losses(replace(prepared, holdout=replace(prepared.holdout, loss="squared")), weights)
     facts |= {
         "penalties": PENALTIES.tolist(),
         "grid": [
@@ -80,9 +86,9 @@ def closed_forms(
             for n, loo, gcv in zip(grid.counts, grid.leave_one_out_loss, grid.gcv, strict=True)
         ],
         "points": points,
-        "least_squares": _least_squares(rows, prepared.holdout, basis),
+        "least_squares": None if free is None else free[0] | {"holdout_loss": float(losses[-1].mean())},
     }
-    return {"closed_forms": facts}, arrays | {"closed.holdout_loss": losses}
+    return {"closed_forms": facts}, arrays | {"closed.holdout_loss": losses[: len(fits)]}
 
 
 def moments(rows: Rows, basis: tuple[Matrix, Matrix] | None = None) -> tuple[dict[str, Any], Arrays]:
@@ -162,8 +168,10 @@ def _spectrum(x: Matrix) -> tuple[Matrix, Matrix]:
     return values[kept], vectors[:, kept]
 
 
-def _curve(prepared: Prepared, counts: tuple[int, ...], threads: int) -> tuple[RidgeGrid, list[dict[str, Any]], Matrix]:
-    """The grid of the first subset; every subset at the penalty chosen there: facts [P], held-out losses [P, m]."""
+def _curve(
+    prepared: Prepared, counts: tuple[int, ...], threads: int
+) -> tuple[RidgeGrid, list[dict[str, Any]], list[RidgeFit]]:
+    """The grid of the first subset; every subset at the penalty chosen there: facts and fits, by label count."""
     spec, fit = prepared.spec, prepared.fit
     counts = tuple(n for n in counts if n <= MOST_ROWS) or (MOST_ROWS,)
 
@@ -175,7 +183,7 @@ def _curve(prepared: Prepared, counts: tuple[int, ...], threads: int) -> tuple[R
     grid = ridge_grid(first, counts, PENALTIES)
     chosen = grid.best()
 
-    def chain(seed: int) -> list[tuple[dict[str, Any], Matrix]]:
+    def chain(seed: int) -> list[tuple[dict[str, Any], RidgeFit]]:
         subset = first if seed == 0 else ordered(seed)
         found, square, done = [], np.zeros((fit.features.shape[1],) * 2), 0
         for n, penalty in zip(counts, chosen, strict=True):
@@ -186,24 +194,20 @@ def _curve(prepared: Prepared, counts: tuple[int, ...], threads: int) -> tuple[R
                 block = subset.features[done:n]
                 square, done = square + block.T @ block, n
             probe = ridge_fit(part, square if n >= len(square) else None, float(penalty))
-            scores = prepared.holdout.features @ probe.weights
             facts = {"n": int(n), "seed": None if n == len(fit) else seed, "penalty": float(penalty)}
-            facts |= {"training_loss": probe.training_loss, "gcv": probe.gcv}
-            found.append((facts, per_example_loss(scores, prepared.holdout.labels, "squared")))
+            found.append((facts | {"training_loss": probe.training_loss, "gcv": probe.gcv}, probe))
         return found
 
     points = [point for one in run_threads(chain, range(min(spec.seeds, SUBSETS)), threads) for point in one]
     points.sort(key=lambda point: point[0]["n"])
-    return grid, [facts for facts, _ in points], np.stack([loss for _, loss in points])
+    return grid, [facts for facts, _ in points], [probe for _, probe in points]
 
 
-def _least_squares(rows: Rows, holdout: Rows, basis: tuple[Matrix, Matrix]) -> dict[str, Any] | None:
-    """Losses of the unpenalised fit of all rows in the basis s, V; None where it has no residual, n ≤ rank."""
+def _least_squares(rows: Rows, basis: tuple[Matrix, Matrix]) -> tuple[dict[str, Any], Matrix] | None:
+    """Rank, training loss and adapter of the unpenalised fit of all rows in the basis s, V; None if n ≤ rank."""
     (values, vectors), n = basis, len(rows)
     if n <= values.size:
         return None
     cross = vectors.T @ (rows.features.T @ one_hot(rows.labels, rows.classes) / n)
-    weights = vectors @ (cross / values[:, None])
     training = max(1.0 - float((cross**2 / values[:, None]).sum()), 0.0)
-    test = per_example_loss(holdout.features @ weights, holdout.labels, "squared")
-    return {"rank": int(values.size), "training_loss": training, "holdout_loss": float(test.mean())}
+    return {"rank": int(values.size), "training_loss": training}, vectors @ (cross / values[:, None])
