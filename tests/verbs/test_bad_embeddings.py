@@ -116,7 +116,7 @@ def test_pickles_are_refused_unread(refused: Refused, rows: tuple[Any, Any], tmp
     for suffix in (".pkl", ".pt", ".joblib", ".npy", ".npz"):
         file = tmp_path / f"plain{suffix}"
         file.write_bytes(pickle.dumps(canary))
-        refused("budget", file, says=(file.name, "its name says" if suffix == ".npz" else "never opened"))
+        refused("budget", file, says=(file.name, "its name says" if suffix in (".npz", ".npy") else "never opened"))
         file.unlink()
     assert not canary.file.exists()
 

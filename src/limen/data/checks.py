@@ -12,13 +12,13 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from limen.arrays.row_blocks import in_file, row_blocks
 from limen.data.labels import check_classes, check_labels, encode_labels
 from limen.data.phrases import names_text, rows_text
 from limen.data.raw import RawRows
+from limen.data.spool import LARGE_BYTES, spooled
 from limen.records.errors import BadInput, Problem
 from limen.records.task import LabelledFeatures
-
-ROW_BLOCK = 8192
 
 
 def labelled_features(raw: RawRows, classes: Sequence[str] | None = None) -> LabelledFeatures:
@@ -45,9 +45,9 @@ def labelled_features(raw: RawRows, classes: Sequence[str] | None = None) -> Lab
         problems += _check_constant(raw, constant)
     if problems:
         raise BadInput(problems)
-    features, notes = _as_floats(raw)
+    kept = np.delete(np.arange(raw.features.shape[1]), constant)
+    features, notes = _as_floats(raw, kept)
     if len(constant):
-        features = np.delete(features, constant, axis=1)
         notes = (*notes, f"{len(constant)} constant columns dropped: {names_text(str(k) for k in constant)}")
     labels, names = encode_labels(raw, classes)
     return LabelledFeatures(
@@ -68,8 +68,9 @@ def constant_columns(features: NDArray[np.generic]) -> NDArray[np.int64]:
     array([0])
     """
     same = np.ones(features.shape[1], dtype=bool)
-    for start in range(0, len(features), ROW_BLOCK):
-        same &= (features[start : start + ROW_BLOCK] == features[0]).all(axis=0)
+    first = np.array(features[0])
+    for _, block in row_blocks(features):
+        same &= (block == first).all(axis=0)
     return np.flatnonzero(same).astype(np.int64)
 
 
@@ -149,17 +150,17 @@ def _check_finite(raw: RawRows) -> list[Problem]:
     if raw.features.dtype.kind != "f":
         return []
     bad_rows, bad_values = [], 0
-    for start in range(0, len(raw.features), ROW_BLOCK):
-        bad = ~np.isfinite(raw.features[start : start + ROW_BLOCK])
+    for rows, block in row_blocks(raw.features):
+        bad = ~np.isfinite(block)
         bad_values += int(bad.sum())
-        bad_rows.append(start + np.flatnonzero(bad.any(axis=1)))
+        bad_rows.append(rows.start + np.flatnonzero(bad.any(axis=1)))
     if not bad_values:
         return []
-    rows = np.concatenate(bad_rows)
+    spoilt = np.concatenate(bad_rows)
     return [
         Problem(
             raw.place(0),
-            f"expected finite features, got {bad_values:,} NaN or infinite values in {rows_text(rows)}",
+            f"expected finite features, got {bad_values:,} NaN or infinite values in {rows_text(spoilt)}",
             cause="an encoder that overflowed, or empty cells",
             fix="compute these rows again, or drop them from X and y",
         )
@@ -174,10 +175,18 @@ def _check_constant(raw: RawRows, constant: NDArray[np.int64]) -> list[Problem]:
     return [Problem(raw.place(0), what, "a collapsed encoder, or one row repeated", "check how X was computed")]
 
 
-def _as_floats(raw: RawRows) -> tuple[NDArray[np.floating], tuple[str, ...]]:
-    x = raw.features
+def _as_floats(raw: RawRows, kept: NDArray[np.int64]) -> tuple[NDArray[np.floating], tuple[str, ...]]:
+    """The kept columns as plain rows of floats; those of a large file stay in a file."""
+    x, notes = raw.features, raw.notes
     if x.dtype.kind == "f":
-        kind = np.float64 if x.dtype.itemsize == 8 else np.float32
-        return np.ascontiguousarray(x, dtype=kind), raw.notes
-    target = np.dtype(np.float32 if x.dtype.itemsize <= 2 else np.float64)
-    return x.astype(target), (*raw.notes, f"{raw.names[0]} was {x.dtype}; it was converted to {target}")
+        target = np.dtype(np.float64 if x.dtype.itemsize == 8 else np.float32)
+    else:
+        target = np.dtype(np.float32 if x.dtype.itemsize <= 2 else np.float64)
+        notes = (*notes, f"{raw.names[0]} was {x.dtype}; it was converted to {target}")
+    every = len(kept) == x.shape[1]
+    if in_file(x) and x.size * 8 > LARGE_BYTES:
+        if every and x.dtype == target and x.flags.c_contiguous:
+            return x, notes
+        blocks = (block if every else block[:, kept] for _, block in row_blocks(x))
+        return spooled(raw.place(0), blocks, len(kept), target), notes
+    return np.ascontiguousarray(x if every else x[:, kept], dtype=target), notes

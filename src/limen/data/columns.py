@@ -11,6 +11,8 @@ An embedding never looks like that; whoever has such a feature renames it, or ad
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,27 +33,45 @@ INDEX_NAMES = re.compile(r"|index|level_\d+|Unnamed: \d+(_level_\d+)?|__index_le
 
 def raw_rows(path: Path, table: pa.Table, label: str | None, group: str | None, id_column: str | None) -> RawRows:
     """The rows of a table of embeddings. Raises BadInput naming every column that is missing or cannot be used."""
-    columns = table.column_names
+    found = named_columns(path, table.column_names, table.num_rows, (label, group, id_column))
+    features = _features(path, table, [c for c in table.column_names if c not in found])
+    return assembled(path, table, found, features)
+
+
+Named = tuple[str, str | None, str | None]
+"""Columns of labels, groups and ids."""
+
+
+def named_columns(path: Path, columns: list[str], rows: int, asked: tuple[str | None, str | None, str | None]) -> Named:
+    """Which columns hold labels, groups and ids; `asked` as named by the caller. Raises BadInput."""
+    label, group, id_column = asked
     problems = [_repeated(path, name) for name in sorted({c for c in columns if columns.count(c) > 1})]
     label_name = _pick(path, columns, label, LABEL_NAMES, problems)
     group_name = _pick(path, columns, group, ("group",), problems)
     id_name = _pick(path, columns, id_column, ("id",), problems)
     if label_name is None and label is None:
         problems.append(_no_label(path, columns))
-    if table.num_rows == 0:
+    if rows == 0:
         problems.append(Problem(str(path), "expected rows, got a table without any", "an empty selection was saved"))
     if problems:
         raise BadInput(problems)
     assert label_name is not None
-    taken = {label_name, group_name, id_name}
-    features, name, notes = _features(path, table, [c for c in columns if c not in taken])
+    return label_name, group_name, id_name
+
+
+def assembled(
+    path: Path, table: pa.Table, named: Named, features: tuple[NDArray[Any], str, tuple[str, ...]]
+) -> RawRows:
+    """Rows from features (with their name and notes) and the named columns of a table."""
+    label, group, id_column = named
+    matrix, name, notes = features
     return RawRows(
         where=str(path),
-        features=features,
-        labels=to_numpy(table[label_name]),
-        groups=None if group_name is None else _category(table[group_name]),
-        ids=None if id_name is None else to_numpy(table[id_name]),
-        names=(name, label_name, group_name or "group", id_name or "id"),
+        features=matrix,
+        labels=to_numpy(table[label]),
+        groups=None if group is None else _category(table[group]),
+        ids=None if id_column is None else to_numpy(table[id_column]),
+        names=(name, label, group or "group", id_column or "id"),
         notes=notes,
     )
 
@@ -86,12 +106,15 @@ def is_list(kind: pa.DataType) -> bool:
     return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
 
 
-def list_matrix(where: str, column: pa.ChunkedArray) -> NDArray[Any]:
-    """A column of equally long lists of numbers as a matrix [n, d]. Raises BadInput for ragged or missing lists."""
+def list_matrix(where: str, column: pa.ChunkedArray, first_row: int = 0) -> NDArray[Any]:
+    """A column of equally long lists of numbers as a matrix [n, d]. Raises BadInput for ragged or missing lists.
+
+    `first_row` is the number of its first row in the file.
+    """
     problems = []
     if not is_number(column.type.value_type):
         raise BadInput(Problem(where, f"expected lists of numbers, got {column.type}"))
-    missing = np.flatnonzero(column.is_null().to_numpy())
+    missing = first_row + np.flatnonzero(np.asarray(column.is_null()))
     if len(missing):
         problems.append(Problem(where, f"embeddings are missing in {rows_text(missing)}", fix="drop these rows"))
     lengths = np.asarray(pc.list_value_length(column).fill_null(-1).to_numpy())
@@ -100,7 +123,7 @@ def list_matrix(where: str, column: pa.ChunkedArray) -> NDArray[Any]:
         usual = int(np.bincount(present).argmax())
         odd = np.flatnonzero((lengths >= 0) & (lengths != usual))
         if len(odd):
-            got = f"{rows_text(odd)} have other lengths, such as {int(lengths[odd[0]])}"
+            got = f"{rows_text(odd + first_row)} have other lengths, such as {int(lengths[odd[0]])}"
             problems.append(Problem(where, f"expected lists of {usual:,} numbers; {got}", fix="compute them again"))
     if problems:
         raise BadInput(problems)
@@ -148,34 +171,49 @@ def _repeated(path: Path, name: str) -> Problem:
 
 
 def _features(path: Path, table: pa.Table, names: list[str]) -> tuple[NDArray[Any], str, tuple[str, ...]]:
-    listed = [name for name in names if name in LIST_NAMES and is_list(table.schema.field(name).type)]
+    chosen = feature_columns(path, table.schema, names, lambda name: table[name])
+    if len(chosen.names) == 1 and is_list(table.schema.field(chosen.names[0]).type):
+        name = chosen.names[0]
+        return list_matrix(f"{path}: {name}", table[name]), chosen.called, chosen.notes
+    return np.column_stack([to_numpy(table[name]) for name in chosen.names]), chosen.called, chosen.notes
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureColumns:
+    """The columns that are features (one of lists, or numeric ones), what they are called, what was left out."""
+
+    names: list[str]
+    called: str
+    notes: tuple[str, ...]
+
+
+def feature_columns(
+    path: Path, schema: pa.Schema, names: list[str], column: Callable[[str], pa.ChunkedArray]
+) -> FeatureColumns:
+    """Which of the columns `names` are features; `column` reads one. Raises BadInput where none can be used."""
+    listed = [name for name in names if name in LIST_NAMES and is_list(schema.field(name).type)]
     if len(listed) > 1:
         raise BadInput(Problem(str(path), f"expected one column of embeddings, got {names_text(listed)}"))
     if listed:
         left = [name for name in names if name != listed[0]]
-        notes = (f"columns not used: {names_text(left)}",) if left else ()
-        return list_matrix(f"{path}: {listed[0]}", table[listed[0]]), listed[0], notes
-    numbers = [name for name in names if is_number(table.schema.field(name).type)]
-    index = {name: why for name in numbers if (why := _row_number(name, table[name]))}
+        return FeatureColumns(listed, listed[0], (f"columns not used: {names_text(left)}",) if left else ())
+    numbers = [name for name in names if is_number(schema.field(name).type)]
+    index = {name: why for name in numbers if (why := _row_number(name, column(name)))}
     numeric = [name for name in numbers if name not in index]
     if index and not numeric:
         raise BadInput(_only_row_numbers(path, index))
     names = [name for name in names if name not in index]
     left = [name for name in names if name not in numeric]
-    problems = [problem for name in left if (problem := _spoilt(path, name, table[name]))]
+    problems = [problem for name in left if (problem := _spoilt(path, name, column(name)))]
     if not numeric and not problems:
-        kinds = names_text(f"{name} ({table.schema.field(name).type})" for name in names)
+        kinds = names_text(f"{name} ({schema.field(name).type})" for name in names)
         what = f"expected a list column X, embedding or embeddings, or numeric columns; the others are {kinds}"
         problems.append(Problem(str(path), what, fix="compute embeddings first; a study file computes them from text"))
     if problems:
         raise BadInput(problems)
     notes = (f"columns not used: {names_text(left)}",) if left else ()
     said = tuple(f"column {_quoted(name)} is not used as a feature: {why}" for name, why in index.items())
-    return (
-        np.column_stack([to_numpy(table[name]) for name in numeric]),
-        f"{len(numeric)} numeric columns",
-        (*notes, *said),
-    )
+    return FeatureColumns(numeric, f"{len(numeric)} numeric columns", (*notes, *said))
 
 
 def _row_number(name: str, column: pa.ChunkedArray) -> str:

@@ -1,8 +1,12 @@
 """Embeddings with labels from one file: the reader of `limen budget FILE` and of `source = "embeddings"`.
 
 .npz      arrays X [n, d] and y [n] (optional: group, id); never unpickled
+.npy      features [n, d] alone; labels (and group, id) in .npy files of their own, named by `label`
 .parquet  one list column X, embedding or embeddings, or numeric columns; label column y or label
 .csv      numeric columns and a label column y or label
+
+Features of more than 0.5 GB as float64 in a .npy or .parquet file are not read into memory: they stay in the file (or
+in a temporary one, where the file does not hold plain rows) and are read in blocks.
 """
 
 from __future__ import annotations
@@ -17,6 +21,8 @@ from limen.data.checks import labelled_features
 from limen.data.columns import raw_rows
 from limen.data.csv import read_csv
 from limen.data.files import present_file
+from limen.data.large_parquet import is_large, large_parquet_rows
+from limen.data.npy import is_npy, read_npy
 from limen.data.npz import read_npz
 from limen.data.parquet import read_parquet
 from limen.data.phrases import did_you_mean
@@ -25,7 +31,7 @@ from limen.data.slices import npz_slices, table_slices, without
 from limen.records.errors import BadInput, Problem
 from limen.records.task import LabelledFeatures
 
-SUFFIXES = (".npz", ".parquet", ".csv")
+SUFFIXES = (".npz", ".npy", ".parquet", ".csv")
 
 
 def read_embeddings(
@@ -70,8 +76,12 @@ def read_population(
     """A further population (test, shift) of the task whose train rows are given: same classes, same columns.
 
     The columns that were constant in the train rows are dropped here as well, whatever they hold.
-    Raises BadInput like `read_embeddings`, and for another number of columns.
+    Raises BadInput like `read_embeddings`, for another number of columns, and for a .npy file, whose labels would have
+    to be named apart from those of the train rows.
     """
+    if is_npy(str(path)):
+        what = "expected labels in the file of a further population; a .npy file holds features alone"
+        raise BadInput(Problem(str(path), what, fix="save X and y as .npz or .parquet, or pass arrays to limen.budget"))
     found = read_embeddings(path, label=label, id_column=id_column, group=group, slices=slices, classes=train.classes)
     return match_population(found, train, str(path))
 
@@ -104,12 +114,19 @@ def _read(
         present_file(path)
         got = suffix or "no suffix"
         near = did_you_mean(suffix, SUFFIXES)
-        unread = "; it may be a pickle, which is never opened" if suffix in (".npy", ".pt", ".pkl", ".joblib") else ""
+        unread = "; it may be a pickle, which is never opened" if suffix in (".pt", ".pkl", ".joblib") else ""
         fix = f"{near} save X and y with numpy.savez(path, X=X, y=y)".strip()
-        raise BadInput(Problem(str(path), f"expected a .npz, .parquet or .csv file, got {got}{unread}", fix=fix))
+        raise BadInput(Problem(str(path), f"expected a .npz, .npy, .parquet or .csv file, got {got}{unread}", fix=fix))
     if suffix == ".npz":
         rows = read_npz(path, *named)
         return rows, npz_slices(path, slices, len(rows.labels))
+    if suffix == ".npy":
+        if slices:
+            what = "a .npy file has no columns to slice by"
+            raise BadInput(Problem(str(path), what, fix="save .parquet or .csv, or give arrays to limen.budget"))
+        return read_npy(path, *named), {}
+    if suffix == ".parquet" and is_large(path):
+        return large_parquet_rows(path, named, slices)
     table = read_parquet(path) if suffix == ".parquet" else read_csv(path)
     kept = table_slices(path, table, slices)
     return raw_rows(path, without(table, slices, named), *named), kept

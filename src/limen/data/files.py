@@ -99,7 +99,9 @@ def present_file(path: Path) -> None:
         raise BadInput(Problem(printable(str(path)), f"expected a file; the path cannot be used: {error}")) from None
     where = printable(str(path), 200)
     if directory:
-        raise BadInput(Problem(where, "expected a file, got a directory", fix="name a .npz, .parquet or .csv file"))
+        raise BadInput(
+            Problem(where, "expected a file, got a directory", fix="name a .npz, .npy, .parquet or .csv file")
+        )
     if exists:
         raise BadInput(Problem(where, "expected a regular file, got a device, socket or pipe"))
     raise BadInput(Problem(where, "there is no such file", fix=near or "check the path"))

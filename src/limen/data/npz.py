@@ -49,12 +49,12 @@ class Header:
 def npz_headers(path: Path) -> dict[str, Header]:
     """Name → type and shape of every member; reads headers only. Raises BadInput for what is not a sound .npz."""
     expect_file(path, "zip")
-    with _damage(path), zipfile.ZipFile(path) as archive:
+    with damage(path), zipfile.ZipFile(path) as archive:
         headers = {}
         for member in archive.infolist():
             if member.filename.endswith(".npy"):
                 with archive.open(member) as stream:
-                    headers[member.filename.removesuffix(".npy")] = _header(stream, member.file_size)
+                    headers[member.filename.removesuffix(".npy")] = read_header(stream, member.file_size)
         if not headers:
             raise BadInput(
                 Problem(str(path), f"a zip archive without arrays; members: {names_text(archive.namelist())}",
@@ -93,11 +93,12 @@ def read_arrays(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
     available = int(psutil.virtual_memory().available)
     if needed > available:
         what = f"its arrays need {needed / 1e9:,.1f} GB of memory, {available / 1e9:,.1f} GB are free"
-        problems.append(Problem(str(path), what, fix="save fewer rows, or X as float32 or float16"))
+        fix = "save X and y as X.npy and y.npy, which are read in blocks, or save fewer rows"
+        problems.append(Problem(str(path), what, fix=fix))
     if problems:
         raise BadInput(problems)
     arrays: dict[str, NDArray[Any]] = {}
-    with _damage(path), zipfile.ZipFile(path) as archive:
+    with damage(path), zipfile.ZipFile(path) as archive:
         for name in names:
             with archive.open(f"{name}.npy") as stream:
                 arrays[name] = np.lib.format.read_array(stream, allow_pickle=False)
@@ -105,7 +106,8 @@ def read_arrays(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
     return arrays
 
 
-def _header(stream: IO[bytes], size: int) -> Header:
+def read_header(stream: IO[bytes], size: int) -> Header:
+    """Type and shape of one .npy array; `size` is how many bytes there are. Raises what `damage` understands."""
     if stream.read(6) != b"\x93NUMPY":
         raise ValueError("a member is not a .npy array")
     version = stream.read(2)
@@ -126,14 +128,15 @@ def _header(stream: IO[bytes], size: int) -> Header:
 
 
 @contextmanager
-def _damage(path: Path) -> Iterator[None]:
+def damage(path: Path, kind: str = "a sound .npz archive") -> Iterator[None]:
+    """Whatever reading raises on damaged bytes, as BadInput."""
     try:
         yield
     except _DAMAGE as error:
         raise BadInput(
             Problem(
                 str(path),
-                f"expected a sound .npz archive; reading it failed: {printable(str(error) or repr(error), 120)}",
+                f"expected {kind}; reading it failed: {printable(str(error) or repr(error), 120)}",
                 cause="a truncated or damaged file (interrupted copy or download)",
                 fix=f"copy it again, or save the arrays again with {SAVE}",
             )

@@ -32,6 +32,24 @@ def read_parquet(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
         return table
 
 
+def parquet_batches(path: Path, columns: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
+    """Some columns in batches of at most so many rows, one row group after the other. Raises BadInput."""
+    with _damage(path), pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(batch_size=rows, columns=list(columns)):
+            batch.validate(full=True)
+            yield batch
+
+
+def parquet_values(path: Path) -> int:
+    """Numbers in the file, those in lists counted one by one, from the footer alone. Raises BadInput."""
+    expect_file(path, "parquet")
+    with _damage(path):
+        footer = pq.read_metadata(path)
+        groups = (footer.row_group(k) for k in range(footer.num_row_groups))
+        columns = (group.column(k) for group in groups for k in range(group.num_columns))
+        return sum(int(column.num_values) for column in columns if column.physical_type != "BYTE_ARRAY")
+
+
 @contextmanager
 def _damage(path: Path) -> Iterator[None]:
     try:

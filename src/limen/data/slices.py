@@ -56,10 +56,20 @@ def without(table: pa.Table, names: Sequence[str], taken: Sequence[str | None]) 
     >>> without(pa.table({"who": [1, 2], "y": [0, 1]}), ["who", "y"], (None, None, None)).column_names
     ['y']
     """
+    stay = without_names(table.column_names, names, taken)
+    return table.drop_columns([name for name in dict.fromkeys(names) if name not in stay])
+
+
+def without_names(columns: Sequence[str], names: Sequence[str], taken: Sequence[str | None]) -> list[str]:
+    """The same for names of columns alone.
+
+    >>> without_names(["who", "y"], ["who", "y"], (None, None, None))
+    ['y']
+    """
     kept: set[str | None] = set()
     for asked, usual in zip(taken, (LABEL_NAMES, ("group",), ("id",)), strict=True):
         kept |= set(usual) if asked is None else {asked}
-    return table.drop_columns([name for name in dict.fromkeys(names) if name not in kept])
+    return [name for name in columns if name not in names or name in kept]
 
 
 def _absent(path: Path, name: str, columns: Sequence[str]) -> Problem:

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 from limen.adapt.fit import fit_task
 from limen.data.arrays import from_arrays
 from limen.data.embeddings import match_population, read_embeddings, read_population
+from limen.data.npy import is_npy, npy_matrix, npy_vector
 from limen.data.slices import slice_values
 from limen.data.tables import describe
 from limen.records.errors import BadInput, Problem
@@ -48,6 +49,8 @@ def budget(
     threads: int | None = None,
 ) -> ShownBudget:
     """The error budget of adapting on features X [n, d] with labels y [n], or on one .npz, .parquet or .csv file.
+
+    A .npy file holds features alone: give their labels as `y`, an array or another .npy file.
 
     Terms satisfy adaptation_loss = minimal_adaptation_loss − optimism + optimization_gap + generalization_gap exactly,
     in nats (loss="log") or squared units; see docs/how-sure.md for each interval and its grade.
@@ -101,6 +104,8 @@ def _rows(
     X: ArrayLike | str | Path, y: ArrayLike | None, label: str | None, group: Any, slices: Any
 ) -> LabelledFeatures:
     if isinstance(X, str | Path):
+        if y is not None and is_npy(str(X)):
+            return _beside_npy(Path(X), y, group)
         if y is not None:
             raise BadInput(Problem("y", f"expected no y beside the file {X}", fix="leave y out: the file holds it"))
         if group is not None and not isinstance(group, str):
@@ -111,6 +116,13 @@ def _rows(
     if y is None:
         raise BadInput(Problem("X", "expected labels y beside the features X, got none", fix="budget(X, y)"))
     return from_arrays(X, y, group=group)
+
+
+def _beside_npy(path: Path, y: ArrayLike | str | Path, group: ArrayLike | str | None) -> LabelledFeatures:
+    """Features of a .npy file, with labels and groups that are arrays or .npy files."""
+    labels, groups = (npy_vector(str(each), path) if isinstance(each, str | Path) else each for each in (y, group))
+    assert labels is not None
+    return from_arrays(npy_matrix(path), labels, group=groups)
 
 
 def _with_slices(rows: LabelledFeatures, slices: Any) -> LabelledFeatures:
