@@ -32,9 +32,9 @@ unit: $(VENV)/.dev
 browser: $(VENV)/.dev ## the page in Chromium (Debian: apt-get install chromium)
 	$(BIN)/pytest -m browser tests
 
-validate: $(VENV)/.dev ## coverage and accuracy studies behind docs/validation.md (tens of minutes)
+validate: $(VENV)/.dev ## coverage and width of every interval (20 minutes on 2 cores, resumable); tables of docs/validation.md
+	$(BIN)/python -m benchmarks.validation --output build/validation.md
 	$(BIN)/pytest -n 2 -m slow
-	$(BIN)/python benchmarks/validation.py
 
 bench: $(VENV)/.dev ## studies killed and resumed, the probe solver; with DATA=folder the budget of real embeddings too
 	$(BIN)/python benchmarks/kill_resume.py
