@@ -18,6 +18,7 @@ import scipy.linalg
 from limen.adapt.ball import Rows, minimise
 from limen.adapt.feature_map import Matrix
 from limen.adapt.losses import per_example_loss
+from limen.adapt.mapped_rows import feature_blocks
 from limen.adapt.prepare import Prepared
 from limen.arrays.random import stream
 from limen.records.task import Integers
@@ -84,7 +85,10 @@ def rich_head(prepared: Prepared, radius: float) -> RichHead:
     rows = _mapped(kernel, fit.take(order[:MOST_ROWS]))
     head = minimise(rows, chosen, tolerance=TOLERANCE)
     holdout = prepared.holdout
-    loss = _smoothed(per_example_loss(kernel(holdout.features) @ head.weights, holdout.labels, holdout.loss), holdout)
+    scores = np.empty((len(holdout), holdout.classes))
+    for positions, block in feature_blocks(holdout.features):
+        scores[positions] = kernel(block) @ head.weights
+    loss = _smoothed(per_example_loss(scores, holdout.labels, holdout.loss), holdout)
     return RichHead(loss, head.loss, chosen, len(kernel.landmarks), len(rows))
 
 
