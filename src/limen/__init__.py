@@ -24,6 +24,7 @@ NAMES: dict[str, str] = {
     "explain": "limen.verbs.inspect",
     "gc": "limen.verbs.inspect",
     "init": "limen.verbs.init",
+    "leave_one_out": "limen.adapt.leave_one_out",
     "probe_path": "limen.adapt.probe_path",
     "report": "limen.verbs.report",
     "run": "limen.verbs.run",

@@ -1,3 +1,4 @@
+from limen.adapt.leave_one_out import leave_one_out as leave_one_out
 from limen.adapt.linear_probe import LinearProbe as LinearProbe
 from limen.adapt.probe_path import probe_path as probe_path
 from limen.records.budget import Budget as Budget
