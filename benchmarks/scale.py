@@ -4,8 +4,9 @@
 
 Makes its own data (Gaussian classes in a power-law spectrum, labels beside) in a temporary folder, or in DIR, removed
 at the end. Every measurement is a process of its own with one BLAS thread per worker; its memory is VmHWM, the most it
-ever had resident, mapped files included. Prints a Markdown table and the line seconds = a + b·n through the points of
-each kind; exits 1 where a process exceeded --memory gigabytes (default 4) or failed.
+ever had resident, mapped files included. Prints a Markdown table and the line processor seconds = a + b·n through the
+points of each kind (seconds on the clock depend on what else runs); exits 1 where a process exceeded --memory gigabytes
+(default 4) or failed.
 
     budget-npy      limen budget X.npy --label y.npy --loss squared
     budget-parquet  limen budget x.parquet --loss squared
@@ -37,10 +38,11 @@ BUDGET = ["--loss", "squared", "--json", "--quiet"]
 
 @dataclass(frozen=True)
 class Measured:
-    """One process: what it did, over how many rows, its seconds, its largest resident size, how it ended."""
+    """One process: what it did, over how many rows; seconds of the clock and of processors, memory, how it ended."""
 
     what: str
     rows: int
+    clock: float
     seconds: float
     gigabytes: float
     status: int
@@ -93,10 +95,15 @@ def measured(what: str, rows: int, folder: Path) -> Measured:
     begun, most = time.perf_counter(), 0
     with (folder / "out").open("wb") as out:
         process = subprocess.Popen(command(what, folder), stdout=out, env={**os.environ, **pinned})
-        while process.poll() is None:
+        while True:
             most = max(most, high_water(process.pid))
+            ended, status, used = os.wait4(process.pid, os.WNOHANG)
+            if ended:
+                break
             time.sleep(0.05)
-    return Measured(what, rows, time.perf_counter() - begun, most / 1e9, process.returncode)
+    clock, spent = time.perf_counter() - begun, used.ru_utime + used.ru_stime
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return Measured(what, rows, clock, spent, most / 1e9, process.returncode)
 
 
 def high_water(pid: int) -> int:
@@ -109,11 +116,12 @@ def high_water(pid: int) -> int:
 
 
 def line(points: list[Measured]) -> str:
-    """Least squares seconds = a + b·n, and the largest distance of a point from it."""
+    """Least squares line through processor seconds, and the largest distance of a point from it."""
     n, seconds = np.array([p.rows for p in points]), np.array([p.seconds for p in points])
     slope, start = np.polyfit(n, seconds, 1)
     off = float(np.abs(start + slope * n - seconds).max() / seconds.max())
-    return f"{points[0].what}: seconds = {start:.1f} + {1e5 * slope:.2f} per 100,000 rows; off by at most {off:.0%}"
+    said = f"processor seconds = {start:.1f} + {1e5 * slope:.2f} per 100,000 rows"
+    return f"{points[0].what}: {said}; a point is off it by at most {off:.0%}"
 
 
 def main() -> int:
@@ -126,15 +134,18 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, default=None)
     asked = parser.parse_args()
     found = []
-    print(f"| {asked.features} features, {CLASSES} classes | rows | seconds | peak resident GB | status |")
-    print("|---|---|---|---|---|", flush=True)
+    print(
+        f"| {asked.features} features, {CLASSES} classes | rows | seconds | processor seconds | peak resident GB | status |"
+    )
+    print("|---|---|---|---|---|---|", flush=True)
     for rows in asked.rows:
         with tempfile.TemporaryDirectory(dir=asked.folder) as name:
             make(Path(name), rows, asked.features, "budget-parquet" in asked.what)
             for what in asked.what:
                 one = measured(what, rows, Path(name))
                 found.append(one)
-                print(f"| {what} | {rows:,} | {one.seconds:.1f} | {one.gigabytes:.2f} | {one.status} |", flush=True)
+                figures = f"{one.clock:.0f} | {one.seconds:.0f} | {one.gigabytes:.2f} | {one.status}"
+                print(f"| {what} | {rows:,} | {figures} |", flush=True)
     for what in asked.what if len(asked.rows) > 1 else []:
         print(line([one for one in found if one.what == what]))
     return int(any(one.status or one.gigabytes > asked.memory for one in found))

@@ -6,9 +6,11 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
+from limen.arrays.thread_check import ThreadCheck
 from limen.records.cell import Cell
 from limen.records.stage import StageRecord
 from limen.store import Store
@@ -72,3 +74,14 @@ def test_an_unreadable_failure_is_no_failure_known_and_named(
 def test_no_torch() -> None:
     code = "import sys; from limen.store.doctor import doctor; doctor(); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
+
+
+def test_the_doctor_times_a_product_and_warns_where_threads_slow_it(monkeypatch):
+    found = doctor()
+    said = found.to_json()["product"]
+    assert set(said) == {"threads", "one", "configured", "slowed", "finding"}
+    assert said["one"] > 0
+    assert said["finding"] == found.product.text()
+    slow = replace(found, product=ThreadCheck(8, 0.001, 0.5))
+    assert "warning    a product takes 1.0 ms on 1 thread, 500.0 ms on the 8" in slow.text()
+    assert "warning" not in replace(found, product=ThreadCheck(8, 0.001, 0.0005)).text()

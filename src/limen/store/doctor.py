@@ -18,6 +18,7 @@ import psutil
 from threadpoolctl import threadpool_info
 
 from limen.arrays.environment import environment
+from limen.arrays.thread_check import ThreadCheck, thread_check
 from limen.records.errors import Problem
 from limen.records.units import human
 from limen.store.disk import free_bytes
@@ -60,6 +61,8 @@ class DoctorReport:
     pools: tuple[Mapping[str, Any], ...]
     """Thread pools of the loaded numerical libraries: user_api, internal_api, version, num_threads, architecture."""
     environment: Mapping[str, Any]
+    product: ThreadCheck
+    """One product timed on one thread and on as many as the library takes by itself."""
     store: StoreReport | None
     problems: tuple[Problem, ...]
 
@@ -75,6 +78,7 @@ class DoctorReport:
             ("SQLite", self.sqlite),
             ("versions", versions),
             *[("threads", pool) for pool in pools],
+            ("warning" if self.product.slowed else "product", self.product.text()),
             *([] if self.store is None else _store_facts(self.store)),
         ]
         return "\n".join(
@@ -84,7 +88,8 @@ class DoctorReport:
 
     def to_json(self) -> dict[str, Any]:
         """The document of schema limen.doctor/1."""
-        return {"schema": SCHEMA, **asdict(self)}
+        product = asdict(self.product) | {"slowed": self.product.slowed, "finding": self.product.text()}
+        return {"schema": SCHEMA, **asdict(self), "product": product}
 
 
 def doctor(store: Path | None = None) -> DoctorReport:
@@ -108,6 +113,7 @@ def doctor(store: Path | None = None) -> DoctorReport:
         sqlite=sqlite3.sqlite_version,
         pools=tuple({key: pool[key] for key in shown if key in pool} for pool in threadpool_info()),
         environment=environment(),
+        product=thread_check(),
         store=report,
         problems=problems,
     )

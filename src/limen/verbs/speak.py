@@ -92,10 +92,14 @@ def misuse(error: Any, as_json: bool) -> int:
 
 @contextmanager
 def working(message: str, quiet: bool) -> Iterator[None]:
-    """A spinner on a terminal, one line elsewhere, nothing with --quiet."""
+    """A spinner on a terminal, one line elsewhere, after a warning where threads slow products; --quiet: nothing."""
     if quiet:
         yield
         return
+    from limen.arrays.thread_check import checked_once
+
+    if checked_once().slowed:
+        print(f"warning: {checked_once().text()}", file=sys.stderr, flush=True)
     from rich.console import Console
 
     console = Console(stderr=True)
@@ -141,4 +145,6 @@ def with_recipe(report: Any) -> Any:
     from limen.arrays.environment import environment
 
     command = shlex.join(["limen", *sys.argv[1:]])
-    return replace(report, recipe={"command": command, "environment": environment()})
+    # threads are those that the fits had, not those of this process
+    used = next((budget.environment for budget in report.budgets if budget.environment), None) or environment()
+    return replace(report, recipe={"command": command, "environment": dict(used)})
