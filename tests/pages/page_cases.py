@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from limen.records.budget import Advice, Budget, CurvePoint, Extrapolation, Floor, PopulationCheck
+from limen.records.closed_forms import Agreement, ClosedForms, PredictedPoint, Prediction, Ranking
 from limen.records.comparison import Comparison
 from limen.records.estimate import Estimate, Grade, not_identified
 from limen.records.report import CellOutcome, Checkpoint, Interface, Report
@@ -38,6 +39,45 @@ def curve(floor: float, amplitude: float, ns: Iterable[int], seeds: int = 5) -> 
             held, training = floor + gap + 6 * gap**2, max(0.0, floor - gap + 0.3 * gap**2)
             points.append(CurvePoint(n, seed, training, held, min(0.95, 0.27 * held), 40.0))
     return tuple(points)
+
+
+def forms(measured: Estimate, spectrum: bool = True) -> ClosedForms:
+    """Scores and a predicted curve; without a spectrum as of fewer rows than features."""
+    points = []
+    for n in (154, 616, 2464, 7502):
+        loss = 0.48 + 4.5 / n**0.5
+        values = {"spectrum": loss + 0.002 if spectrum else None, "gcv": loss - 0.02, "leave_one_out": loss + 0.05}
+        outcomes = {"spectrum": "inside" if spectrum else "unknown", "gcv": "below", "leave_one_out": "above"}
+        agreements = {
+            name: Agreement(value, None if value is None else value - loss, outcomes[name])  # type: ignore[arg-type]
+            for name, value in values.items()
+        }
+        subsets = (loss,) if n == 7502 else (loss - 0.01, loss, loss + 0.01)
+        points.append(PredictedPoint(n, 1e-4, est(loss, 0.012), subsets, loss - 0.1, agreements))
+    missing = "" if spectrum else "300 fit rows of rank 300: the spectrum needs more rows than features"
+    return ClosedForms(
+        measured,
+        {
+            "logme": Estimate(1.09, n=7502),
+            "h_score": Estimate(40.6, n=7502),
+            "h_score_shrunk": Estimate(39.8, n=7502),
+            "leep": not_identified("the rows came without class probabilities of a source model"),
+            "nce": not_identified("the rows came without class probabilities of a source model"),
+        },
+        tuple(points),
+        {
+            "spectrum": Prediction(0.53 if spectrum else None, "deterministic equivalent", ("a",), "b", missing),
+            "gcv": Prediction(0.51, "GCV"),
+            "leave_one_out": Prediction(0.58, "leave-one-out"),
+        },
+        {15004: 0.518, 30008: 0.507} if spectrum else {},
+        {"training": Prediction(0.481, "training/(1 − d/n)"), "both": Prediction(0.483, "√")} if spectrum else {},
+    )
+
+
+def ranking(score: str, *encoders: str, tau: float | None = 1.0, task: str = "banking77") -> Ranking:
+    shown = not_identified("all values are the same") if tau is None else Estimate(tau, n=len(encoders))
+    return Ranking(task, score, encoders, encoders, shown)
 
 
 def budget(
@@ -121,6 +161,7 @@ def budget(
             PopulationCheck("label shift", "labels of train and test agree.", "ok", {"p": 0.41}),
         ),
         environment={"threads": 1, "blas": "openblas 0.3.30", "versions": {"numpy": "2.4.6"}},
+        closed_forms=forms(terms["adaptation_loss"]),
     )
 
 
@@ -137,7 +178,9 @@ def one_sided(encoder: str = "minilm", method: str = "lora", task: str = "bankin
         "adaptation_loss": loss,
         "error": base.terms["error"],
     }
-    return _with(base, terms=terms, sides=None, extrapolation=None, advice=(), shift={}, identity_residual=None)
+    reason = ClosedForms(loss, reason="they stand beside a linear probe")
+    plain = {"sides": None, "extrapolation": None, "advice": (), "shift": {}, "identity_residual": None}
+    return _with(base, terms=terms, closed_forms=reason, **plain)
 
 
 def unidentified(encoder: str = "random-features") -> Budget:
@@ -162,7 +205,8 @@ def unidentified(encoder: str = "random-features") -> Budget:
         labels_needed=not_identified("no target was given"),
         backtest={"state": "not_identified", "reason": "fewer than 4 label counts"},
     )
-    return _with(base, terms=terms, curve=(*base.curve, broken), extrapolation=law)
+    squared = forms(base.terms["adaptation_loss"], spectrum=False)
+    return _with(base, terms=terms, curve=(*base.curve, broken), extrapolation=law, closed_forms=squared)
 
 
 def negative(encoder: str = "lucky") -> Budget:
@@ -247,7 +291,8 @@ def study() -> Report:
         CellOutcome("d" * 64, "fit", "minilm · tweet-emotion · linear-probe", "run", 9.1),
     )
     comparisons = (comparison(), comparison(b="scratch", separable=False))
-    return Report("banking77", budgets, comparisons, (interface(),), cells, RECIPE)
+    orders = (ranking("logme", "minilm", "bag-of-words", "scratch#0@5000"), ranking("h_score", "minilm", tau=None))
+    return Report("banking77", budgets, comparisons, (interface(),), cells, RECIPE, orders)
 
 
 def dozen() -> Report:
@@ -297,7 +342,8 @@ def hostile() -> Report:
     cells = (CellOutcome(HOSTILE, HOSTILE, HOSTILE, "failed", None, HOSTILE),)
     recipe = {"command": HOSTILE, HOSTILE: {HOSTILE: HOSTILE}}
     duel = comparison(HOSTILE, HOSTILE, separable=False)
-    return Report(HOSTILE, (nasty, budget("=1+1")), (duel,), (interface(HOSTILE, HOSTILE),), cells, recipe)
+    orders = (ranking(HOSTILE, HOSTILE, "=1+1", tau=-1.0, task=HOSTILE),)
+    return Report(HOSTILE, (nasty, budget("=1+1")), (duel,), (interface(HOSTILE, HOSTILE),), cells, recipe, orders)
 
 
 def large() -> Report:

@@ -137,9 +137,11 @@ LAID_OUT = """() => {
         texts.forEach((text, i) => {
             for (const shape of svg.querySelectorAll('.ribbon'))
                 if (covers(shape, boxes[i], 'isPointInFill')) found.push(`${text.textContent} on a ribbon`);
-            for (const shape of svg.querySelectorAll('.whisker, .series:not(.path), .law, .needed, .floor-line'))
+            const lines = '.whisker, .series:not(.path), .law, .theory, .needed, .floor-line';
+            for (const shape of svg.querySelectorAll(lines))
                 if (covers(shape, boxes[i], 'isPointInStroke')) found.push(`${text.textContent} on ${shape.classList}`);
-            for (const dot of svg.querySelectorAll('circle.dot.held-out, circle.dot.training')) {
+            const dots = ['held-out', 'training', 'measured', 'ring'].map(name => `circle.dot.${name}`).join(', ');
+            for (const dot of svg.querySelectorAll(dots)) {
                 const d = dot.getBoundingClientRect(), b = boxes[i];
                 if (d.left < b.right && b.left < d.right && d.top < b.bottom && b.top < d.bottom)
                     found.push(`${text.textContent} on a dot`);

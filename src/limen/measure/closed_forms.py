@@ -68,7 +68,8 @@ def scores(fit: StageRecord) -> Mapping[str, Estimate]:
     crowded = f"{n:,} rows in {p - 1:,} features: " if n < p else ""
     cautions = {
         "logme": crowded and crowded + "the noise may be estimated as 0",
-        "h_score": crowded and crowded + "the unshrunk score is K − 1 whatever the labels",
+        "h_score": (crowded and crowded + "the unshrunk score is K − 1 whatever the labels")
+        or f"between 0 and the {int(seen.sum())} classes less one",
     }
     return {name: _score(name, found.get(name), n, cautions.get(name, "")) for name in SOURCES}
 

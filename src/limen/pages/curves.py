@@ -45,7 +45,7 @@ def curves(budget: Budget, name: str, size: tuple[float, float], caption: Captio
     """
     plot, floor = _plot(budget, size), budget.terms.get("minimal_adaptation_loss")
     parts = [
-        *_grid(plot),
+        *axes(plot),
         *_floor(floor, plot),
         *_law(budget, plot),
         *_series(budget.curve, "training", plot),
@@ -113,7 +113,8 @@ def _labels_needed(budget: Budget) -> float | None:
     return law.labels_needed.value if law and law.labels_needed.value and law.labels_needed.value > 0 else None
 
 
-def _grid(plot: Plot) -> list[Element]:
+def axes(plot: Plot) -> list[Element]:
+    """Lines at round losses, ticks at round label counts."""
     right, base = plot.width - 14, plot.height - 40
     parts = []
     for value, text in ticks(plot.y.low, plot.y.high, 5):

@@ -6,8 +6,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from limen.pages import sentences, summary, wording
+from limen.pages import closed_forms, sentences, summary, wording
 from limen.pages.svg import printable
+from limen.records.budget import Budget
 from limen.records.report import Report
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~$])")
@@ -37,6 +38,7 @@ def render_markdown(report: Report) -> str:
             lines += _table(columns, summary.term_rows(budget) + summary.side_rows(budget))
             if budget.curve:
                 lines += [safe(sentences.curve_caption(budget)), ""]
+            lines += _predicted(budget)
     lines += _rest(view)
     return "\n".join(lines).rstrip() + "\n"
 
@@ -61,7 +63,7 @@ def _sentence(phrases: Sequence[sentences.Phrase]) -> str:
 
 
 def _rest(view: Mapping[str, Any]) -> list[str]:
-    lines: list[str] = []
+    lines: list[str] = _scores(view)
     tables: Sequence[tuple[str, str, dict[str, str]]] = (
         (
             "Side by side",
@@ -103,6 +105,34 @@ def _rest(view: Mapping[str, Any]) -> list[str]:
         for item in view["recipe"]:
             lines += _recipe(item)
     return lines
+
+
+def _predicted(budget: Budget) -> list[str]:
+    """Squared loss, measured and predicted."""
+    rows = closed_forms.predicted_rows(budget)
+    if not rows:
+        return []
+    columns = {
+        "labels": "n",
+        "measured": "measured",
+        **{title: name for name, title in closed_forms.PREDICTORS.items()},
+    }
+    said = f"{closed_forms.SIDES}. {safe(closed_forms.predicted_sentence(budget))}"
+    return [closed_forms.PREDICTED, "", *_table(columns, rows), said, ""]
+
+
+def _scores(view: Mapping[str, Any]) -> list[str]:
+    """Every encoder's scores beside its measured loss, and how far their orders agree."""
+    if not view["scores"]:
+        return []
+    columns = {"encoder": "encoder", "task": "task", "measured loss": "loss", **dict(view["score_columns"])}
+    lines = ["## Scores of the encoder, beside the measured loss", "", closed_forms.GUESS, ""]
+    lines += _table(columns, view["scores"])
+    if view["rankings"]:
+        ranked = {"score": "score", "task": "task", "Kendall's tau": "tau", "encoders": "encoders"}
+        ranked |= {"best by score": "by_score", "best measured": "by_loss"}
+        lines += [safe(view["rankings_said"]), "", *_table(ranked, view["rankings"])]
+    return lines + [line for said in view["missing_scores"] for line in (safe(said), "")]
 
 
 def _table(columns: Mapping[str, str], rows: Sequence[Mapping[str, str]]) -> list[str]:

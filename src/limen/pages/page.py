@@ -14,12 +14,13 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from limen.pages import sentences, summary, wording
+from limen.pages import closed_forms, sentences, summary, wording
 from limen.pages.chain import chain
 from limen.pages.chain_tall import tall
 from limen.pages.chain_wide import wide
 from limen.pages.curves import closer, curves
 from limen.pages.interface import interface
+from limen.pages.predicted import predicted
 from limen.pages.svg import Caption
 from limen.pages.waterfall import NARROW, WIDE, waterfall
 from limen.records.budget import Budget
@@ -70,6 +71,7 @@ def _figures(report: Report) -> dict[str, list[dict[str, Any]]]:
         "chains": [_chain(report, budget, f"chain-{i}") for i, budget in enumerate(_chained(report, groups))],
         "waterfalls": [_waterfall(members, f"fall-{i}", several) for i, members in enumerate(groups)],
         "curves": _curves(groups),
+        "predicted": _predicted(groups),
         "interfaces": _interfaces(report),
     }
 
@@ -132,6 +134,28 @@ def _curve(budget: Budget, key: str, lone: bool) -> dict[str, Any]:
         "narrow": Markup("".join(drawn[1])),
         "rows": summary.curve_rows(budget),
     }
+
+
+def _predicted(groups: list[list[Budget]]) -> list[dict[str, Any]]:
+    """One panel a task: the best of its budgets that has a curve of squared loss."""
+    found = [next((b for b in members if b.closed_forms and b.closed_forms.curve), None) for members in groups]
+    shown = [budget for budget in found if budget is not None]
+    panels = []
+    for index, budget in enumerate(shown):
+        said, forms = closed_forms.predicted_sentence(budget), budget.closed_forms
+        assert forms is not None
+        caption = Caption(f"Squared loss of {wording.who(budget)} on {wording.flat(budget.task)}, predicted", said)
+        key, lone = f"predicted-{index}", len(shown) == 1
+        panels.append(
+            {
+                "title": f"{wording.flat(budget.encoder)} · ridge regression · {wording.flat(budget.task)}",
+                "caption": said,
+                "wide": Markup(predicted(forms, f"{key}-wide", SPREAD, caption)) if lone else "",
+                "narrow": Markup(predicted(forms, key, PANEL, caption)),
+                "rows": closed_forms.predicted_rows(budget),
+            }
+        )
+    return panels
 
 
 def _interfaces(report: Report) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from limen.pages import sentences, wording
+from limen.pages import closed_forms, sentences, wording
 from limen.pages.svg import printable
 from limen.records.budget import Advice, Budget
 from limen.records.comparison import Comparison
@@ -39,6 +39,7 @@ def summarize(report: Report) -> dict[str, Any]:
     checks = _merged([row for members in groups.values() for budget in members for row in check_rows(budget)])
     advice = [advice_card(budget, said, named) for budget in _advised(groups) for said in budget.advice]
     shown = min(FIRST_ADVICE, sum(len(budget.advice) for budget in best)) or FIRST_ADVICE
+    scores = closed_forms.score_rows([budget for members in groups.values() for budget in members])
     return {
         "name": wording.flat(report.name),
         "subtitle": sentences.subtitle(best[0]) if len(best) == 1 else _study(report),
@@ -54,6 +55,14 @@ def summarize(report: Report) -> dict[str, Any]:
         "slices": [row for budget in best for row in slice_rows(budget)],
         "worst_slices": [said for budget in best for said in sentences.worst_slices(budget)],
         "controls": [row for budget in best for row in control_rows(budget)],
+        "predicted_said": closed_forms.PREDICTED,
+        "predicted_sides": f"Every label count as a table ({closed_forms.SIDES})",
+        "scores": scores,
+        "scores_said": closed_forms.GUESS,
+        "score_columns": closed_forms.score_columns(scores),
+        "missing_scores": closed_forms.missing_scores(report.budgets),
+        "rankings": closed_forms.ranking_rows(report.rankings),
+        "rankings_said": closed_forms.rankings_sentence(report.rankings),
         "checks": checks,
         "found": [row for row in checks if row["outcome"][0] != "✓"],
         "passed": [row for row in checks if row["outcome"][0] == "✓"],

@@ -7,7 +7,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from limen.pages import sentences, summary, wording
+from limen.pages import closed_forms, sentences, summary, wording
+from limen.pages.closed_forms import PREDICTORS
 from limen.records.budget import Budget, CurvePoint
 from limen.records.comparison import Comparison
 from limen.records.estimate import Estimate
@@ -26,6 +27,8 @@ def render_terminal(budget: Budget, console: Console) -> None:
         *_slices(budget),
         *_controls(budget),
         *_curve(budget),
+        *_predicted(budget),
+        *_scores(budget),
         *_checks(budget),
     ):
         console.print(part, markup=False, highlight=False)
@@ -40,6 +43,24 @@ def render_comparison(report: Report, console: Console) -> None:
             console.print(part, markup=False, highlight=False)
     for duel in report.comparisons:
         console.print(_duel(duel), markup=False, highlight=False)
+    for part in _ranked(report):
+        console.print(part, markup=False, highlight=False)
+
+
+def _ranked(report: Report) -> list[RenderableType]:
+    """Scores of every encoder beside its measured loss, and how far their orders agree."""
+    rows = closed_forms.score_rows([budget for members in sentences.groups(report).values() for budget in members])
+    if not rows:
+        return []
+    columns = {"encoder": "encoder", "measured loss": "loss", **dict(closed_forms.score_columns(rows))}
+    parts: list[RenderableType] = [Text(""), _table(columns, rows), Text(closed_forms.GUESS, style="dim")]
+    orders = closed_forms.ranking_rows(report.rankings)
+    if orders:
+        shown = {"order by": "score", "Kendall's tau": "tau", "best by it": "by_score", "best measured": "by_loss"}
+        said = Text(closed_forms.rankings_sentence(report.rankings), style="dim")
+        parts += [Text(""), _table(shown, orders), said]
+    why = " ".join(closed_forms.missing_scores(report.budgets))
+    return [*parts, Text(why, style="dim")] if why else parts
 
 
 def _ranking(members: list[Budget]) -> RenderableType:
@@ -188,6 +209,30 @@ def _curve(budget: Budget) -> list[RenderableType]:
         table.add_row(*_curve_row(n, [p for p in budget.curve if p.n == n], max(losses, default=0.0)))
     caption = Text(sentences.curve_caption(budget), style="dim")
     return [table, Padding(caption, (0, 0, 1, 0))]
+
+
+def _predicted(budget: Budget) -> list[RenderableType]:
+    """Squared loss at every label count, measured and predicted."""
+    rows = closed_forms.predicted_rows(budget)
+    if not rows:
+        return []
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+    for title in ("labels", "measured", *(f"{title}  " for title in PREDICTORS.values())):
+        table.add_column(title, justify="right", overflow="fold")
+    for row in rows:
+        shown = (row[name] if row[name][-1] in "↑↓" else f"{row[name]}  " for name in PREDICTORS)
+        table.add_row(row["n"], row["measured"], *shown)
+    said = Text(f"{closed_forms.SIDES}. {closed_forms.predicted_sentence(budget)}", style="dim")
+    return [Text(closed_forms.PREDICTED, style="dim"), table, Padding(said, (0, 0, 1, 0))]
+
+
+def _scores(budget: Budget) -> list[RenderableType]:
+    """Scores of the encoder, never without the measured loss."""
+    said = closed_forms.scores_sentence(budget)
+    if not said:
+        return []
+    why = " ".join(closed_forms.missing_scores([budget]))
+    return [Padding(Text(said).append(f" {why}".rstrip(), style="dim"), (0, 0, 1, 0))]
 
 
 def _curve_row(n: int, points: list[CurvePoint], most: float) -> list[Text]:
