@@ -6,10 +6,12 @@ from dataclasses import replace
 from io import StringIO
 
 import numpy as np
+import page_cases as cases
 import pytest
 from rich.console import Console
 
-from limen.pages.terminal import render_terminal
+from limen.pages import summary, wording
+from limen.pages.terminal import render_comparison, render_terminal
 from limen.records.budget import Advice, Budget
 from limen.records.estimate import not_identified
 from limen.verbs.budget import budget
@@ -41,6 +43,28 @@ def unknown(found: Budget, bracket: bool = True) -> Budget:
 def test_eighty_columns_suffice(measured: Budget) -> None:
     for found in (measured, unknown(measured), unknown(measured, bracket=False)):
         assert max(len(line) for line in shown(found).splitlines()) <= 80
+
+
+def test_forty_columns_suffice(measured: Budget) -> None:
+    wide = " ".join(shown(measured).split())
+    for found in (measured, unknown(measured), unknown(measured, bracket=False)):
+        lines = shown(found, 40).splitlines()
+        assert max(len(line) for line in lines) <= 40
+        assert "…" not in "".join(lines).replace("budget(…", ""), "nothing is cut"
+        assert sum(len(line.strip()) == 1 for line in lines) == 0, "no column is one character wide"
+    narrow = " ".join(shown(measured, 40).split())
+    for term in ("adaptation_loss", "estimation_gap", "error"):
+        (row,) = (row for row in summary.term_rows(measured) if row["name"] == wording.words(term))
+        assert f"{row['value']} {row['interval']} {row['grade']}" in narrow
+        assert f"{row['value']} {row['interval']} {row['grade']}" in wide
+
+
+def test_a_comparison_fits_forty_columns() -> None:
+    stream = StringIO()
+    render_comparison(cases.study(), Console(file=stream, width=40))
+    lines = [line.rstrip() for line in stream.getvalue().splitlines()]
+    assert max(len(line) for line in lines) <= 40
+    assert "  floor 0.171 ◆ 0.150 to 0.192" in lines
 
 
 def test_a_reason_is_said_once_and_referred_to(measured: Budget) -> None:

@@ -118,6 +118,7 @@ def predicted_rows(budget: Budget) -> list[dict[str, str]]:
             "penalty": wording.prose(f"{point.penalty:g}"),
             "training": wording.decimal(point.training_loss, point.measured.digits()),
             "measured": f"{wording.full(point.measured)} {point.measured.mark}",
+            "value": f"{wording.value(point.measured)} {point.measured.mark}",
         }
         rows.append(row | {name: _prediction(point, point.predicted[name]) for name in PREDICTORS})
     return rows
