@@ -5,6 +5,7 @@ from limen.records.budget import Budget as Budget
 from limen.records.comparison import Comparison as Comparison
 from limen.records.errors import LimenError as LimenError
 from limen.records.estimate import Estimate as Estimate
+from limen.records.learning_curve import LearningCurve as LearningCurve
 from limen.records.report import Report as Report
 from limen.verbs.budget import budget as budget
 from limen.verbs.check import check as check
@@ -16,6 +17,7 @@ from limen.verbs.inspect import explain as explain
 from limen.verbs.inspect import gc as gc
 from limen.verbs.inspect import status as status
 from limen.verbs.inspect import verify as verify
+from limen.verbs.learning_curve import learning_curve as learning_curve
 from limen.verbs.report import report as report
 from limen.verbs.run import run as run
 

@@ -99,6 +99,16 @@ class Extrapolation:
     law: Mapping[str, float] = field(default_factory=dict)
     """Plain: {asymptote, amplitude, curvature, exponent} of the fitted law, for drawing; empty if not identified."""
 
+    def to_json(self) -> dict[str, Any]:
+        """Plain data with stable keys."""
+        return {
+            "asymptote": self.asymptote.to_json(),
+            "exponent": self.exponent.to_json(),
+            "labels_needed": self.labels_needed.to_json(),
+            "backtest": dict(self.backtest),
+            "law": dict(self.law),
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Advice:
@@ -200,7 +210,7 @@ class Budget:
             "floor_path": [{"radius": p.radius, "low": p.low, "high": p.high} for p in self.floor_path],
             "identity_residual": self.identity_residual,
             "curve": [_curve_json(p) for p in self.curve],
-            "extrapolation": _extrapolation_json(self.extrapolation),
+            "extrapolation": self.extrapolation.to_json() if self.extrapolation else None,
             "advice": [_advice_json(a) for a in self.advice],
             "population_checks": [
                 {"name": c.name, "finding": c.finding, "outcome": c.outcome, "numbers": dict(c.numbers)}
@@ -268,18 +278,6 @@ def _curve_json(point: CurvePoint) -> dict[str, Any]:
 def _curve_point(plain: Mapping[str, Any]) -> CurvePoint:
     fields = {k: v for k, v in plain.items() if k not in ("state", "reason")}
     return CurvePoint(**fields, diverged=plain.get("reason", ""))
-
-
-def _extrapolation_json(law: Extrapolation | None) -> dict[str, Any] | None:
-    if law is None:
-        return None
-    return {
-        "asymptote": law.asymptote.to_json(),
-        "exponent": law.exponent.to_json(),
-        "labels_needed": law.labels_needed.to_json(),
-        "backtest": dict(law.backtest),
-        "law": dict(law.law),
-    }
 
 
 def _extrapolation(plain: Mapping[str, Any]) -> Extrapolation:
