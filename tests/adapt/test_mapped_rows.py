@@ -8,9 +8,13 @@ import pytest
 from limen.adapt import mapped_rows as module
 from limen.adapt.ball import Rows, certify, minimise, minimise_subsets
 from limen.adapt.feature_map import design_map
+from limen.adapt.fit import fit_task
 from limen.adapt.mapped_rows import MappedRows, feature_blocks, joined, mapped_rows
 from limen.adapt.moments import part_moments, subset_moments
+from limen.adapt.prepare import prepare
 from limen.adapt.squared_fits import nested_fits, radius_fits, subset_fits
+from limen.data.worlds.gaussian_classes import gaussian_classes
+from limen.records.task import FitSpec, Task
 
 RNG = np.random.default_rng(3)
 RAW = RNG.normal(size=(20_000, 5)).astype(np.float32) * RNG.lognormal(size=(20_000, 1)).astype(np.float32)
@@ -126,3 +130,26 @@ def test_squared_fits_from_shared_moments_are_the_direct_ones(lazy, held, radius
         reference = minimise_subsets(direct.take(few), subsets, radius, None, 1e-4)
         assert np.allclose(found.weights, reference.weights, atol=1e-8)
         assert np.allclose(found.losses, reference.losses, atol=1e-12)
+
+
+@pytest.mark.parametrize(("loss", "atol"), [("squared", 1e-9), ("log", 5e-4)])
+@pytest.mark.parametrize("same", [False, True])
+def test_a_whole_fit_in_blocks_is_the_fit_of_held_rows(loss, atol, same, monkeypatch):
+    train = gaussian_classes(3, 5, 320, separation=1.0, seed=1).everything()
+    test = gaussian_classes(3, 5, 90, separation=1.0, seed=2).everything()
+    asked = FitSpec(loss=loss, labels=(60, 120, "all"), seeds=2, radius=4.0)
+    task = Task("world", "gaussian", train, {"test": test}, same_population=same)
+    held = fit_task(task, asked)
+    monkeypatch.setattr(module, "HELD_BYTES", 2000)
+    assert isinstance(prepare(task, asked).fit.features, MappedRows)
+    blocks = fit_task(task, asked)
+    assert sorted(blocks.arrays) == sorted(held.arrays)
+    for name, array in held.arrays.items():
+        assert array.shape == blocks.arrays[name].shape, name
+        if name.endswith("prediction"):
+            assert (array == blocks.arrays[name]).mean() > 0.99, name
+        elif not name.startswith("rich"):  # its own solver stops at 1e-2
+            assert np.allclose(array, blocks.arrays[name], atol=20 * atol), name
+    for part in ("pool", "half", "final"):
+        for key, value in held.data[part].items():
+            assert blocks.data[part][key] == pytest.approx(value, abs=atol), (part, key)

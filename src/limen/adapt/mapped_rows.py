@@ -22,6 +22,8 @@ from limen.records.task import Floats, Integers
 
 HELD_BYTES = 1 << 29
 """Most bytes of mapped rows that are held: 87,000 rows of 768 features."""
+BLOCK_BYTES = 3 << 23
+"""Most bytes of one block: the C library gives memory of up to 32 MB out again, larger pieces it asks for anew."""
 
 Source = tuple[Floats, FeatureMap | None]
 """Raw rows and their map, or rows that are mapped already."""
@@ -105,8 +107,9 @@ class MappedRows:
 
     def blocks(self) -> Iterator[tuple[Integers, Matrix]]:
         """(positions, φ of them) in the order of the file."""
-        for start in range(0, len(self), BLOCK):
-            positions = self._order[start : start + BLOCK]
+        size = min(BLOCK, max(1, BLOCK_BYTES // (8 * self.shape[1])))
+        for start in range(0, len(self), size):
+            positions = self._order[start : start + size]
             yield positions, self._mapped(self.rows[positions]).astype(self.dtype, copy=False)
 
     def astype(self, dtype: Any, copy: bool = True) -> MappedRows:
@@ -115,11 +118,12 @@ class MappedRows:
         return MappedRows(self.sources, self.rows, dtype)
 
     def __getitem__(self, index: Any) -> Any:
-        """Some rows, held where they are few; anything else than rows holds everything first."""
+        """Some rows, held where they are few or a slice; anything else than rows holds everything first."""
         if isinstance(index, tuple):
             return np.asarray(self)[index]
         chosen = MappedRows(self.sources, np.atleast_1d(self.rows[index]), self.dtype)
-        found: Any = np.asarray(chosen) if chosen.size * 8 <= HELD_BYTES else chosen
+        held = isinstance(index, slice) or chosen.size * 8 <= HELD_BYTES
+        found: Any = np.asarray(chosen) if held else chosen
         return found
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:

@@ -80,7 +80,7 @@ def rich_head(prepared: Prepared, radius: float) -> RichHead:
     order = _order(prepared.fit_blocks, prepared.spec.split_seed)
     pilot = order[: min(PILOT_ROWS, len(order))]
     trained, scored = _cut(pilot, prepared.fit_blocks)
-    kernel = kernel_map(fit.features[trained[: min(LANDMARKS, max(1, len(trained) // 4))]])
+    kernel = kernel_map(np.asarray(fit.features[trained[: min(LANDMARKS, max(1, len(trained) // 4))]]))
     chosen = _climb(_mapped(kernel, fit.take(trained)), _mapped(kernel, fit.take(scored)), radius)
     rows = _mapped(kernel, fit.take(order[:MOST_ROWS]))
     head = minimise(rows, chosen, tolerance=TOLERANCE)
