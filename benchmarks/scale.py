@@ -134,9 +134,8 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, default=None)
     asked = parser.parse_args()
     found = []
-    print(
-        f"| {asked.features} features, {CLASSES} classes | rows | seconds | processor seconds | peak resident GB | status |"
-    )
+    head = f"{asked.features} features, {CLASSES} classes"
+    print(f"| {head} | rows | seconds | processor seconds | peak resident GB | status |")
     print("|---|---|---|---|---|---|", flush=True)
     for rows in asked.rows:
         with tempfile.TemporaryDirectory(dir=asked.folder) as name:
