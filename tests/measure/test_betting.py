@@ -18,7 +18,7 @@ def wealth(x, m, scale):
     weights[-1] *= 2
     assert sum(weights) == pytest.approx(1.0)
     return sum(
-        w * math.prod(1 + bet * (m - value) / scale for value in x) for w, bet in zip(weights, bets, strict=True)
+        w * math.prod(1 + bet * (m - value) / (scale - m) for value in x) for w, bet in zip(weights, bets, strict=True)
     )
 
 

@@ -13,6 +13,7 @@ import scipy.stats
 from limen.adapt.fit import fit_task
 from limen.adapt.prepare import prepare
 from limen.adapt.truth import Truth
+from limen.arrays.intervals import mean_of
 from limen.data.worlds.gaussian_classes import gaussian_classes
 from limen.data.worlds.subclusters import subclusters
 from limen.measure import budget as budget_module
@@ -396,7 +397,9 @@ def test_a_scored_population_has_its_own_terms():
     assert terms["shift_gap"].low > 0
 
 
-def test_the_bracket_ends_where_the_adaptation_loss_does(one):
-    budget = measure_budget(one, Question())
-    assert budget.sides.statistical.high == budget.terms["adaptation_loss"].high
+def test_the_bracket_ends_where_the_five_fold_loss_does_below_that_of_the_holdout(one):
+    """All pool rows scored by probes of 4/5 of them: the noise of N rows, not of the holdout."""
+    budget, losses = measure_budget(one, Question()), one.arrays["pool_cross_validated_loss"]
+    assert budget.sides.statistical.high == mean_of(losses).high(0.05 / 3)
+    assert losses.mean() < budget.sides.statistical.high < budget.terms["adaptation_loss"].high
     assert statistical_sides(one, 0.95).loss_low == budget.terms["adaptation_loss"].low

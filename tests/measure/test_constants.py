@@ -63,12 +63,14 @@ def test_the_certified_low_end_has_a_third_of_the_error_probability():
     assert divergence == pytest.approx(math.log(60) / POOL, rel=1e-6)
 
 
-def test_the_two_certified_upper_bounds_share_a_third_of_the_error_probability():
-    """δ/2 each: the kl bound of m losses of 0 is b·(1 − (δ/2)^(1/m)); without variance Maurer-Pontil is the smaller."""
-    none = certified_sides(record(arrays=held(np.zeros(M))), 0.95).high
-    assert none == pytest.approx(4.0 * (1 - (0.05 / 6) ** (1 / M)), rel=1e-12)
-    same = certified_sides(record(arrays=held(np.full(M, 2.0))), 0.95).high
-    assert same == pytest.approx(2.0 + 7 * 4.0 * math.log(2 * 6 / 0.05) / (3 * (M - 1)), rel=1e-12)
+def test_the_certified_upper_end_has_a_third_of_the_error_probability():
+    """Bets 2^−j/(b − m), half of the weight on the first: at the end the wealth is 1/δ = 60."""
+    bets = [2.0**-j for j in range(7)]  # down to about 1/√M
+    weights = [*(bet / 2 for bet in bets[:-1]), bets[-1]]
+    for loss in (0.0, 2.0):
+        high = certified_sides(record(arrays=held(np.full(M, loss))), 0.95).high
+        wealth = sum(w * (1 + bet * (high - loss) / (4.0 - high)) ** M for w, bet in zip(weights, bets, strict=True))
+        assert wealth == pytest.approx(60, rel=1e-6)
 
 
 def test_the_certified_low_end_of_the_loss_has_a_third_of_the_error_probability():

@@ -2,9 +2,10 @@
 
 With N pool rows (all but design), m holdout rows, min L̂_N certified, δ each event's share of 1 − confidence:
 
-certified    [kl⁻¹(min L̂_N, ln(1/δ)/N), min of kl and Maurer-Pontil on the holdout], losses in [0, b]
-statistical  [min L̂_N − t·ŝ/√N, holdout mean + t·s/√m + skewness]; min L̂_N ≤ L̂_N(h*) for the fixed best h*, ŝ = sd on
-             the holdout; the upper end is corrected for skewness (limen.measure.risk)
+certified    [kl⁻¹(min L̂_N, ln(1/δ)/N), betting bound on the holdout (limen.measure.betting)], losses in [0, b]
+statistical  [min L̂_N − t·ŝ/√N, CV_5 + t·s/√N + skewness]; min L̂_N ≤ L̂_N(h*) for the fixed best h*, ŝ = sd on the
+             holdout; CV_5 is centred on the mean of L(probe of a fold) ≥ L*, asymptotically normal with s = sd of
+             its N losses (Bayle, Bayle, Janson, Mackey, NeurIPS 2020); the upper end is corrected for skewness
 midpoint     M_N ± (t·s/√N + |M_N − M_{N/2}|),  M = (k·train + (k − 1)·CV_k)/(2k − 1),  s = sd over rows of that mean
 
 Weights of the midpoint: with tr(NJ)/2 = T, E train = L* − T/N and E CV_k = L* + T/(N(1 − 1/k)) to leading order, so
@@ -23,7 +24,8 @@ from typing import Any
 
 import numpy as np
 
-from limen.arrays.intervals import Mean, kl_lower, kl_upper, maurer_pontil_upper, mean_of, student_quantile
+from limen.arrays.intervals import Mean, kl_lower, mean_of, student_quantile
+from limen.measure.betting import betting_upper
 from limen.measure.risk import unit_assumptions
 from limen.records.budget import Floor, FloorPoint
 from limen.records.estimate import Estimate, not_identified
@@ -55,10 +57,8 @@ def certified_sides(fit: StageRecord, confidence: float) -> Sides:
     delta = (1 - confidence) / EVENTS
     top, held = fit.data["loss_range"], fit.arrays["curve_holdout_loss"][-1]
     mean, m = float(held.mean()), len(held)
-    # two valid upper bounds, so each takes half of δ
-    high = min(kl_upper(mean, m, delta / 2, top), maurer_pontil_upper(held, delta / 2, top))
     low = kl_lower(max(fit.data["pool"]["minimum"], 0.0), fit.data["pool"]["n"], delta, top)
-    return Sides(low, kl_lower(mean, m, delta, top), high)
+    return Sides(low, kl_lower(mean, m, delta, top), betting_upper(held, delta, top))
 
 
 def statistical_sides(fit: StageRecord, confidence: float) -> Sides:
@@ -66,6 +66,11 @@ def statistical_sides(fit: StageRecord, confidence: float) -> Sides:
     delta = (1 - confidence) / EVENTS
     loss = mean_of(fit.arrays["curve_holdout_loss"][-1], fit.arrays.get("holdout_groups"))
     return Sides(_low(fit, fit.data["pool"]["minimum"], loss, delta), loss.low(delta), loss.high(delta))
+
+
+def floor_upper(fit: StageRecord) -> Mean:
+    """Five-fold losses of the pool, whose upper end is one of L*: as many rows a probe as the holdout's, N scored."""
+    return mean_of(fit.arrays["pool_cross_validated_loss"], pool_groups(fit))
 
 
 def _low(fit: StageRecord, minimum: float, held: Mean, delta: float) -> float:
@@ -186,21 +191,25 @@ def floor_sides(fit: StageRecord, confidence: float, minimum: float) -> Floor:
     """All three sides, and whether the certified one says anything."""
     middle, drift = midpoint(fit, confidence)
     certified, informative = _certified(fit, confidence)
-    sides, joint = statistical_sides(fit, confidence), 1 - 2 * (1 - confidence) / EVENTS
-    lost = CROSSED if sides.low > sides.high else _mixed(fit)
+    sides, delta = statistical_sides(fit, confidence), (1 - confidence) / EVENTS
+    above, held = floor_upper(fit), mean_of(fit.arrays["curve_holdout_loss"][-1], fit.arrays.get("holdout_groups"))
+    high = above.high(delta)
+    lost = CROSSED if sides.low > min(sides.high, high) else _mixed(fit)
     unit = "rows" if pool_groups(fit) is None else "groups"
-    held = mean_of(fit.arrays["curve_holdout_loss"][-1], fit.arrays.get("holdout_groups"))
     return Floor(
         certified=certified,
         statistical=not_identified(
             lost or "a bracket; the point is the midpoint's",
             low=None if lost else sides.low,
-            high=None if lost else sides.high,
-            confidence=None if lost else joint,
+            high=None if lost else high,
+            confidence=None if lost else 1 - 2 * delta,
             grade="statistical",
             n=middle.n,
-            method="certified minimum less its error, holdout plus its error",
-            assumptions=unit_assumptions(held, unit),
+            method="certified minimum less its error, five-fold loss plus its error",
+            assumptions=(
+                *unit_assumptions(above, unit),
+                *(f"holdout: {said}" for said in unit_assumptions(held, unit)[1:]),
+            ),
             reference=REFERENCE,
         ),
         midpoint=middle,
@@ -230,7 +239,7 @@ def _certified(fit: StageRecord, confidence: float) -> tuple[Estimate, bool]:
         confidence=None if impossible else 1 - 2 * delta,
         grade="certified",
         n=pool["n"],
-        method="kl bound below, kl and Maurer-Pontil above",
+        method="kl bound below, betting bound above",
         assumptions=("independent rows", "class and radius fixed on design"),
         reference=REFERENCE,
     )
