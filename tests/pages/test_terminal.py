@@ -99,3 +99,11 @@ def test_names_from_files_are_never_markup(measured: Budget) -> None:
 def test_radii_have_three_digits(measured: Budget) -> None:
     point = replace(measured.floor_path[0], radius=5.656854249, low=0.1, high=0.2)
     assert "radius 5.66 " in shown(replace(measured, floor_path=(point,)))
+
+
+def test_threads_and_library_of_the_fits_are_said(measured: Budget) -> None:
+    said = f"computed with 1 BLAS thread per fit, {measured.environment['blas']}"
+    assert said in " ".join(shown(measured).split())
+    many = replace(measured, environment={"threads": 4, "blas": "mkl 2025"})
+    assert "computed with 4 BLAS threads per fit, mkl 2025" in " ".join(shown(many).split())
+    assert "computed with" not in shown(replace(measured, environment={}))

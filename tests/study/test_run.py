@@ -72,6 +72,7 @@ def test_the_document(finished: tuple[Path, RunResult]) -> None:
     assert len(plain["cells"]) == CELLS
     assert plain["recipe"]["study"] == finished[0].read_text()
     assert plain["recipe"]["seconds_to_reproduce"] > 0
+    assert plain["recipe"]["environment"]["threads"] == 1, "of the workers, whatever this process has"
 
 
 def test_several_radii_share_the_confidence(finished: tuple[Path, RunResult]) -> None:

@@ -28,6 +28,7 @@ def render_terminal(budget: Budget, console: Console) -> None:
         *_predicted(budget),
         *_scores(budget),
         *_checks(budget),
+        *_computed_with(budget),
     ):
         console.print(part, markup=False, highlight=False)
 
@@ -41,7 +42,7 @@ def render_comparison(report: Report, console: Console) -> None:
             console.print(part, markup=False, highlight=False)
     for duel in report.comparisons:
         console.print(_duel(duel), markup=False, highlight=False)
-    for part in _ranked(report):
+    for part in (*_ranked(report), *(_computed_with(report.budgets[0]) if report.budgets else ())):
         console.print(part, markup=False, highlight=False)
 
 
@@ -211,6 +212,11 @@ def _curve_row(n: int, points: list[CurvePoint], most: float) -> list[Text]:
     cells = [f"{n:,}", subsets, "–" if training is None else wording.decimal(training, 3), wording.decimal(loss, 3)]
     drawn = Text(bar(loss / most if most > 0 else 0.0), style=STYLES["estimation"])
     return [*(Text(cell) for cell in cells), Text(f"{wording.decimal(100 * middle.error, 1)} %"), drawn]
+
+
+def _computed_with(budget: Budget) -> list[RenderableType]:
+    said = wording.computed_with(budget.environment)
+    return [Text(said, style="dim")] if said else []
 
 
 def _checks(budget: Budget) -> list[RenderableType]:

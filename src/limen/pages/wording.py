@@ -6,6 +6,8 @@ Every number on a page, in Markdown and in a terminal passes through here; CSV a
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from limen.pages.svg import printable
 from limen.records.budget import Budget
@@ -37,6 +39,7 @@ WORDS = {
     "class_gap": "adapter class: what a richer adapter would remove",
     "shift_gap": "shift: loss there less loss here",
 }
+METHODS = {"lda": "LDA"}
 CONTROLS = {
     "prior": "class shares alone",
     "shuffled_labels": "the same adapter on shuffled labels",
@@ -169,8 +172,25 @@ def who(budget: Budget) -> str:
 
 
 def method(name: str) -> str:
-    """`linear-probe` as words."""
-    return flat(name).replace("-", " ")
+    """`linear-probe` as words.
+
+    >>> method("mean-classifier"), method("lda")
+    ('mean classifier', 'LDA')
+    """
+    return METHODS.get(name) or flat(name).replace("-", " ")
+
+
+def computed_with(environment: Mapping[str, Any]) -> str:
+    """Threads and linear algebra library of the fits; empty where they are not known.
+
+    >>> computed_with({"threads": 1, "blas": "openblas 0.3.31 (Haswell)"})
+    'computed with 1 BLAS thread per fit, openblas 0.3.31 (Haswell)'
+    """
+    if "threads" not in environment:
+        return ""
+    threads = int(environment["threads"])
+    library = flat(str(environment.get("blas", ""))) or "an unknown library"
+    return f"computed with {threads} BLAS thread{'s' if threads > 1 else ''} per fit, {library}"
 
 
 def flat(text: str) -> str:

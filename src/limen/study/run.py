@@ -219,12 +219,16 @@ def _recipe(opened: Opened, outcomes: tuple[CellOutcome, ...], seconds: float) -
     """Everything needed to run the study again, and what it cost."""
     from limen.arrays.environment import environment
 
-    spent = {row.key: row.seconds for row in opened.store.rows() if row.key in opened.plan.cells}
+    rows = [row for row in opened.store.rows() if row.key in opened.plan.cells]
+    spent = {row.key: row.seconds for row in rows}
+    # threads are those of the workers, not of this process; pretraining may have asked for more than one
+    used = sorted({int(row.environment["threads"]) for row in rows if "threads" in row.environment})
+    threads = {"threads": used[0] if len(used) == 1 else used} if used else {}
     return {
         "command": f"limen run {opened.source.name}",
         "study": opened.source.text,
         "data": {table: opened.files.hash(table) for table in tables_of(opened.study)},
-        "environment": environment(),
+        "environment": environment() | threads,
         "seconds_to_reproduce": round(sum(spent.values()), 1),
         "seconds_of_this_command": round(seconds, 1),
         "cells": {kind: sum(o.outcome == kind for o in outcomes) for kind in sorted({o.outcome for o in outcomes})},
