@@ -234,14 +234,6 @@ def test_on_a_sphere_the_step_stays_tangent():
     assert np.abs(approximate_left_out(rows, weights, 0.1) - rows.coordinates @ weights.T).max() > 0.05
 
 
-def test_the_sphere_is_refused_where_the_hessian_is_too_large(monkeypatch):
-    x, y, a = table()
-    rows, _, inner = at_minimum(x, y, a, 0.02, "penalized")
-    monkeypatch.setattr(approximate, "MOST_UNKNOWNS", 5)
-    with pytest.raises(ValueError, match="needs the full Hessian"):
-        approximate_left_out(rows, inner, 0.02, sphere=True)
-
-
 # ---------------------------------------------------------------- log loss: the public function
 
 

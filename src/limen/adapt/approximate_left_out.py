@@ -9,7 +9,7 @@ minimiser of F − s_i ℓ_i. One Newton step towards it from the minimiser of F
 by Woodbury; exact for a quadratic loss (Rad & Maleki, JRSS B 82, 2020). D_i 1 = 0, so classes that sum to 0 are enough.
 
 On the sphere ‖W‖ = B of a binding ball, λ is its multiplier and the step stays tangent: with w = W and H = N⁻¹,
-N becomes H⁻¹ − H⁻¹wwᵀH⁻¹/(wᵀH⁻¹w) in A_i and in the inverse alike (`sphere`).
+N becomes H⁻¹ − H⁻¹wwᵀH⁻¹/(wᵀH⁻¹w) (`sphere`).
 
 Two curvatures. "full Hessian", (K − 1)·r unknowns, up to `MOST_UNKNOWNS`. Beyond, "class blocks": the coupling −p_c p_d
 is left out of N and of D alike, and each class has a number a_ic = s_i u_iᵀ(Σ_j s_j p_jc(1 − p_jc) u_j u_jᵀ + λI)⁻¹u_i:
@@ -21,6 +21,7 @@ The same blocks with the full D_i are not positive definite together and fail (d
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -60,13 +61,11 @@ def approximate_left_out(rows: ProbeRows, weights: Matrix, penalty: float, spher
     >>> approximate_left_out(two, np.zeros((2, 2)), 0.5).round(6).tolist()
     [[-0.333333, 0.333333], [0.333333, -0.333333]]
 
-    Raises ValueError for `sphere` where only class blocks fit, LinAlgError where the penalty is below rounding.
+    Raises LinAlgError where the penalty is below rounding.
     """
     if curvature_of(rows) == "full Hessian":
         return _full(rows, weights, penalty, sphere)
-    if sphere:
-        raise ValueError(f"the sphere needs the full Hessian: (K − 1)·r of at most {MOST_UNKNOWNS:,}")
-    return _blocks(rows, weights, penalty)
+    return _blocks_on_sphere(rows, weights, penalty) if sphere else _blocks(rows, weights, penalty)
 
 
 def _full(rows: ProbeRows, weights: Matrix, penalty: float, sphere: bool) -> Matrix:
@@ -139,30 +138,74 @@ def _inverted(symmetric: Matrix) -> Matrix:
 
 
 def _blocks(rows: ProbeRows, weights: Matrix, penalty: float) -> Matrix:
-    scores = rows.coordinates @ weights.T
-    pull = residuals(scores.copy(), rows.labels, "log")
-    p = pull.copy()
-    p[np.arange(len(p)), rows.labels] += 1
-    total = rows.shares @ (p * (1 - p))
-    condition = rows.largest * float(total.max()) / penalty
-    single = bool(rows.on.all()) and condition <= SINGLE_PRECISION_CONDITION
-    u: NDArray[np.floating] = rows.coordinates.astype(np.float32) if single else rows.coordinates
+    at = _Classes.of(rows, weights, penalty)
     # a_ic ≤ s_i‖u_i‖²/λ: no class whose probability times this is small moves
-    most = rows.shares * (rows.coordinates**2).sum(axis=1) / penalty if rows.on.all() else np.full(len(p), np.inf)
+    most = np.full(len(rows), np.inf)
+    if penalty > 0 and rows.on.all():
+        most = rows.shares * (rows.coordinates**2).sum(axis=1) / penalty
     for c in range(rows.classes):
-        some = np.flatnonzero((p[:, c] * most > NEGLIGIBLE) | (rows.labels == c))
-        a = _leverage(u, (rows.shares * p[:, c] * (1 - p[:, c])), penalty * rows.on, some)
-        a *= rows.shares[some]
-        scores[some, c] += a * pull[some, c] / (1 - a * p[some, c] * (1 - p[some, c]))
-    return scores
+        some = np.flatnonzero((at.p[:, c] * most > NEGLIGIBLE) | (rows.labels == c))
+        half = at.half(c, some)
+        a = rows.shares[some] * np.einsum("ji,ji->i", half, half)
+        at.scores[some, c] += a * at.pull[some, c] / (1 - a * at.spread[some, c])
+    return at.scores
 
 
-def _leverage(u: NDArray[np.floating], weight: Matrix, ridge: Matrix, some: Integers) -> Matrix:
-    """u_iᵀ(Σ_j weight_j u_j u_jᵀ + ridge)⁻¹u_i of some rows."""
-    scaled = u * np.sqrt(weight, dtype=u.dtype)[:, None]
-    block = scaled.T @ scaled
-    block[np.diag_indices(len(block))] += ridge.astype(u.dtype)
-    factor = scipy.linalg.cholesky(block, lower=True, overwrite_a=True, check_finite=False)
-    half = scipy.linalg.solve_triangular(factor, u[some].T, lower=True, check_finite=False)
-    squares: Matrix = np.einsum("ji,ji->i", half, half).astype(np.float64)
-    return squares
+def _blocks_on_sphere(rows: ProbeRows, weights: Matrix, penalty: float) -> Matrix:
+    """A_i = diag a_i − γ_i v_i v_iᵀ, v_ic = u_iᵀB_c⁻¹w_c, γ_i = s_i/Σ_c w_cᵀB_c⁻¹w_c, D_i = diag p_i(1 − p_i)."""
+    at = _Classes.of(rows, weights, penalty)
+    every, length = np.arange(len(rows)), 0.0
+    a, v = np.empty_like(at.p), np.empty_like(at.p)
+    for c in range(rows.classes):
+        half = at.half(c, every)
+        own = scipy.linalg.solve_triangular(at.factor, weights[c].astype(half.dtype), lower=True, check_finite=False)
+        a[:, c] = rows.shares * np.einsum("ji,ji->i", half, half)
+        v[:, c], length = own @ half, length + float(own @ own)
+    gamma = (rows.shares / length)[:, None]
+    moved = a * at.pull - gamma * v * (v * at.pull).sum(axis=1, keepdims=True)
+    # I − A_iD_i = diag(1 − a·q) + γ·v(q·v)ᵀ, inverted by Sherman and Morrison
+    left = 1 - a * at.spread
+    pull, push = moved / left, v / left
+    share = (at.spread * v * pull).sum(axis=1, keepdims=True)
+    size = (at.spread * v * push).sum(axis=1, keepdims=True)
+    at.scores += pull - gamma * push * share / (1 + gamma * size)
+    return at.scores
+
+
+@dataclass(slots=True)
+class _Classes:
+    """Scores, p, p − e_y, q = p(1 − p) [n, K] at a fit, and the blocks B_c = Σ_j s_j q_jc u_j u_jᵀ + λI one by one."""
+
+    rows: ProbeRows
+    scores: Matrix
+    p: Matrix
+    pull: Matrix
+    spread: Matrix
+    u: NDArray[np.floating]
+    ridge: Matrix
+    factor: NDArray[np.floating]
+    """Of the block asked for last."""
+
+    @classmethod
+    def of(cls, rows: ProbeRows, weights: Matrix, penalty: float) -> _Classes:
+        """Everything but the blocks."""
+        scores = rows.coordinates @ weights.T
+        pull = residuals(scores.copy(), rows.labels, "log")
+        p = pull.copy()
+        p[np.arange(len(p)), rows.labels] += 1
+        spread = p * (1 - p)
+        condition = rows.largest * float((rows.shares @ spread).max())
+        single = bool(rows.on.all()) and condition <= SINGLE_PRECISION_CONDITION * penalty
+        u: NDArray[np.floating] = rows.coordinates.astype(np.float32) if single else rows.coordinates
+        return cls(rows, scores, p, pull, spread, u, penalty * rows.on, u[:0])
+
+    def half(self, c: int, some: Integers) -> NDArray[np.floating]:
+        """L⁻¹u_i of some rows [r, m], LLᵀ = B_c."""
+        scaled = self.u * np.sqrt(self.rows.shares * self.spread[:, c]).astype(self.u.dtype)[:, None]
+        block = scaled.T @ scaled
+        block[np.diag_indices(len(block))] += self.ridge.astype(self.u.dtype)
+        self.factor = scipy.linalg.cholesky(block, lower=True, overwrite_a=True, check_finite=False)
+        solved: NDArray[np.floating] = scipy.linalg.solve_triangular(
+            self.factor, self.u[some].T, lower=True, check_finite=False
+        )
+        return solved
