@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from limen.adapt.prequential import prequential_losses
-from limen.arrays.intervals import mean_of
+from limen.arrays.intervals import kl_upper, maurer_pontil_upper, mean_of
 from limen.measure.betting import betting_upper
-from limen.measure.floor import EVENTS, certified_sides, statistical_sides
+from limen.measure.floor import EVENTS, certified_sides, floor_upper, statistical_sides
 
 from .cells import Cell, Found, chunks
 from .settings import CONFIDENCE, known, record, sample
@@ -42,13 +42,13 @@ def repetition(seed: Sequence[int], world: str, ratio: float) -> dict[str, Any]:
     fit, delta = record(drawn), (1 - CONFIDENCE) / EVENTS
     order = np.random.default_rng([*seed, 1]).permutation(len(drawn.pool))
     ahead = prequential_losses(drawn.pool.take(order), at.radius)
-    top = fit.data["loss_range"]
+    top, held = fit.data["loss_range"], fit.arrays["curve_holdout_loss"][-1]
     ends = {
         "holdout": statistical_sides(fit, CONFIDENCE).high,
         "prequential": mean_of(ahead).high(delta),
-        "five-fold": mean_of(fit.arrays["pool_cross_validated_loss"]).high(delta),
-        "kl": certified_sides(fit, CONFIDENCE).high,
-        "betting": betting_upper(fit.arrays["curve_holdout_loss"][-1], delta, top),
+        "five-fold": floor_upper(fit).high(delta),
+        "kl": min(kl_upper(float(held.mean()), len(held), delta / 2, top), maurer_pontil_upper(held, delta / 2, top)),
+        "betting": certified_sides(fit, CONFIDENCE).high,
         "both": betting_upper(ahead, delta, top),
     }
     low = statistical_sides(fit, CONFIDENCE).low
