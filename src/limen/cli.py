@@ -87,7 +87,7 @@ def budget(
     same_population: Annotated[bool, typer.Option("--same-population", help="--test is the holdout.")] = False,
     target: Target = None,
     margin: Margin = 0.01,
-    method: Annotated[str, typer.Option(help="linear-probe, mean-classifier or knn.")] = "linear-probe",
+    method: Annotated[str, typer.Option(help="linear-probe, mean-classifier, lda or knn.")] = "linear-probe",
     loss: Annotated[str, typer.Option(help="log or squared.")] = "log",
     labels: Annotated[str | None, typer.Option(help="Label counts of the curve, such as 100,1000,all.")] = None,
     seeds: Annotated[int, typer.Option(help="Random subsets at each label count.")] = 5,
@@ -107,7 +107,7 @@ def budget(
     from limen.verbs.budget import budget as measure
 
     speak.checked(output, (file, test))
-    ask.one_of("--method", method, ("linear-probe", "mean-classifier", "knn"))
+    ask.one_of("--method", method, ("linear-probe", "mean-classifier", "lda", "knn"))
     ask.one_of("--loss", loss, ("log", "squared"))
     ask.question_of(target, margin, confidence)
     asked: dict[str, Any] = {"method": method, "loss": loss, "labels": ask.counts_of(labels), "seeds": seeds}

@@ -42,7 +42,7 @@ def test_prior_of_the_squared_loss_is_the_brier_score() -> None:
     assert np.allclose(found.loss, ((shares - np.eye(3)[prepared.holdout.labels]) ** 2).sum(axis=1))
 
 
-@pytest.mark.parametrize("method", ["linear-probe", "mean-classifier", "knn"])
+@pytest.mark.parametrize("method", ["linear-probe", "mean-classifier", "lda", "knn"])
 def test_shuffled_labels_know_nothing(method: str) -> None:
     """Predictions are independent of the labels given: 0-1 agreement is that of independent draws."""
     prepared = informative(method=method)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from sklearn.base import BaseEstimator
+from sklearn.covariance import ledoit_wolf_shrinkage
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from limen.adapt.ball import Rows
-from limen.adapt.discriminant import discriminant, discriminant_path
+from limen.adapt.discriminant import discriminant, discriminant_path, shrunk_discriminant
 from limen.adapt.mean_classifier import mean_classifier
 
 
@@ -142,3 +143,53 @@ def test_a_singular_covariance_needs_a_penalty():
         discriminant(problem(12, 30), 0.0)
     with pytest.raises(ValueError, match="at least 0"):
         discriminant(problem(), -1.0)
+
+
+# ------------------------------------------------------------------ shrinkage without tuning
+
+
+@pytest.mark.parametrize(("n", "d"), [(60, 5), (30, 80)])
+def test_shrunk_weights_are_scikit_learns_at_ledoit_and_wolfs_shrinkage(n, d):
+    rows = problem(n, d)
+    x, counts = rows.features[:, :-1], np.bincount(rows.labels)
+    within = x - np.array([x[rows.labels == c].mean(axis=0) for c in rows.labels])
+    gamma = ledoit_wolf_shrinkage(within, assume_centered=True)
+    # scikit-learn's fixed shrinkage moves every class's covariance towards its own mean variance: of S, the same
+    theirs = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=gamma).fit(x, rows.labels)
+    found, scale = shrunk_discriminant(rows).weights, n / (n - 3)
+    np.testing.assert_allclose(found[:-1] * scale, theirs.coef_.T, rtol=1e-7)
+    log_prior = np.log(counts / n)
+    np.testing.assert_allclose((found[-1] - log_prior) * scale, theirs.intercept_ - log_prior, rtol=1e-7)
+    assert 0 < gamma < 1
+
+
+def test_shrunk_probabilities_sum_to_one_and_a_class_without_rows_has_its_share():
+    rows = problem(40)
+    rows = Rows(rows.features, rows.labels, 4)
+    p = np.exp(shrunk_discriminant(rows)(rows.features))
+    np.testing.assert_allclose(p.sum(axis=1), 1.0, rtol=1e-12)
+    np.testing.assert_allclose(p[:, 3], 1 / 44, rtol=1e-12)
+
+
+def test_shrunk_beats_the_mean_classifier_where_one_direction_is_loud():
+    rng = np.random.default_rng(0)
+    labels = np.arange(600) % 2
+    x = np.column_stack([10 * rng.normal(size=600), rng.normal(size=600) + 2.0 * labels, np.ones(600)])
+    train, test = Rows(x[:300], labels[:300], 2), Rows(x[300:], labels[300:], 2)
+    errors = [
+        (fit(train)(test.features).argmax(axis=1) != test.labels).mean()
+        for fit in (shrunk_discriminant, mean_classifier)
+    ]
+    assert errors[0] < 0.2 < errors[1]
+
+
+def test_one_row_a_class_has_no_variance():
+    with pytest.raises(ValueError, match="no within-class variance"):
+        shrunk_discriminant(Rows(np.eye(2), np.array([0, 1]), 2))
+
+
+def test_identical_rows_within_every_class_give_finite_sharp_scores():
+    x = np.repeat(np.array([[1.0, 1.0], [-1.0, 1.0]]), 3, axis=0)
+    p = shrunk_discriminant(Rows(x, np.repeat([0, 1], 3), 2))(x)
+    assert np.isfinite(p).all()
+    assert (p.argmax(axis=1) == np.repeat([0, 1], 3)).all()

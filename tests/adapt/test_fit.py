@@ -53,7 +53,7 @@ def test_threads_do_not_change_a_bit(record):
     assert_same(record, fit_task(task(), SPEC, threads=2))
 
 
-@pytest.mark.parametrize("method", ["linear-probe", "mean-classifier", "knn"])
+@pytest.mark.parametrize("method", ["linear-probe", "mean-classifier", "lda", "knn"])
 @pytest.mark.parametrize("loss", ["log", "squared"])
 def test_every_field_is_finite_and_plain(method, loss):
     populations = {"test": gaussian_classes(3, 5, 90, seed=9).everything()}
@@ -98,7 +98,8 @@ def test_curve_points_are_fits_on_prefixes(record):
 def test_what_the_spec_asks_for_changes_the_record(record):
     base = record.arrays["curve_holdout_loss"]
     for change in (
-        {"radius": 2.0}, {"loss": "squared"}, {"split_seed": 1}, {"method": "knn"}, {"method": "mean-classifier"},
+        {"radius": 2.0}, {"loss": "squared"}, {"split_seed": 1},
+        {"method": "knn"}, {"method": "lda"}, {"method": "mean-classifier"},
         {"subsets": "stratified"}, {"labels": (60, 100, "all")},
     ):  # fmt: skip
         fields = {"labels": (60, 120, "all"), "seeds": 2, "radius": 4.0, "rich_head": False, **change}

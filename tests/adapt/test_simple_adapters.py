@@ -54,7 +54,7 @@ def test_classes_without_a_row_share_the_add_one_probability_whatever_the_featur
     assert np.allclose(probabilities.sum(axis=1), 1)
 
 
-@pytest.mark.parametrize("method", ["mean-classifier", "knn"])
+@pytest.mark.parametrize("method", ["mean-classifier", "lda", "knn"])
 def test_the_squared_loss_reads_the_probabilities_that_the_log_loss_reads(method):
     data = rows()
     log, squared = (

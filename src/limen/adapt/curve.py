@@ -10,6 +10,7 @@ from typing import TypeVar
 import numpy as np
 
 from limen.adapt.ball import BallFit, Rows, coordinates, minimise_near, steering_at
+from limen.adapt.discriminant import shrunk_discriminant
 from limen.adapt.feature_map import Matrix
 from limen.adapt.log_ball import Steering
 from limen.adapt.losses import per_example_loss, predictions
@@ -68,9 +69,11 @@ def adapt(rows: Rows, spec: FitSpec, radius: float | None, tolerance: float, nea
         return Adapted(lambda x: x @ fit.weights, fit, steering)
     if method == "mean-classifier":
         return _probabilistic(mean_classifier(rows), rows.loss)
+    if method == "lda":
+        return _probabilistic(shrunk_discriminant(rows), rows.loss)
     if method == "knn":
         return _probabilistic(lambda x: neighbour_scores(rows, x, spec.neighbours), rows.loss)
-    raise ValueError(f"unknown method {method!r}; expected linear-probe, mean-classifier or knn")
+    raise ValueError(f"unknown method {method!r}; expected linear-probe, mean-classifier, lda or knn")
 
 
 def _probabilistic(log_probabilities: Callable[[Matrix], Matrix], loss: Loss) -> Adapted:

@@ -5,8 +5,10 @@ With class means μ_c, priors π_c = n_c/n and within-class covariance S = (1/n)
     z_c(x) = wᵀx − wᵀμ_c/2 + ln π_c,      w = (S + λI)⁻¹μ_c,       softmax(z) = posterior of N(μ_c, S + λI).
 
 Shrinkage (1 − γ)S + γ(tr S/d)I is (1 − γ)(S + λI) with λ = (tr S/d)·γ/(1 − γ): the same directions. λ → ∞ is the
-mean classifier up to scale and priors. Classes without rows share the probability u/(n + K), as in the mean classifier.
-Fisher, Annals of Eugenics 7 (1936); Friedman, JASA 84 (1989); Hastie, Tibshirani, Friedman, ESL (2009), §4.3.
+mean classifier up to scale and priors. `shrunk_discriminant` chooses γ as Ledoit and Wolf do for S and keeps the scale
+of S, which n/(n − K) corrects for the K means; it needs no tuning. Classes without rows share the probability
+u/(n + K), as in the mean classifier. Fisher, Annals of Eugenics 7 (1936); Friedman, JASA 84 (1989); Ledoit, Wolf,
+J. Multivar. Anal. 88 (2004); Hastie, Tibshirani, Friedman, ESL (2009), §4.3.
 """
 
 from __future__ import annotations
@@ -79,3 +81,56 @@ def discriminant_path(rows: Rows, penalties: Matrix) -> tuple[Discriminant, ...]
             Discriminant(weights, seen, rows.classes, (rows.classes - len(seen)) / (n + rows.classes), float(penalty))
         )
     return tuple(fits)
+
+
+def shrunk_discriminant(rows: Rows) -> MeanClassifier:
+    """The adapter at the shrunk covariance C = n/(n − K)·((1 − γ)S + γ(tr S/d)I), K classes with rows.
+
+    Means ±2, within-class variance 1 of 4 rows, γ = 0 in one dimension: C = 2, z = ±x − 1 + ln ½.
+
+    >>> rows = Rows(np.array([[3.0, 1.0], [1.0, 1.0], [-1.0, 1.0], [-3.0, 1.0]]), np.array([0, 0, 1, 1]), 2)
+    >>> shrunk_discriminant(rows).weights[0].round(12).tolist()
+    [1.0, -1.0]
+
+    Raises ValueError when there are not two rows of one class: no variance exists.
+    """
+    features, n = rows.features[:, :-1], len(rows)
+    counts = np.bincount(rows.labels, minlength=rows.classes)
+    seen = np.flatnonzero(counts).astype(np.int64)
+    if n <= len(seen):
+        raise ValueError(f"{n} rows over {len(seen)} classes leave no within-class variance")
+    means = (one_hot(rows.labels, rows.classes).T @ features)[seen] / counts[seen, None]
+    within = features - means[np.searchsorted(seen, rows.labels)]
+    values, vectors = _principal(within)  # [r], [d, r]
+    mean = max(float(values.sum()) / features.shape[1], 1e-12)  # no variance at all: a finite, very sharp posterior
+    gamma = _shrinkage(values, within)
+    scale = n / (n - len(seen))
+    inside = means @ vectors
+    along = np.maximum((1 - gamma) * values + gamma * mean, 1e-12 * mean)
+    slopes = vectors @ (inside / (scale * along)).T
+    if n < features.shape[1]:  # directions in which no row differs from its class
+        slopes += (means - inside @ vectors.T).T / (scale * max(gamma, 1e-12) * mean)
+    offsets = np.log(counts[seen] / n) - (means.T * slopes).sum(axis=0) / 2
+    share = (rows.classes - len(seen)) / (n + rows.classes)
+    return MeanClassifier(np.vstack([slopes, offsets]), seen, rows.classes, share)
+
+
+def _principal(within: Matrix) -> tuple[Matrix, Matrix]:
+    """Eigenvalues [r] and eigenvectors [d, r] of S, r = min(n, d)."""
+    n, d = within.shape
+    if n < d:
+        _, singular, right = scipy.linalg.svd(within, full_matrices=False)
+        return singular**2 / n, right.T
+    values, vectors = scipy.linalg.eigh(within.T @ within / n)
+    return np.maximum(values, 0.0), vectors
+
+
+def _shrinkage(values: Matrix, within: Matrix) -> float:
+    """γ of Ledoit and Wolf: expected squared error of S over its squared distance to (tr S/d)I, at most 1."""
+    n, d = within.shape
+    size = float((values**2).sum())
+    if size == 0:
+        return 1.0
+    distance = size - float(values.sum()) ** 2 / d
+    error = (float(((within**2).sum(axis=1) ** 2).mean()) - size) / n
+    return min(max(error, 0.0) / distance, 1.0) if distance > 1e-12 * size else 0.0

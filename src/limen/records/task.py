@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.floating]
 Integers = NDArray[np.int64]
 
-Method = Literal["linear-probe", "mean-classifier", "knn"]
+Method = Literal["linear-probe", "mean-classifier", "lda", "knn"]
 Loss = Literal["log", "squared"]
 
 

@@ -21,7 +21,8 @@ NOT_YET: dict[str, dict[str, str]] = {
         ("supervised", "contrastive", "spectral", "masked", "next-token", "autoencoder"), 'use objective = "nt-xent"'
     ),
     "methods": dict.fromkeys(
-        ("fine-tune", "lp-ft", "lora", "prompt"), 'use "linear-probe", "mean-classifier" or "knn"; remove this entry'
+        ("fine-tune", "lp-ft", "lora", "prompt"),
+        'use "linear-probe", "mean-classifier", "lda" or "knn"; remove this entry',
     ),
     "keys": dict.fromkeys(("record", "fine-tune", "lp-ft", "lora"), "remove it"),
     "architecture": dict.fromkeys(("resnet18", "resnet50", "vit"), 'use name = "conv"'),

@@ -20,7 +20,7 @@ Reference = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*(#\d+)?(:[^@:#\s]+)?(
 Labels = Annotated[
     tuple[Annotated[Count | Literal["all"], oneof('a whole number ≥ 1 or "all"')], ...], AsTuple, Field(min_length=1)
 ]
-Method = Literal["linear-probe", "mean-classifier", "knn"]
+Method = Literal["linear-probe", "mean-classifier", "lda", "knn"]
 
 
 class Task(Section):

@@ -68,7 +68,7 @@ same_population = true                 # test rows are draws from the population
 # --- Adaptation ---------------------------------------------------------------------------------------------
 
 [adapt]
-methods = ["linear-probe", "mean-classifier"]      # and "knn"
+methods = ["linear-probe", "mean-classifier"]      # and "lda", "knn"
 labels = [64, 128, 256, 512, "all"]    # totals; at most 75 % of the train rows, "all" stands for that many
 seeds = 3
 loss = "log"                           # or "squared"
