@@ -255,3 +255,19 @@ def test_all_problems_are_told_at_once():
     with pytest.raises(LimenError) as caught:
         limen.probe_path(FEATURES[:, 0], LABELS[:3], penalties=[1.0], sample_weight=[1.0])
     assert {problem.where for problem in caught.value.problems} == {"X", "y", "sample_weight"}
+
+
+def test_rows_of_a_file_that_are_not_held_give_the_same_probes(tmp_path, monkeypatch):
+    features, labels = world(700, 20, 3)
+    np.save(tmp_path / "X.npy", features.astype(np.float32))
+    there = np.load(tmp_path / "X.npy", mmap_mode="r")
+    for intercept in ("penalized", "free"):
+        asked = {"penalties": PENALTIES, "intercept": intercept, "tolerance": 1e-5}
+        held = limen.probe_path(there, labels, **asked)
+        monkeypatch.setattr("limen.adapt.penalised.KEPT_FEATURES", 0)
+        streamed = limen.probe_path(there, labels, **asked)
+        monkeypatch.undo()
+        for a, b in zip(held, streamed, strict=True):
+            assert b.certificate_.converged
+            assert b.objective_ == pytest.approx(a.objective_, abs=1e-5)
+            assert b.coef_ == pytest.approx(a.coef_, abs=0.05)

@@ -1,18 +1,21 @@
 """Coordinates in which the rows of a probe are well conditioned, and the curvature they are steered by.
 
-Inner features u = (x − c)/σ, c the weighted mean where the intercept is free and 0 where it counts in the norm, σ one
-scalar, so that no size over- or underflows. The constant feature stands last and is stored nowhere. Where rows are
-fewer than features, u is taken along their span (eigenvectors of the kernel matrix): fewer columns, nothing is lost.
-A penalty λ on raw weights is λ/σ² on inner ones.
-
-Curvature of the mean log loss, exact at W = 0 up to the coupling of classes:
+Inner features u = [(x − c)/σ, κ], c the weighted mean where the intercept is free and 0 where it counts in the norm, σ
+one scalar so that no size over- or underflows, κ the constant feature: 0.7 where it is free, 1/σ where it counts. A
+penalty λ on raw weights is λ/σ² on inner ones. Curvature of the mean log loss, exact at W = 0 but for the coupling of
+classes:
 
     H ≈ diag(w) ⊗ G + λI,      w_c = Σ_i s_i p_ic(1 − p_ic),      G = Σ_i s_i u_i u_iᵀ = V diag(e) Vᵀ
+
+Where rows are few for the features, u is taken along the span of the rows (eigenvectors of the kernel matrix: fewer
+columns, nothing is lost); where they are few for the classes, along V, and dividing by H costs nothing; else as it is.
+Rows that are too many to be held are computed block by block at every pass.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import numpy as np
 import scipy.linalg
@@ -20,116 +23,188 @@ from numpy.typing import NDArray
 
 from limen.adapt.feature_map import Matrix
 from limen.adapt.penalised import WeightedRows
+from limen.arrays.row_blocks import copied
 
-SPAN_FROM = 0.7
-"""Rows per feature below which the span of the rows is smaller enough to pay."""
+SPAN_FROM = 1.0
+"""Rows per feature below which the span of the rows is smaller."""
+ROTATE_UP_TO = 240
+"""Rows per class up to which turning all rows once costs less than turning every step."""
 RANK = 1e-13
+GRAM_ROWS = 4096
+FREE_CONSTANT = 0.7
+"""So that ‖∇F‖² foretells the certificate: what is left of ∂F/∂b moves into the others' once b is set to its best
+value, times the norm of a class's mean, which lies between 0 and the 1 of the mean squared norm."""
+
+
+class InnerRows:
+    """(x − c)/σ of rows that are not held, block by block."""
+
+    def __init__(self, rows: WeightedRows, centre: Matrix, scale: float, precision: type[np.floating]) -> None:
+        self.raw, self.centre, self.scale = rows.features, centre.astype(precision), precision(scale)
+        self.shape, self.dtype = rows.features.shape, np.dtype(precision)
+
+    def __getitem__(self, rows: slice) -> NDArray[np.floating]:
+        block = copied(self.raw, rows, self.dtype.type)
+        block -= self.centre
+        block /= self.scale
+        return block
+
+
+def _streamed(rows: WeightedRows, centre: Matrix, scale: float, precision: type[np.floating]) -> NDArray[np.floating]:
+    """Slices of it are all that is asked for."""
+    return cast(NDArray[np.floating], InnerRows(rows, centre, scale, precision))
 
 
 @dataclass(frozen=True, slots=True)
 class Coordinates:
-    """Inner features [n, r] (float64 or float32), and how raw adapters follow from inner ones."""
+    """Inner features, and how raw adapters follow from inner ones [K, m]."""
 
     features: NDArray[np.floating]
+    """[n, m], or [n, m − 1] where the constant is stored nowhere."""
     constant: float
-    """Value of the constant feature, which stands last: [n, r + 1] in effect."""
-    span: Matrix | None
-    """[d, r] where features are along the span of the rows, else None."""
+    """κ where the constant feature is stored nowhere and stands last, else 0."""
+    turn: Matrix | None
+    """[d + 1, m]: directions of the inner features among those of u; None: u itself."""
     centre: Matrix
     scale: float
+    kappa: float
 
     @property
     def size(self) -> int:
-        """r + 1."""
-        return int(self.features.shape[1]) + 1
+        """m."""
+        return int(self.features.shape[1]) + (self.constant != 0)
 
     def raw(self, inner: Matrix) -> tuple[Matrix, Matrix]:
-        """Weights [K, d] and intercept [K] of the raw features from inner ones [K, r + 1]."""
-        weights = inner[:, :-1] / self.scale
-        if self.span is not None:
-            weights = weights @ self.span.T
-        return weights, inner[:, -1] * self.constant - weights @ self.centre
+        """Weights [K, d] and intercept [K] of the raw features."""
+        along = inner if self.turn is None else inner @ self.turn.T
+        weights = along[:, :-1] / self.scale
+        return weights, along[:, -1] * self.kappa - weights @ self.centre
 
     def inner(self, weights: Matrix, intercept: Matrix) -> Matrix:
         """The other way round."""
-        moved = (intercept + weights @ self.centre) / self.constant
-        weights = weights if self.span is None else weights @ self.span
-        return np.hstack([weights * self.scale, moved[:, None]])
+        moved = (intercept + weights @ self.centre) / self.kappa
+        along = np.hstack([weights * self.scale, moved[:, None]])
+        return along if self.turn is None else along @ self.turn
 
 
 @dataclass(frozen=True, slots=True)
 class Kronecker:
-    """Eigenbasis of the Gram matrix of the inner features with their constant."""
+    """H in the inner coordinates."""
 
-    vectors: NDArray[np.float32] | None
-    """[r + 1, r + 1]; None: the coordinates themselves."""
+    vectors: NDArray[np.floating] | None
+    """V [m, m]; None: the coordinates are along V."""
     values: Matrix
-    """[r + 1]"""
+    """e [m]"""
     mask: Matrix
-    """1 where a coordinate counts in the norm, 0 for a free intercept [r + 1]; the basis does not mix the two."""
+    """1 where a coordinate counts in the norm, 0 for a free intercept [m]; V does not mix the two."""
 
     def solve(self, gradient: NDArray[np.floating], class_weights: Matrix, penalty: float) -> Matrix:
-        """(diag(w) ⊗ G + λI)⁻¹ at gradients [K, r + 1], back where classes sum to zero."""
+        """H⁻¹ at gradients [K, m], back where classes sum to zero."""
         divisor = class_weights[:, None] * self.values + penalty * self.mask
         if self.vectors is None:
             moved = gradient / divisor
         else:
-            turned = gradient.astype(np.float32) @ self.vectors
-            turned /= divisor.astype(np.float32)
+            turned = gradient.astype(self.vectors.dtype) @ self.vectors
+            turned /= divisor.astype(self.vectors.dtype)
             moved = (turned @ self.vectors.T).astype(np.float64)
         moved -= moved.mean(axis=0)
         return moved
 
 
-def inner_coordinates(rows: WeightedRows, free: bool, precision: type[np.floating]) -> Coordinates:
-    """Centred where the intercept is free, divided by one scalar, in the span of the rows where they are few."""
-    n, d = rows.features.shape
-    centre = rows.shares @ np.asarray(rows.features, dtype=np.float64) if free else np.zeros(d)
-    moved = np.asarray(rows.features, dtype=np.float64) - centre
-    most = float(np.abs(moved).max(initial=0.0)) or 1.0
-    scale = most * float(np.sqrt(rows.shares @ ((moved / most) ** 2).sum(axis=1)))
-    scale = scale if free else float(np.hypot(scale, 1.0))
-    scale = scale or 1.0
-    moved /= scale
-    constant = 1.0 if free else 1 / scale
-    span = None
-    if n < SPAN_FROM * d:
-        values, left = scipy.linalg.eigh(moved @ moved.T)
-        kept = values > values[-1] * RANK
-        root = np.sqrt(values[kept])
-        span = moved.T @ (left[:, kept] / root)
-        moved = left[:, kept] * root
-    return Coordinates(moved.astype(precision), constant, span, centre, scale)
-
-
-def kronecker(rows: WeightedRows, inner: Coordinates, free: bool, even: bool) -> Kronecker:
-    """The curvature of rows in their inner coordinates; `even` where all shares are the same.
+def inner_coordinates(rows: WeightedRows, free: bool, precision: type[np.floating]) -> tuple[Coordinates, Kronecker]:
+    """The coordinates of some rows and their curvature.
 
     >>> rows = WeightedRows(np.array([[3.0], [-3.0]]), np.array([0, 1]), 2, np.full(2, 0.5))
-    >>> kronecker(rows, inner_coordinates(rows, True, np.float64), True, True).values.tolist()
-    [1.0, 1.0]
+    >>> coordinates, curvature = inner_coordinates(rows, True, np.float64)
+    >>> coordinates.scale, curvature.values.round(9).tolist()
+    (3.0, [1.0, 0.49])
     """
+    n, d = rows.features.shape
+    centre = rows.mean if free else np.zeros(d)
+    scale = _scale(rows, centre, free)
+    kappa = FREE_CONSTANT if free else 1 / scale
+    if not rows.held:
+        streamed = Coordinates(_streamed(rows, centre, scale, precision), kappa, None, centre, scale, kappa)
+        return streamed, _curvature(rows, streamed, free)
+    u = (rows.double - centre) / scale
+    if n < SPAN_FROM * d:
+        features, turn = _span(u if free else np.hstack([u, np.full((n, 1), kappa)]))
+        turn = scipy.linalg.block_diag(turn, 1.0) if free else turn
+        plain = Coordinates(features.astype(precision), kappa if free else 0.0, turn, centre, scale, kappa)
+        curvature = _curvature(rows, plain, free)
+        return _turned(plain, curvature) if curvature.vectors is not None else (plain, curvature)
+    plain = Coordinates(u.astype(precision), kappa, None, centre, scale, kappa)
+    curvature = _curvature(rows, plain, free)
+    return _turned(plain, curvature) if n <= ROTATE_UP_TO * rows.classes else (plain, curvature)
+
+
+def _scale(rows: WeightedRows, centre: Matrix, free: bool) -> float:
+    """Root of the mean squared norm, the constant's 1 in it unless it is free."""
+    size = _root_mean_square(rows, centre, 1.0)
+    if not 1e-140 < size < np.inf:  # squares over- or underflow
+        most = max(float(np.abs(rows.block(block) - centre).max()) for block in rows.blocks()) or 1.0
+        size = most * _root_mean_square(rows, centre, most)
+    return (size if free else float(np.hypot(size, 1.0))) or 1.0
+
+
+def _root_mean_square(rows: WeightedRows, centre: Matrix, unit: float) -> float:
+    total = 0.0
+    with np.errstate(over="ignore"):
+        for block in rows.blocks():
+            moved = (rows.block(block) - centre) / unit
+            total += float(rows.shares[block] @ np.einsum("nd,nd->n", moved, moved))
+    return float(total**0.5)
+
+
+def _span(u: Matrix) -> tuple[Matrix, Matrix]:
+    """Rows along orthonormal directions that span them: [n, r], directions [d, r]."""
+    values, left = scipy.linalg.eigh(u @ u.T)
+    kept = values > values[-1] * RANK
+    root = np.sqrt(values[kept])
+    return left[:, kept] * root, u.T @ (left[:, kept] / root)
+
+
+def _curvature(rows: WeightedRows, inner: Coordinates, free: bool) -> Kronecker:
     mask = np.ones(inner.size)
     if free:
         mask[-1] = 0.0
-    r = inner.size - 1
-    if inner.span is not None and free and even:
-        values = (inner.features.astype(np.float64) ** 2).mean(axis=0)
-        return Kronecker(None, np.append(values, 1.0), mask)
-    gram = np.zeros((inner.size, inner.size), dtype=np.float32)
     u = inner.features
-    if even:
-        gram[:r, :r] = u.T @ u / len(u)
-    else:
-        weighted = u * np.sqrt(rows.shares).astype(u.dtype)[:, None]
-        gram[:r, :r] = weighted.T @ weighted
-    if not free:
-        gram[:r, r] = gram[r, :r] = inner.constant * (rows.shares.astype(u.dtype) @ u)
-    gram[r, r] = inner.constant**2
+    if inner.turn is not None and rows.even:  # kernel eigenvectors are those of G too
+        values = np.einsum("nr,nr->r", u, u, dtype=np.float64) / len(rows)
+        return Kronecker(None, np.append(values, inner.constant**2) if free else values, mask)
+    gram, across = _gram(rows, u)
+    if inner.constant and not free:
+        side = inner.constant * across[:, None]
+        gram = np.block([[gram, side], [side.T, np.full((1, 1), inner.constant**2, dtype=gram.dtype)]])
+    values, vectors = scipy.linalg.eigh(gram, driver="evd")
     if free:
-        values, vectors = np.zeros(inner.size, dtype=np.float32), np.zeros_like(gram)
-        values[:r], vectors[:r, :r] = scipy.linalg.eigh(gram[:r, :r], driver="evd")
-        values[r] = vectors[r, r] = 1.0
-    else:
-        values, vectors = scipy.linalg.eigh(gram, driver="evd")
+        values = np.append(values, inner.constant**2)
+        vectors = scipy.linalg.block_diag(vectors, np.ones((1, 1), dtype=vectors.dtype))
     return Kronecker(vectors, np.maximum(values.astype(np.float64), 0.0), mask)
+
+
+def _gram(rows: WeightedRows, u: NDArray[np.floating]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Σ s u uᵀ and Σ s u, in the precision of u, sums of blocks in float64."""
+    d = u.shape[1]
+    gram, across = np.zeros((d, d)), np.zeros(d)
+    for start in range(0, len(rows), GRAM_ROWS):
+        block = slice(start, start + GRAM_ROWS)
+        share, x = rows.shares[block].astype(u.dtype), u[block]
+        across += share @ x
+        weighted = x * np.sqrt(share)[:, None]
+        gram += weighted.T @ weighted
+    return gram.astype(u.dtype), across.astype(u.dtype)
+
+
+def _turned(plain: Coordinates, curvature: Kronecker) -> tuple[Coordinates, Kronecker]:
+    """The same rows along V; a free constant stays apart."""
+    assert curvature.vectors is not None
+    vectors, free = curvature.vectors, bool(curvature.mask[-1] == 0)
+    stored = plain.constant != 0
+    part = vectors[:-1, :-1] if free else vectors[:-1] if stored else vectors
+    features = plain.features @ part
+    if stored and not free:
+        features += plain.features.dtype.type(plain.constant) * vectors[-1]
+    turn = vectors.astype(np.float64) if plain.turn is None else plain.turn @ vectors
+    moved = replace(plain, features=features, constant=plain.constant if free else 0.0, turn=turn)
+    return moved, Kronecker(None, curvature.values, curvature.mask)

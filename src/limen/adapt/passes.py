@@ -17,7 +17,9 @@ from limen.adapt.feature_map import Matrix
 from limen.records.task import Integers
 
 BLOCK_SCORES = 81_920  # scores of one block: measured best between 50,000 and 200,000
-LEAST_BLOCK, MOST_BLOCK = 256, 4096
+BLOCK_FEATURES = 400_000  # features of one block: more leave the cache between the two products
+LEAST_BLOCK = 256
+FEW_COLUMNS = 16  # below it a product is quicker with rows first
 
 
 class Passes:
@@ -32,11 +34,13 @@ class Passes:
         precision: type[np.floating] = np.float64,
         constant: float = 0.0,
     ) -> None:
-        """`features` [n, r]; `shares` [problems, n] or None: every row counts 1/n in every problem.
+        """`features` [n, r], held or not; `shares` [problems, n] or None: every row counts 1/n in every problem.
 
         A `constant` other than 0 is the value of one more feature, the last of r + 1, which is stored nowhere.
         """
-        self.features = np.ascontiguousarray(features, dtype=precision)
+        if isinstance(features, np.ndarray):  # else rows that are computed when a slice is asked for
+            features = np.ascontiguousarray(features, dtype=precision)
+        self.features = features
         self.labels, self.classes, self.precision, self.constant = labels, classes, precision, constant
         self.shares = None if shares is None else shares.astype(precision)
         self.count = 0
@@ -55,42 +59,42 @@ class Passes:
         value, gradient, _ = self.measure(weights, which)
         return value, gradient
 
-    def measure(self, weights: Matrix, which: Integers, squares: bool = False) -> tuple[Matrix, Matrix, Matrix]:
-        """L̂ [A], ∇L̂ [A, K, r] and, if asked for, Σ_i s_i p_ic² [A, K] (else zeros)."""
+    def measure(self, weights: Matrix, which: Integers, spreads: bool = False) -> tuple[Matrix, Matrix, Matrix]:
+        """L̂ [A], ∇L̂ [A, K, r] and, if asked for, Σ_i s_i p_ic(1 − p_ic) [A, K] (else zeros)."""
         many, classes, size = weights.shape
         flat = weights.reshape(many * classes, size).astype(self.precision)
         run = self._two if classes == 2 else self._many
-        value, gradient, squared = run(flat, which, squares)
+        value, gradient, spread = run(flat, which, spreads)
         self.count += many
         if self.shares is None:
             value /= len(self)
             gradient /= len(self)
-            squared /= len(self)
-        return value, gradient.reshape(weights.shape), squared
+            spread /= len(self)
+        return value, gradient.reshape(weights.shape), spread
 
-    def _many(self, flat: NDArray[np.floating], which: Integers, squares: bool) -> tuple[Matrix, Matrix, Matrix]:
+    def _many(self, flat: NDArray[np.floating], which: Integers, spreads: bool) -> tuple[Matrix, Matrix, Matrix]:
         many = len(which)
-        value, gradient, squared = np.zeros(many), np.zeros(flat.shape), np.zeros((many, self.classes))
+        value, gradient, spread = np.zeros(many), np.zeros(flat.shape), np.zeros((many, self.classes))
         for rows in self._blocks(many):
             x, y = self.features[rows], self.labels[rows]
             scores, loss = self._softmax(flat, x, y, many)
             at = np.arange(len(y))
             share = None if self.shares is None else self.shares[which, rows]
             value += loss.sum(axis=1, dtype=np.float64) if share is None else (loss * share).sum(axis=1)
-            if squares:
+            if spreads:
                 counted = scores if share is None else scores * share[:, None, :]
-                squared += np.einsum("akn,akn->ak", scores, counted)
+                spread += counted.sum(axis=2) - np.einsum("akn,akn->ak", scores, counted)
             scores[:, y, at] -= 1
             if share is not None:
                 scores *= share[:, None, :]
             self._gather(gradient, scores.reshape(len(flat), -1), x)
-        return value, gradient, squared
+        return value, gradient, spread
 
-    def _two(self, flat: NDArray[np.floating], which: Integers, squares: bool) -> tuple[Matrix, Matrix, Matrix]:
+    def _two(self, flat: NDArray[np.floating], which: Integers, spreads: bool) -> tuple[Matrix, Matrix, Matrix]:
         """Two classes: one column of margins m = z_1 − z_0, p_1 = 1/(1 + e^{−m}), ℓ = ln(1 + e^m) − y·m."""
         many = len(which)
         columns = flat[1::2] - flat[::2]
-        value, gradient, squared = np.zeros(many), np.zeros(columns.shape), np.zeros((many, 2))
+        value, gradient, spread = np.zeros(many), np.zeros(columns.shape), np.zeros((many, 1))
         for rows in self._blocks(many):
             x, y = self.features[rows], self.labels[rows].astype(self.precision)
             margins = self._scores(columns, x)
@@ -100,14 +104,14 @@ class Passes:
             share = None if self.shares is None else self.shares[which, rows]
             counted = loss if share is None else loss * share
             value += counted.sum(axis=1, dtype=np.float64)
-            if squares:
-                pairs = np.stack([(1 - first) ** 2, first**2], axis=1)
-                squared += (pairs if share is None else pairs * share[:, None, :]).sum(axis=2, dtype=np.float64)
+            if spreads:
+                product = first * (1 - first)
+                spread[:, 0] += (product if share is None else product * share).sum(axis=1, dtype=np.float64)
             first -= y
             if share is not None:
                 first *= share
             self._gather(gradient, first, x)
-        return value, np.stack([-gradient, gradient], axis=1).reshape(flat.shape), squared
+        return value, np.stack([-gradient, gradient], axis=1).reshape(flat.shape), np.repeat(spread, 2, axis=1)
 
     def _gather(self, gradient: Matrix, residual: NDArray[np.floating], x: NDArray[np.floating]) -> None:
         """Add Σ_i residual_i x_iᵀ of one block: residual [columns, rows]."""
@@ -144,13 +148,14 @@ class Passes:
 
     def _scores(self, flat: NDArray[np.floating], x: NDArray[np.floating]) -> NDArray[np.floating]:
         """Scores of one block, a row per column of the problem: [columns, rows]."""
-        if not self.constant:
-            plain: NDArray[np.floating] = flat @ x.T
-            return plain
-        scores: NDArray[np.floating] = flat[:, :-1] @ x.T
-        scores += flat[:, -1:] * self.precision(self.constant)
+        inner = flat[:, :-1] if self.constant else flat
+        scores: NDArray[np.floating]
+        scores = np.ascontiguousarray((x @ inner.T).T) if 1 < len(flat) < FEW_COLUMNS else inner @ x.T
+        if self.constant:
+            scores += flat[:, -1:] * self.precision(self.constant)
         return scores
 
     def _blocks(self, many: int) -> list[slice]:
-        step = int(np.clip(BLOCK_SCORES // (many * self.classes), LEAST_BLOCK, MOST_BLOCK))
+        most = min(BLOCK_SCORES // (many * self.classes), BLOCK_FEATURES // max(self.features.shape[1], 1))
+        step = max(most, LEAST_BLOCK)
         return [slice(start, start + step) for start in range(0, len(self), step)]

@@ -8,19 +8,17 @@ last two fits (on separable rows norms grow like ln 1/λ, and the guess is nearl
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
 from limen.adapt.feature_map import Matrix
-from limen.adapt.inner_coordinates import inner_coordinates, kronecker
+from limen.adapt.inner_coordinates import inner_coordinates
 from limen.adapt.passes import Passes
 from limen.adapt.penalised import Asked, PenalisedFit, WeightedRows, certify_penalised
+from limen.adapt.secant_pairs import SecantPairs
 
-MEMORY = 8
 MOST_STEPS = 400
 """Steps of one fit in one precision."""
 ARMIJO = 1e-4
@@ -31,10 +29,9 @@ REFRESH = (4, 12, 40)
 LEAST_WEIGHT = 1e-9
 FARTHEST = 2.0
 """Longest extrapolation, in steps of the path before it."""
-MARGIN = 0.7
+MARGIN = 0.85
 """Share of the tolerance that the solver's own gap must reach before it is certified."""
 ZERO = np.array([0])
-Flat = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +42,8 @@ class Point:
     loss: float
     slope: Matrix
     class_weights: Matrix
+    squared: float
+    """Squared norm of what is penalised."""
 
 
 class PathDescent:
@@ -52,17 +51,15 @@ class PathDescent:
 
     def __init__(self, rows: WeightedRows, free: bool, precision: type[np.floating]) -> None:
         self.rows, self.free = rows, free
-        self.inner = inner_coordinates(rows, free, precision)
-        even = bool((rows.shares == rows.shares[0]).all())
-        shares = None if even else rows.shares[None]
+        self.inner, self.curvature = inner_coordinates(rows, free, precision)
+        shares = None if rows.even else rows.shares[None]
         self.passes = Passes(self.inner.features, rows.labels, rows.classes, shares, precision, self.inner.constant)
-        self.curvature = kronecker(rows, self.inner, free, even)
         self.known: list[tuple[float, Matrix]] = []
-        self.pairs = _Pairs()
-        self.penalty = np.nan
         start = np.zeros((rows.classes, self.inner.size))
+        self.pairs = SecantPairs(start.shape)
+        self.penalty = np.nan
         if free:
-            start[:, -1] = np.log(rows.class_shares)
+            start[:, -1] = np.log(rows.class_shares) / self.inner.kappa
         self.point = self._at(start)
 
     def fit(self, penalty: float, tolerance: float, start: PenalisedFit | None = None) -> PenalisedFit:
@@ -71,15 +68,15 @@ class PathDescent:
         self._move_to(inner, start)
         target, best = MARGIN * tolerance, None
         while True:
-            stalled = self._descend(inner, target)
-            weights, intercept = self.inner.raw(self.point.weights)
+            combined, stalled = self._descend(inner, target)
+            weights, intercept = self.inner.raw(combined)
             asked = Asked(penalty, self.free, tolerance, self.passes.count - before)
             fit = certify_penalised(self.rows, weights, intercept, asked)
             best = fit if best is None or fit.gap < best.gap else best
             if fit.converged or stalled:
                 break
             target = min(target, MARGIN * tolerance * target / fit.gap) / 2
-        self.known = [*self.known[-1:], (float(np.log(inner)), self.point.weights)]
+        self.known = [*self.known[-1:], (float(np.log(inner)), combined)]
         return replace(best, products=self.passes.count - before)
 
     def _move_to(self, penalty: float, start: PenalisedFit | None) -> None:
@@ -98,42 +95,40 @@ class PathDescent:
                 self.point = point
 
     def _at(self, weights: Matrix) -> Point:
-        value, slope, squares = self.passes.measure(weights[None], ZERO, squares=True)
-        slope = slope[0] - slope[0].mean(axis=0)
-        shares = self.rows.class_shares
-        # Σ s p_c = π̂_c + what the constant feature's gradient shows
-        means = shares + slope[:, -1] / self.inner.constant
-        return Point(weights, float(value[0]), slope, np.maximum(means - squares[0], LEAST_WEIGHT))
+        value, slope, spread = self.passes.measure(weights[None], ZERO, spreads=True)
+        squared = float(np.einsum("kr,kr,r->", weights, weights, self.curvature.mask))
+        return Point(weights, float(value[0]), slope[0], np.maximum(spread[0], LEAST_WEIGHT), squared)
 
     def _objective(self, point: Point) -> float:
-        return point.loss + self.penalty / 2 * float((self.curvature.mask * point.weights**2).sum())
+        return point.loss + self.penalty / 2 * point.squared
 
     def _gradient(self, point: Point) -> Matrix:
         gradient: Matrix = point.slope + self.penalty * self.curvature.mask * point.weights
         return gradient
 
-    def _gap(self, gradient: Matrix) -> float:
-        """‖∇F_λ‖²/(2λ); a free intercept is left out, for it is set to its best value before the certificate."""
-        return float((self.curvature.mask * gradient**2).sum()) / (2 * self.penalty)
+    def _descend(self, penalty: float, target: float) -> tuple[Matrix, bool]:
+        """Steps until ‖∇F_λ‖²/(2λ) is at most `target` at some combination of the last adapters: that combination.
 
-    def _descend(self, penalty: float, target: float) -> bool:
-        """Steps until the gap reaches `target`; True where rounding stopped them before."""
+        The second answer is True where rounding stopped the steps before. A free intercept's gradient counts like any
+        other: once the intercept is set to its best value, before the certificate, it stands in the others'.
+        """
         gradient, class_weights = self._gradient(self.point), self.point.class_weights
         for step in range(MOST_STEPS):
-            if self._gap(gradient) <= target:
-                return False
+            squared, back = self.pairs.residual(gradient)
+            if squared <= 2 * self.penalty * target:
+                return self.point.weights - back, False
             if step in REFRESH:
                 class_weights = self.point.class_weights
             plain = partial(self.curvature.solve, class_weights=class_weights, penalty=penalty)
             direction = -self.pairs.inverse(gradient, plain)
             new = self._search(direction, float((direction * gradient).sum()))
             if new is None:
-                return True
+                break
             moved, self.point = new.weights - self.point.weights, new
             now = self._gradient(new)
             self.pairs.add(moved, now - gradient)
             gradient = now
-        return True
+        return self.point.weights, True
 
     def _search(self, direction: Matrix, slope: float) -> Point | None:
         """Backtrack until the objective falls; None where only rounding is left."""
@@ -148,40 +143,3 @@ class PathDescent:
             fitted = -slope * length / (2 * max(rise - length * slope, 1e-300))
             length *= float(np.clip(fitted, 0.1, 0.5))
         return None
-
-
-class _Pairs:
-    """L-BFGS memory in float32: steps s and changes y of the gradient."""
-
-    def __init__(self) -> None:
-        self.pairs: list[tuple[Flat, Flat, float]] = []
-
-    def shift(self, change: Matrix) -> None:
-        """Another penalty: y + (λ − λ')s on the coordinates that count in the norm."""
-        flat = []
-        for s, y, _ in self.pairs:
-            moved = y + (s.reshape(-1, change.size) * change).ravel().astype(np.float32)
-            flat.append((s, moved, float(s @ moved)))
-        self.pairs = [pair for pair in flat if pair[2] > 0]
-
-    def add(self, step: Matrix, change: Matrix) -> None:
-        """Learn from one step, if curvature along it was positive."""
-        s, y = step.reshape(-1).astype(np.float32), change.reshape(-1).astype(np.float32)
-        along = float(s @ y)
-        if along > 1e-10 * float(np.sqrt((s @ s) * (y @ y))):
-            self.pairs = [*self.pairs[-(MEMORY - 1) :], (s, y, along)]
-
-    def inverse(self, gradient: Matrix, plain: Callable[[NDArray[np.floating]], Matrix]) -> Matrix:
-        """The two-loop recursion on top of `plain`."""
-        q, shares = gradient.reshape(-1).astype(np.float32), []
-        for s, y, along in reversed(self.pairs):
-            share = float(s @ q) / along
-            shares.append(share)
-            q -= np.float32(share) * y
-        moved = plain(q.reshape(gradient.shape)).reshape(-1).astype(np.float32)
-        if self.pairs:
-            _, y, along = self.pairs[-1]
-            moved *= np.float32(along / float(y @ plain(y.reshape(gradient.shape)).reshape(-1)))
-        for (s, y, along), share in zip(self.pairs, reversed(shares), strict=True):
-            moved += np.float32(share - float(y @ moved) / along) * s
-        return moved.reshape(gradient.shape).astype(np.float64)

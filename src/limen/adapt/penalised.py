@@ -14,24 +14,31 @@ Everything here is float64 over all rows in the original coordinates, whatever t
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import scipy.special
+from numpy.typing import NDArray
 
-from limen.adapt.feature_map import BLOCK, Matrix
+from limen.adapt.feature_map import Matrix
+from limen.arrays.row_blocks import copied
 from limen.records.task import Integers
 
-PROFILE_STEPS = 8
+PROFILE_STEPS = 12
 """Most Newton steps of the intercept at fixed W."""
-PROFILED = 1e-12
-"""Σ_c |r_c| that they stop at."""
+PROFILED = 1e-10
+"""|r_c|/π̂_c that they stop at."""
+BLOCK_SCORES, BLOCK_FEATURES, LEAST_BLOCK = 40_960, 200_000, 128
+"""Scores and features of one block at most, rows of one block at least."""
+KEPT_FEATURES = 1 << 26
+"""Features up to which all rows are kept in float64 (512 MB)."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class WeightedRows:
     """Features [n, d] without a constant (any float type, mapped or in memory), labels [n], classes, shares s [n]."""
 
-    features: Matrix
+    features: NDArray[np.floating]
     labels: Integers
     classes: int
     shares: Matrix
@@ -39,10 +46,53 @@ class WeightedRows:
     def __len__(self) -> int:
         return len(self.labels)
 
-    @property
+    @cached_property
     def class_shares(self) -> Matrix:
         """π̂ [K]."""
         return np.bincount(self.labels, self.shares, self.classes).astype(np.float64)
+
+    @cached_property
+    def class_sums(self) -> Matrix:
+        """Σ s e_y xᵀ [K, d]."""
+        sums = np.zeros((self.classes, self.features.shape[1]))
+        for rows in self.blocks():
+            share = np.zeros((self.classes, len(self.labels[rows])))
+            share[self.labels[rows], np.arange(share.shape[1])] = self.shares[rows]
+            sums += share @ self.block(rows)
+        return sums
+
+    @cached_property
+    def mean(self) -> Matrix:
+        """Σ s x [d]."""
+        mean: Matrix = self.class_sums.sum(axis=0)
+        return mean
+
+    @cached_property
+    def even(self) -> bool:
+        """Whether all rows count the same."""
+        return bool((self.shares == self.shares[0]).all())
+
+    @property
+    def held(self) -> bool:
+        """Whether the rows are few enough to be kept in other precisions and coordinates."""
+        return self.features.size <= KEPT_FEATURES
+
+    @cached_property
+    def double(self) -> Matrix:
+        """The features in float64, kept."""
+        return np.asarray(self.features, dtype=np.float64)
+
+    def blocks(self) -> list[slice]:
+        """Slices of rows small enough for the cache."""
+        step = max(LEAST_BLOCK, min(BLOCK_SCORES // self.classes, BLOCK_FEATURES // self.features.shape[1]))
+        return [slice(start, min(start + step, len(self))) for start in range(0, len(self), step)]
+
+    def block(self, rows: slice) -> Matrix:
+        """Features of some rows in float64: kept where all of them are small."""
+        if self.held:
+            return self.double[rows]
+        block: Matrix = copied(self.features, rows, np.float64)
+        return block
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,23 +180,25 @@ class _Dual:
 
 def _dual(rows: WeightedRows, weights: Matrix, intercept: Matrix, free: bool) -> _Dual:
     scores = _scores(rows, weights, intercept)
+    soft = np.empty_like(scores)
     if free:
-        shift = profiled(scores, rows)
-        scores += shift
+        shift, sums = profiled(rows, scores, soft)
         intercept = intercept + shift
-    squared = float((weights**2).sum()) + (0.0 if free else float((intercept**2).sum()))
-    soft: Matrix
-    soft, normaliser = _softmax(scores)
-    at = np.arange(len(rows))
-    loss = float(rows.shares @ (normaliser - scores[at, rows.labels]))
-    entropy = normaliser - np.einsum("nk,nk->n", soft, scores)
+    else:
+        sums = _softmax(rows, scores, soft)
+    squared = float((weights**2).sum()) + (0.0 if free else float(intercept @ intercept))
+    original = intercept
+    # relative to class 0, as the scores are
+    weights, intercept = weights - weights[0], intercept - intercept[0]
+    moments = _moments(rows, soft)
+    own = float((weights * rows.class_sums).sum() + intercept @ rows.class_shares)  # Σ s z_y
+    # Σ s H(p) = Σ s ln Σ_c e^{z_c} − Σ s ⟨p, z⟩
+    entropy = sums.normaliser - float((weights * moments).sum() + intercept @ sums.mean)
+    slope, excess = moments - rows.class_sums, sums.mean - rows.class_shares
     if free:
-        soft, repaired = _repair(soft, rows)
-        entropy = scipy.special.entr(soft).sum(axis=1) if repaired else entropy
-    soft[at, rows.labels] -= 1
-    soft *= rows.shares[:, None]
-    steep = float((_moments(rows, soft) ** 2).sum()) + (0.0 if free else float((soft.sum(axis=0) ** 2).sum()))
-    return _Dual(loss, float(rows.shares @ entropy), steep**0.5, squared**0.5, intercept)
+        slope, entropy = _repaired(rows, slope, entropy, excess)
+    steep = float((slope**2).sum()) + (0.0 if free else float(excess @ excess))
+    return _Dual(sums.normaliser - own, entropy, steep**0.5, squared**0.5, original)
 
 
 def _fit(weights: Matrix, dual: _Dual, asked: Asked, known: tuple[float, float, float]) -> PenalisedFit:
@@ -157,72 +209,88 @@ def _fit(weights: Matrix, dual: _Dual, asked: Asked, known: tuple[float, float, 
     )
 
 
-def profiled(scores: Matrix, rows: WeightedRows) -> Matrix:
-    """Shift of the intercept [K] that makes the mean probabilities equal the class shares, at scores [n, K].
+@dataclass(frozen=True, slots=True)
+class _Sums:
+    """Over all rows: Σ s ln Σ_c e^{z_c} and Σ s p [K]."""
 
-    Newton's method on Σ s_i ℓ_i in b alone, a step halved while it makes the loss rise; all scores 0, shares (¾, ¼):
+    normaliser: float
+    mean: Matrix
+
+
+def profiled(rows: WeightedRows, scores: Matrix, soft: Matrix) -> tuple[Matrix, _Sums]:
+    """Shift of the intercept [K] at which mean probabilities are the class shares, for scores [K, n], and sums there.
+
+    Newton's method on Σ s_i ℓ_i in b alone, a step halved while it makes the loss rise. `soft` [K, n] is overwritten by
+    the probabilities at the shift. All scores 0, class shares ¾ and ¼:
 
     >>> rows = WeightedRows(np.zeros((4, 1)), np.array([0, 0, 0, 1]), 2, np.full(4, 0.25))
-    >>> shift = profiled(np.zeros((4, 2)), rows)
+    >>> shift, _ = profiled(rows, np.zeros((2, 4)), np.empty((2, 4)))
     >>> round(float(shift[0] - shift[1]), 9) == round(float(np.log(3)), 9)
     True
     """
-    target, best = rows.class_shares, np.inf
-    shift: Matrix = np.zeros(rows.classes)
-    step: Matrix = np.zeros(rows.classes)
+    target, shift = rows.class_shares, np.zeros(rows.classes)
+    sums = _softmax(rows, scores, soft)
     for _ in range(PROFILE_STEPS):
-        soft, normaliser = _softmax(scores + (shift + step))
-        loss = float(rows.shares @ normaliser) - float(target @ (shift + step))
-        if loss > best + 1e-14 * abs(best):
-            step = step / 2
-            continue
-        shift, best = shift + step, loss
-        mean = rows.shares @ soft
-        if np.abs(mean - target).sum() <= PROFILED:
+        excess = sums.mean - target
+        if (np.abs(excess) <= PROFILED * target).all():
             break
-        curvature = np.diag(mean) - (soft * rows.shares[:, None]).T @ soft
+        curvature = np.diag(sums.mean) - (soft * rows.shares) @ soft.T
         # singular along the constant vector, which moves no probability
-        newton = np.linalg.solve(curvature + 1.0 / rows.classes, target - mean).astype(np.float64)
-        step = newton - newton.mean()
-    return shift
+        step = np.linalg.solve(curvature + 1.0 / rows.classes, -excess)
+        step -= step[0]
+        moved = _softmax(rows, scores, soft, shift + step)
+        while moved.normaliser - sums.normaliser - float(target @ step) > 1e-14 * max(abs(sums.normaliser), 1.0):
+            step = step / 2
+            moved = _softmax(rows, scores, soft, shift + step)
+        shift, sums = shift + step, moved
+    return shift, sums
 
 
-def _softmax(scores: Matrix) -> tuple[Matrix, Matrix]:
-    """Probabilities [n, K] and ln Σ_c e^{z_c} [n]."""
-    top = scores.max(axis=1, keepdims=True)
-    soft = np.subtract(scores, top)
-    np.exp(soft, out=soft)
-    total = soft.sum(axis=1, keepdims=True)
-    soft /= total
-    return soft, (np.log(total) + top)[:, 0]
+def _repaired(rows: WeightedRows, slope: Matrix, entropy: float, excess: Matrix) -> tuple[Matrix, float]:
+    """Σ s (α − e)xᵀ and a lower bound of Σ s H(α) for the repaired α, from those of p.
 
-
-def _repair(soft: Matrix, rows: WeightedRows) -> tuple[Matrix, bool]:
-    """Probabilities [n, K] whose weighted mean is π̂."""
+    α = (1 − t)p + t·q is the same mixture in every row: Σ s (α − e)xᵀ = (1 − t)Σ s (p − e)xᵀ + t·Σ s (q − e)xᵀ, and the
+    entropy is concave: H(α) ≥ (1 − t)H(p) + t·H(q).
+    """
     target = rows.class_shares
-    excess = rows.shares @ soft - target
     t = float((np.maximum(excess, 0.0) / np.maximum(target + excess, 1e-300)).max())
     if t <= 0.0:
-        return soft, False
-    return (1 - t) * soft + t * np.maximum(target - (1 - t) / t * excess, 0.0), True
+        return slope, entropy
+    q = np.maximum(target - (1 - t) / t * excess, 0.0)
+    other = q[:, None] * rows.mean - rows.class_sums
+    return (1 - t) * slope + t * other, (1 - t) * entropy + t * float(scipy.special.entr(q).sum())
 
 
 def _scores(rows: WeightedRows, weights: Matrix, intercept: Matrix) -> Matrix:
-    scores = np.empty((len(rows), rows.classes))
-    turned = np.ascontiguousarray(weights.T)
-    for block in _blocks(len(rows)):
-        np.matmul(np.asarray(rows.features[block], dtype=np.float64), turned, out=scores[block])
-    scores += intercept
+    """z_c − z_0 [K, n]: softmax sees only differences, and one product is saved."""
+    scores = np.zeros((rows.classes, len(rows)))
+    others = weights[1:] - weights[0]
+    for block in rows.blocks():
+        scores[1:, block] = others @ rows.block(block).T
+    scores[1:] += (intercept[1:] - intercept[0])[:, None]
     return scores
 
 
-def _moments(rows: WeightedRows, residual: Matrix) -> Matrix:
-    """Σ_i residual_i x_iᵀ [K, d]."""
+def _softmax(rows: WeightedRows, scores: Matrix, soft: Matrix, shift: Matrix | None = None) -> _Sums:
+    """Overwrite `soft` by the probabilities at scores + shift, block by block."""
+    normaliser, mean = 0.0, np.zeros(rows.classes)
+    for block in rows.blocks():
+        z = scores[:, block] if shift is None else scores[:, block] + shift[:, None]
+        top = z.max(axis=0)
+        p = np.exp(z - top)
+        total = p.sum(axis=0)
+        p /= total
+        soft[:, block] = p
+        share = rows.shares[block]
+        normaliser += float(share @ (np.log(total) + top))
+        mean += p @ share
+    return _Sums(normaliser, mean)
+
+
+def _moments(rows: WeightedRows, soft: Matrix) -> Matrix:
+    """Σ s p xᵀ [K, d]; that of class 0 is what the others leave of Σ s x."""
     total = np.zeros((rows.classes, rows.features.shape[1]))
-    for block in _blocks(len(rows)):
-        total += residual[block].T @ np.asarray(rows.features[block], dtype=np.float64)
+    for block in rows.blocks():
+        total[1:] += (soft[1:, block] * rows.shares[block]) @ rows.block(block)
+    total[0] = rows.mean - total[1:].sum(axis=0)
     return total
-
-
-def _blocks(n: int) -> list[slice]:
-    return [slice(start, min(start + BLOCK, n)) for start in range(0, n, BLOCK)]

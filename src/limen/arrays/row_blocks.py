@@ -47,6 +47,17 @@ def taken(matrix: NDArray[Any], rows: NDArray[np.integer]) -> NDArray[Any]:
     return found
 
 
+def copied(matrix: NDArray[Any], rows: slice, precision: type[np.floating]) -> NDArray[Any]:
+    """A copy of a slice in another precision.
+
+    >>> copied(np.arange(4), slice(1, 3), np.float32).tolist()
+    [1.0, 2.0]
+    """
+    block: NDArray[Any] = matrix[rows].astype(precision)
+    _hand_back(_pages(matrix))
+    return block
+
+
 def in_file(matrix: NDArray[Any]) -> bool:
     """Whether the matrix is a view of a file that others may read as well, so that its pages can be handed back.
 

@@ -1,0 +1,96 @@
+"""What the last steps taught: pairs of a step s and the change y of the gradient along it, in float32.
+
+For a gradient v and an approximate inverse Hessian P⁻¹ two answers follow:
+
+    inverse    Hv ≈ ∇²F⁻¹v, the two-loop recursion of L-BFGS on top of P⁻¹ (Nocedal 1980)
+    residual   min_c ‖v − Σ_j c_j y_j‖: the least gradient at any W − Σ_j c_j s_j, F being quadratic over the last steps
+
+A certificate is as good as the gradient is small, and the gradient of a quasi-Newton iterate swings: that of the
+combined one is 1.5 to 5 times less (as minimal residuals beside conjugate gradients), at no pass over the rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from limen.adapt.feature_map import Matrix
+
+MEMORY = 16
+RIDGE = 1e-6
+"""Relative shift of the normal equations of float32 numbers."""
+LEAST_CURVATURE = 1e-10
+
+
+class SecantPairs:
+    """At most MEMORY pairs of shape [K, m] each."""
+
+    def __init__(self, shape: tuple[int, int]) -> None:
+        self.shape = shape
+        self.steps = np.zeros((MEMORY, shape[0] * shape[1]), dtype=np.float32)
+        self.changes = np.zeros_like(self.steps)
+        self.along = np.zeros(MEMORY)
+        self.gram = np.zeros((MEMORY, MEMORY))
+        self.order: list[int] = []
+        """Slots, oldest first."""
+
+    def add(self, step: Matrix, change: Matrix) -> None:
+        """Learn from one step, if curvature along it was positive."""
+        slot = self.order[0] if len(self.order) == MEMORY else len(self.order)
+        s, y = step.ravel().astype(np.float32), change.ravel().astype(np.float32)
+        along = float(s @ y)
+        if not along > LEAST_CURVATURE * float(np.sqrt((s @ s) * (y @ y))):
+            return
+        self.order = [*(kept for kept in self.order if kept != slot), slot]
+        self.steps[slot], self.changes[slot], self.along[slot] = s, y, along
+        self.gram[slot] = self.gram[:, slot] = self.changes @ y
+
+    def shift(self, change: Matrix) -> None:
+        """Another penalty: y + (λ − λ')s, `change` = λ − λ' on the coordinates that count in the norm [m]."""
+        if not self.order:
+            return
+        moved = self.steps.reshape(MEMORY, *self.shape) * change.astype(np.float32)
+        self.changes += moved.reshape(self.steps.shape)
+        self.along = np.einsum("mk,mk->m", self.steps, self.changes).astype(np.float64)
+        self.gram = (self.changes @ self.changes.T).astype(np.float64)
+        self.order = [slot for slot in self.order if self.along[slot] > 0]
+
+    def inverse(self, gradient: Matrix, plain: Callable[[NDArray[np.floating]], Matrix]) -> Matrix:
+        """Hv: [K, m] → [K, m], `plain` applies P⁻¹."""
+        q, shares = gradient.ravel().astype(np.float32), {}
+        for slot in reversed(self.order):
+            shares[slot] = np.float32(float(self.steps[slot] @ q) / self.along[slot])
+            q -= shares[slot] * self.changes[slot]
+        moved = plain(q.reshape(self.shape)).ravel().astype(np.float32)
+        if self.order:
+            last = self.order[-1]
+            divided = float(self.changes[last] @ plain(self.changes[last].reshape(self.shape)).ravel())
+            moved *= np.float32(self.along[last] / divided)
+        for slot in self.order:
+            moved += (shares[slot] - np.float32(float(self.changes[slot] @ moved) / self.along[slot])) * self.steps[
+                slot
+            ]
+        return moved.reshape(self.shape).astype(np.float64)
+
+    def residual(self, gradient: Matrix) -> tuple[float, Matrix]:
+        """min_c ‖v − Σ_j c_j y_j‖² and Σ_j c_j s_j, by which the adapter moves back.
+
+        >>> pairs = SecantPairs((1, 2))
+        >>> pairs.add(np.array([[1.0, 0.0]]), np.array([[2.0, 0.0]]))  # F = w_1² + …
+        >>> squared, back = pairs.residual(np.array([[3.0, 4.0]]))
+        >>> round(squared, 3), back.round(3).tolist()
+        (16.0, [[1.5, 0.0]])
+        """
+        v = gradient.ravel().astype(np.float32)
+        squared = float(v @ v)
+        if not self.order:
+            return squared, np.zeros(self.shape)
+        inner = (self.changes @ v).astype(np.float64)[self.order]
+        gram = self.gram[np.ix_(self.order, self.order)].copy()
+        gram[np.diag_indices(len(gram))] *= 1 + RIDGE
+        c = np.linalg.solve(gram, inner)
+        combined = v - c.astype(np.float32) @ self.changes[self.order]
+        back = c.astype(np.float32) @ self.steps[self.order]
+        return float(combined @ combined), back.reshape(self.shape).astype(np.float64)
