@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import limen
+from limen import cli
 from limen.cli import app, main
 
 COMMANDS = {c.callback.__name__: c.callback for c in app.registered_commands if c.callback is not None}
@@ -24,7 +25,7 @@ TERMS = {
     "minimal_adaptation_loss", "optimism", "optimization_gap", "generalization_gap", "estimation_gap",
     "empirical_adaptation_loss", "adaptation_loss", "error", "balanced_error",
 }  # fmt: skip
-MORE_KEYS = {"slices", "controls"}
+MORE_KEYS = {"slices", "controls", "closed_forms"}
 MORE_TERMS = {"irreducible", "representation_gap", "class_gap", "shift"}
 SHIFT = {"adaptation_loss", "error", "shift_gap"}
 ESTIMATE = {"value", "low", "high", "confidence", "grade", "n", "method", "assumptions", "reference"}
@@ -82,7 +83,7 @@ def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 def test_verbs_and_functions_have_the_same_names_and_ways_to_speak() -> None:
     verbs = {name for name, module in limen.NAMES.items() if module.startswith("limen.verbs.")}
-    assert set(COMMANDS) == verbs
+    assert set(COMMANDS) == verbs - {"learning_curve"}  # a part of a budget, for those who call
     for command in COMMANDS.values():
         assert {"as_json", "quiet"} <= set(inspect.signature(command).parameters)
         assert inspect.getdoc(command)
@@ -233,3 +234,14 @@ def test_texts_fit_a_terminal(study: Path) -> None:
         long = [line for line in text.splitlines() if len(line) > 80 and str(store.parent) not in line]
         assert not long, long
     assert "no errors" in limen.check(study).text()
+
+
+def test_options_are_those_that_the_commands_declare() -> None:
+    found = cli._options()
+    assert found["slices"] == found["slice"] == "--slice"
+    assert found["id"] == found["id_column"] == "--id"
+    assert found["same_population"] == "--same-population"
+    assert found["output"] == "--output"
+    assert found["as_json"] == "--json"
+    assert "threads" not in found, "an argument of a function without an option keeps its name"
+    assert "file" not in found, "a word without dashes is no option"

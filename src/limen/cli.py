@@ -50,7 +50,7 @@ def _exit_code() -> int:
     try:
         code = app(standalone_mode=False, prog_name="limen")  # typer returns the code of `raise typer.Exit(code)`
     except LimenError as error:
-        return speak.failure(error, as_json)
+        return speak.failure(error, as_json, _options())
     except KeyboardInterrupt:
         code = 130
     except Exception as error:
@@ -60,6 +60,17 @@ def _exit_code() -> int:
     if code == 130:
         speak.interrupted(as_json)
     return code if isinstance(code, int) else 0
+
+
+def _options() -> dict[str, str]:
+    """Argument of a verb → its option, as the commands below declare them."""
+    found: dict[str, str] = {}
+    for command in typer.main.get_command(app).commands.values():  # type: ignore[attr-defined]
+        for parameter in command.params:
+            option = max(parameter.opts, key=len)
+            if option.startswith("--"):
+                found |= dict.fromkeys((parameter.name, option[2:].replace("-", "_")), option)
+    return found
 
 
 @app.command()

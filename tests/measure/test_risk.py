@@ -190,5 +190,5 @@ def test_label_weighting_with_one_row_of_a_needed_class_is_not_identified():
     losses, labels = np.arange(5.0), np.array([0, 0, 1, 2, 2])
     found = label_weighted_loss((losses, None), labels, np.array([0.4, 0.3, 0.3]), 0.95)
     assert found.value is None
-    assert "1 classes of the train mix have one row here" in found.reason
+    assert "1 class of the train mix has one row here" in found.reason
     assert label_weighted_loss((losses, None), labels, np.array([0.5, 0.0, 0.5]), 0.95).value is not None

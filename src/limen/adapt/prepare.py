@@ -20,6 +20,7 @@ from limen.data.duplicates import identical_rows
 from limen.records.budget import PopulationCheck
 from limen.records.errors import BadInput, Problem
 from limen.records.task import FitSpec, Floats, Integers, LabelledFeatures, Task
+from limen.records.units import counted
 
 RECURRING_LIMIT = 0.01
 LEAST_UNITS = 4
@@ -149,16 +150,16 @@ def _units(task: Task, population: str, rows: Integers, checks: list[PopulationC
         return _Units(rows, block, grouped=True)
     if not repeated:
         return _Units(rows, block, grouped=False)
-    shared = "have the features" if task.inputs is None else "repeat the input"
+    one = repeated == 1
+    have, repeat, were = ("has", "repeats", "was") if one else ("have", "repeat", "were")
+    shared = f"{have} the features" if task.inputs is None else f"{repeat} the input"
+    rows_said = f"{counted(repeated, 'row')}{where} {shared} of an earlier row"
     if repeated <= RECURRING_LIMIT * len(rows):
-        finding = f"{repeated} rows{where} {shared} of an earlier row and were dropped: every input counts once"
+        finding = f"{rows_said} and {were} dropped: every input counts once"
         checks.append(PopulationCheck("duplicates", finding, "noted", {"rows": repeated}))
         return _Units(rows[first], blocks(block[first], None), grouped=False)
     stay = "stay in one part and count" if population == "train" else "count"
-    finding = (
-        f"{repeated} rows{where} {shared} of an earlier row: rows with one input {stay} as one "
-        "unit, so nothing here is certified"
-    )
+    finding = f"{rows_said}: rows with one input {stay} as one unit, so nothing here is certified"
     checks.append(PopulationCheck("duplicates", finding, "rejected", {"rows": repeated}))
     return _Units(rows, block, grouped=True)
 

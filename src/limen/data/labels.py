@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from limen.data.phrases import names_text, rows_text
 from limen.data.raw import RawRows
 from limen.records.errors import Problem
+from limen.records.units import counted
 
 CONTINUOUS = "Limen answers for single-label classification: bin y into classes, or choose another target"
 
@@ -66,7 +67,8 @@ def check_classes(raw: RawRows, classes: Sequence[str] | None) -> list[Problem]:
         return [
             Problem(
                 where,
-                f"{len(unknown)} classes do not occur in the train rows: {names_text(unknown)}; {rows_text(rows)}",
+                f"{counted(len(unknown), 'class does', 'classes do')} not occur in the train rows: "
+                f"{names_text(unknown)}; {rows_text(rows)}",
                 cause=f"another task, or labels spelt differently; the train classes are {names_text(classes)}",
                 fix="use the same label names in both files, or drop these rows",
             )

@@ -21,6 +21,7 @@ from limen.arrays.intervals import (
     mean_of,
 )
 from limen.records.estimate import Estimate, not_identified
+from limen.records.units import counted
 
 Vector = NDArray[np.floating]
 Labels = NDArray[np.integer]
@@ -164,9 +165,9 @@ def label_weighted_loss(
     losses, groups = sample
     shares = np.asarray(target_shares)
     counts = np.bincount(labels, minlength=len(shares))
-    for few, what in ((0, "no row here, so no weight reaches them"), (1, "one row here, which tells no variance")):
+    for few, what in ((0, "no row here, so no weight reaches it"), (1, "one row here, which tells no variance")):
         if short := int(((counts == few) & (shares > 0)).sum()):
-            reason = f"{short} classes of the train mix have {what}"
+            reason = f"{counted(short, 'class', 'classes')} of the train mix {'has' if short == 1 else 'have'} {what}"
             return not_identified(reason, method="label-weighted mean", reference=REFERENCE)
     per_class = np.bincount(labels, weights=losses, minlength=len(counts)) / np.maximum(counts, 1)
     weights = shares / np.maximum(counts / counts.sum(), 1e-300)

@@ -12,7 +12,10 @@ from typing import Any
 from limen.pages.svg import printable
 from limen.records.budget import Budget
 from limen.records.estimate import Estimate, Grade
+from limen.records.units import counted
 
+count = counted
+"""A number of things: `1 label`, `7,500 labels`."""
 PERCENT = frozenset({"error", "balanced_error", "error_difference"})
 _POWER = re.compile(r"\b(\d(?:\.\d+)?)e([+-]\d\d+)\b")
 TINY = 1e-4  # below it six decimals show two digits or fewer
@@ -205,15 +208,6 @@ def prose(text: str) -> str:
     ('at most 4×10⁻⁵, proven', '1.5×10⁶ rows')
     """
     return _POWER.sub(lambda found: f"{found[1]}×10{_raised(int(found[2]))}", flat(text))
-
-
-def count(number: int, noun: str, plural: str = "") -> str:
-    """A number of things.
-
-    >>> count(1, "label"), count(7500, "label"), count(2, "class", "classes")
-    ('1 label', '7,500 labels', '2 classes')
-    """
-    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
 def tiny(value: float, signed: bool = False) -> str:

@@ -1,6 +1,15 @@
-"""Bytes and seconds as a person would say them: one way for forecasts, progress, warnings and the doctor."""
+"""Counts, bytes and seconds as a person would say them: one way for messages, forecasts, progress and pages."""
 
 from __future__ import annotations
+
+
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """A number of things.
+
+    >>> counted(1, "label"), counted(7500, "label"), counted(2, "class", "classes")
+    ('1 label', '7,500 labels', '2 classes')
+    """
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
 def human(count: float) -> str:

@@ -50,7 +50,8 @@ def _parse(target: Target, problems: list[Problem]) -> dict[str, float]:
         return {}
     ((key, value),) = wanted.items()
     if not (math.isfinite(value) and value > 0 and (key == "loss" or value < 1)):
-        problems.append(Problem("target", f"expected a {key} above 0{' and below 1' * (key == 'error')}, got {value}"))
+        what = f"expected {'a loss above 0' if key == 'loss' else 'an error above 0 and below 1'}, got {value}"
+        problems.append(Problem("target", what))
     return wanted
 
 

@@ -19,11 +19,6 @@ from limen.records.errors import BadInput, LimenError, Problem, escaped
 
 KEPT = {2: "no result was written or changed", 3: "results that were published are kept"}
 """Exit code → what became of the results."""
-OPTIONS = {name: name.replace("_", "-") for name in (
-    "labels", "seeds", "target", "margin", "confidence", "radius", "same_population", "label", "group", "id", "test",
-    "method", "loss", "rich_head", "workers", "executor", "threads",
-)} | {"slices": "slice"}  # fmt: skip
-"""Argument of a verb → its option."""
 INTERRUPTED = "interrupted: results that were published are kept, and the same command continues"
 
 
@@ -51,9 +46,9 @@ def plain(problem: Problem) -> dict[str, str]:
     return {name: getattr(problem, name) for name in ("where", "what", "cause", "fix")}
 
 
-def failure(error: LimenError, as_json: bool) -> int:
-    """Say what ended the command; returns its exit code."""
-    problems = [as_typed(problem) for problem in error.problems]
+def failure(error: LimenError, as_json: bool, options: Mapping[str, str]) -> int:
+    """Say what ended the command; `options` are argument of a verb → its option. Returns the exit code."""
+    problems = [as_typed(problem, options) for problem in error.problems]
     if as_json:
         errors = [plain(problem) for problem in problems]
         kept = KEPT[error.exit_code]
@@ -62,14 +57,13 @@ def failure(error: LimenError, as_json: bool) -> int:
     return error.exit_code
 
 
-def as_typed(problem: Problem) -> Problem:
+def as_typed(problem: Problem, options: Mapping[str, str]) -> Problem:
     """A problem of an argument under the name that the option has on the command line.
 
-    >>> as_typed(Problem("same_population", "there is no test")).where
+    >>> as_typed(Problem("same_population", "there is no test"), {"same_population": "--same-population"}).where
     '--same-population'
     """
-    named = problem.where in OPTIONS
-    return replace(problem, where=f"--{OPTIONS[problem.where]}") if named else problem
+    return replace(problem, where=options.get(problem.where, problem.where))
 
 
 def interrupted(as_json: bool) -> None:
