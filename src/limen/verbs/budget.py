@@ -16,6 +16,7 @@ from limen.data.arrays import from_arrays
 from limen.data.embeddings import match_population, read_embeddings, read_population
 from limen.data.npy import is_npy, npy_matrix, npy_vector
 from limen.data.slices import slice_values
+from limen.data.source import source_probabilities
 from limen.data.tables import describe
 from limen.records.errors import BadInput, Problem
 from limen.records.task import FitSpec, LabelledFeatures, Loss, Method, Task
@@ -35,6 +36,7 @@ def budget(
     same_population: bool = False,
     group: ArrayLike | str | None = None,
     slices: Mapping[str, ArrayLike] | Sequence[str] = (),
+    source: ArrayLike | None = None,
     label: str | None = None,
     labels: Sequence[int | Literal["all"]] | int | Literal["all"] | None = None,
     seeds: int = 5,
@@ -55,6 +57,7 @@ def budget(
     Terms satisfy adaptation_loss = minimal_adaptation_loss − optimism + optimization_gap + generalization_gap exactly,
     in nats (loss="log") or squared units; see docs/how-sure.md for each interval and its grade.
     `slices` are columns of categories (names for a file, name → values for arrays): loss and error of each value.
+    `source` are class probabilities [n, Z] (or labels [n]) that the model behind the encoder gives the rows: LEEP, NCE.
     `rich_head` sets a kernel head beside a probe: the low end of `class_gap`, what a richer adapter would gain.
     `test` and `shift` are scored, never trained on; with `same_population` the test rows are the holdout.
     `target` is {"loss": 0.3} or {"error": 0.05} (or "loss=0.3"); `threads` defaults to the usable processors.
@@ -72,6 +75,8 @@ def budget(
         what = "slices are of the train rows, but with same_population the test rows are the holdout"
         raise BadInput(Problem("slices", what, fix="give files, and name columns that both of them have"))
     train = _with_slices(_rows(X, y, label, group, slices), slices)
+    if source is not None:
+        train = replace(train, source=source_probabilities(source, len(train)))
     columns = (label, group if isinstance(group, str) else None, () if isinstance(slices, Mapping) else tuple(slices))
     populations = {
         key: _population(value, train, columns, key, needed=same_population and key == "test")
