@@ -82,8 +82,12 @@ def closed_forms(
     facts |= {
         "penalties": PENALTIES.tolist(),
         "grid": [
-            {"n": int(n), "leave_one_out_loss": loo.tolist(), "gcv": gcv.tolist()}
-            for n, loo, gcv in zip(grid.counts, grid.leave_one_out_loss, grid.gcv, strict=True)
+            {
+                "n": int(one.counts[0]),
+                "leave_one_out_loss": one.leave_one_out_loss[0].tolist(),
+                "gcv": one.gcv[0].tolist(),
+            }
+            for one in grid
         ],
         "points": points,
         "least_squares": None if free is None else free[0] | {"holdout_loss": float(losses[-1].mean())},
@@ -170,8 +174,8 @@ def _spectrum(x: Matrix) -> tuple[Matrix, Matrix]:
 
 def _curve(
     prepared: Prepared, counts: tuple[int, ...], threads: int
-) -> tuple[RidgeGrid, list[dict[str, Any]], list[RidgeFit]]:
-    """The grid of the first subset; every subset at the penalty chosen there: facts and fits, by label count."""
+) -> tuple[list[RidgeGrid], list[dict[str, Any]], list[RidgeFit]]:
+    """Grids of the first subset, one a label count; then every subset at the penalty chosen there: facts, fits."""
     spec, fit = prepared.spec, prepared.fit
     counts = tuple(n for n in counts if n <= MOST_ROWS) or (MOST_ROWS,)
 
@@ -180,8 +184,9 @@ def _curve(
         return Rows(fit.features[order], fit.labels[order], fit.classes, "squared")
 
     first = ordered(0)
-    grid = ridge_grid(first, counts, PENALTIES)
-    chosen = grid.best()
+    # the largest first: label counts go side by side
+    grid = run_threads(lambda n: ridge_grid(first, [n], PENALTIES), counts[::-1], threads)[::-1]
+    chosen = [float(one.best()[0]) for one in grid]
 
     def chain(seed: int) -> list[tuple[dict[str, Any], RidgeFit]]:
         subset = first if seed == 0 else ordered(seed)
@@ -193,8 +198,8 @@ def _curve(
             if n >= len(square):
                 block = subset.features[done:n]
                 square, done = square + block.T @ block, n
-            probe = ridge_fit(part, square if n >= len(square) else None, float(penalty))
-            facts = {"n": int(n), "seed": None if n == len(fit) else seed, "penalty": float(penalty)}
+            probe = ridge_fit(part, square if n >= len(square) else None, penalty)
+            facts = {"n": int(n), "seed": None if n == len(fit) else seed, "penalty": penalty}
             found.append((facts | {"training_loss": probe.training_loss, "gcv": probe.gcv}, probe))
         return found
 
