@@ -12,7 +12,9 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from limen.adapt.ball import BallFit, Rows, minimise
 from limen.adapt.feature_map import FeatureMap, design_map
+from limen.adapt.mapped_rows import mapped_rows
 from limen.adapt.penalised import PenalisedFit
+from limen.arrays.environment import environment
 
 
 class LinearProbe(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -23,7 +25,10 @@ class LinearProbe(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     Attributes: `coef_` [K, d] and `intercept_` [K] on the standardised and clipped features, `objective_` (mean loss),
     `certificate_` (BallFit), `penalty_` (the ball's multiplier), `radius_`, `feature_map_`, `classes_`, `n_iter_`
-    (passes over the rows). Probes of `limen.probe_path` stand on raw features: their `feature_map_` is None.
+    (passes over the rows), `environment_` (threads of this process, linear algebra library, versions). Probes of
+    `limen.probe_path` stand on raw features: their `feature_map_` is None.
+
+    Features may be a memory map (`numpy.load(path, mmap_mode="r")`): they are read in blocks and handed back.
 
     >>> from sklearn.datasets import load_iris
     >>> X, y = load_iris(return_X_y=True)
@@ -52,7 +57,8 @@ class LinearProbe(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if len(self.classes_) < 2:
             raise ValueError(f"LinearProbe needs rows of at least 2 classes, got one class: {self.classes_[0]!r}")
         self.feature_map_: FeatureMap | None = self.feature_map or design_map(features)
-        rows = Rows(self.feature_map_(features), labels.astype(np.int64), len(self.classes_), self.loss)
+        mapped = mapped_rows(self.feature_map_, features, np.arange(len(features)))
+        rows = Rows(mapped, labels.astype(np.int64), len(self.classes_), self.loss)
         fit = minimise(rows, float(self.radius), tolerance=float(self.tolerance))
         self.certificate_: BallFit | PenalisedFit = fit
         self.coef_, self.intercept_ = np.ascontiguousarray(fit.weights[:-1].T), fit.weights[-1].copy()
@@ -60,13 +66,16 @@ class LinearProbe(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         # at the minimiser ∇L̂ = −λW
         self.penalty_ = fit.gradient_norm / fit.radius
         self.n_iter_ = fit.products
+        self.environment_ = environment()
         return self
 
     def _scores(self, X: ArrayLike) -> NDArray[np.float64]:
         check_is_fitted(self)
         features = validate_data(self, X, reset=False)
         if self.feature_map_ is not None:
-            features = self.feature_map_(features)[:, :-1]
+            mapped = mapped_rows(self.feature_map_, features, np.arange(len(features)))
+            known: NDArray[np.float64] = mapped @ np.vstack([self.coef_.T, self.intercept_])
+            return known
         scores: NDArray[np.float64] = np.asarray(features, dtype=np.float64) @ self.coef_.T + self.intercept_
         return scores
 

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from limen.adapt.linear_probe import LinearProbe
 from limen.adapt.penalised import PenalisedFit, WeightedRows
 from limen.adapt.penalty_path import penalty_path, radius_path
+from limen.arrays.environment import environment
 from limen.records.errors import BadInput, Problem
 
 Intercept = Literal["penalized", "free"]
@@ -40,7 +41,8 @@ def probe_path(
     `tolerance`: largest certified gap, in nats, one number or one a fit.
     Returns fitted LinearProbes in the order asked: `coef_` [K, d], `intercept_` [K], `objective_` (F_λ; for a radius
     the mean loss), `certificate_` (`minimum`: no adapter has a lower objective; `gap` = objective − minimum, float64;
-    `converged`), `penalty_`, `radius_` (for a penalty the norm of the fit), `n_iter_` (passes over the rows).
+    `converged`), `penalty_`, `radius_` (for a penalty the norm of the fit), `n_iter_` (passes over the rows),
+    `environment_` (threads of this process, linear algebra library, versions).
     A fit that stops short of its tolerance says so in `certificate_.converged` and carries its true gap.
     Certificate: the Fenchel dual (limen.adapt.penalised). Solver: limen.adapt.penalty_path.
 
@@ -60,7 +62,11 @@ def probe_path(
     free = intercept == "free"
     solve = penalty_path if penalties is not None else radius_path
     fits = solve(rows, asked, free, tolerances)
-    return [_probe(fit, classes, float(limit)) for fit, limit in zip(fits, tolerances, strict=True)]
+    probes = [_probe(fit, classes, float(limit)) for fit, limit in zip(fits, tolerances, strict=True)]
+    used = environment()
+    for probe in probes:
+        probe.environment_ = used
+    return probes
 
 
 def _probe(fit: PenalisedFit, classes: NDArray[np.generic], tolerance: float) -> LinearProbe:
