@@ -88,6 +88,17 @@ def test_features_that_explain_a_class_exactly_have_no_finite_evidence():
     assert "exactly" in found.reason
 
 
+def test_white_features_shrink_to_nothing_and_say_so():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(400, 6))
+    white = np.linalg.qr(x - x.mean(axis=0))[0] * 20
+    rows = LabelledFeatures(white, rng.integers(0, 2, 400), ("a", "b"))
+    found = scores(fit_task(Task("noise", "white", rows), SPEC))
+    assert found["h_score_shrunk"].value is None
+    assert "whatever the labels" in found["h_score_shrunk"].reason
+    assert found["h_score"].value is not None
+
+
 def test_the_measured_curve_is_the_mean_of_its_subsets(fitted):
     _, record = fitted
     curve = measured_ridge(record, 0.9)

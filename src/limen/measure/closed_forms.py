@@ -15,11 +15,12 @@ import numpy as np
 
 from limen.measure.logme import logme_of_moments
 from limen.measure.risk import loss_estimate
-from limen.measure.transferability import h_score_of_moments, leep, nce
+from limen.measure.transferability import h_score_of_moments, ledoit_wolf, leep, nce
 from limen.records.estimate import Estimate, not_identified
 from limen.records.stage import StageRecord
 
-REFERENCE = "docs/how-sure.md: closed forms"
+REFERENCE = "docs/closed-forms.md"
+ALL_SHRUNK = "Ledoit and Wolf shrink the covariance to a multiple of the identity: the score is 0 whatever the labels"
 NO_SOURCE = "the rows came without class probabilities of a source model: limen.budget(…, source=P) takes them"
 SOURCES = {
     "logme": "LogME, nats per row (You et al., ICML 2021)",
@@ -60,9 +61,15 @@ def scores(fit: StageRecord) -> Mapping[str, Estimate]:
     rest = counts - power.sum(axis=0)
     rest[rest <= ROUNDING * counts] = 0.0
     evidence = logme_of_moments(squares, power, rest, n)
-    moments = (kept["closed.centred_spectrum"], kept["closed.aligned"], (n, p - 1, facts["fourth_moment"]))
-    found = {"logme": evidence, "h_score": h_score_of_moments(*moments)}
-    found["h_score_shrunk"] = h_score_of_moments(*moments, "ledoit-wolf")
+    variances, aligned, size = (
+        kept["closed.centred_spectrum"],
+        kept["closed.aligned"],
+        (n, p - 1, facts["fourth_moment"]),
+    )
+    alpha = ledoit_wolf(variances, size)
+    found = {"logme": evidence, "h_score": h_score_of_moments(variances, aligned, size)}
+    if alpha < 1:
+        found["h_score_shrunk"] = h_score_of_moments(variances, aligned, size, alpha)
     if (source := kept.get("closed.source")) is not None:
         found |= {"leep": leep(source, kept["closed.labels"]), "nce": nce(source.argmax(axis=1), kept["closed.labels"])}
     crowded = f"{n:,} rows in {p - 1:,} features: " if n < p else ""
@@ -71,17 +78,25 @@ def scores(fit: StageRecord) -> Mapping[str, Estimate]:
         "h_score": (crowded and crowded + "the unshrunk score is K − 1 whatever the labels")
         or f"between 0 and the {int(seen.sum())} classes less one",
     }
-    return {name: _score(name, found.get(name), n, cautions.get(name, "")) for name in SOURCES}
+    missing = {"h_score_shrunk": ALL_SHRUNK, "leep": NO_SOURCE, "nce": NO_SOURCE}
+    return {
+        name: _score(name, found[name], n, cautions.get(name, ""))
+        if name in found
+        else not_identified(missing[name], **_shared(name, n, ""))
+        for name in SOURCES
+    }
 
 
-def _score(name: str, value: float | None, n: int, caution: str) -> Estimate:
-    shared: dict[str, Any] = {"n": n, "method": SOURCES[name], "reference": REFERENCE}
-    shared["assumptions"] = (HIGHER, *([caution] if caution else []))
-    if value is None:
-        return not_identified(NO_SOURCE, **shared)
+def _score(name: str, value: float, n: int, caution: str) -> Estimate:
+    shared = _shared(name, n, caution)
     if math.isinf(value):
         return not_identified("the features fit the labels of a class exactly: the evidence is infinite", **shared)
     return Estimate(value, **shared)
+
+
+def _shared(name: str, n: int, caution: str) -> dict[str, Any]:
+    said = (HIGHER, *([caution] if caution else []))
+    return {"n": n, "method": SOURCES[name], "assumptions": said, "reference": REFERENCE}
 
 
 def measured_ridge(fit: StageRecord, confidence: float) -> tuple[MeasuredRidge, ...]:

@@ -67,12 +67,11 @@ def h_score_of_moments(
 
     Raises ValueError for α outside [0, 1].
     """
-    n, d, fourth = size
-    alpha = _ledoit_wolf(variances, n, d, fourth) if shrinkage == "ledoit-wolf" else shrinkage
+    alpha = ledoit_wolf(variances, size) if shrinkage == "ledoit-wolf" else shrinkage
     if not 0 <= alpha <= 1:
         raise ValueError(f"shrinkage: expected a number in [0, 1], got {alpha}")
     between = (1 - alpha) * variances
-    return float(aligned @ (between / (between + alpha * variances.sum() / d)))
+    return float(aligned @ (between / (between + alpha * variances.sum() / size[1])))
 
 
 def leep(source_probabilities: Floats, labels: Integers) -> float:
@@ -113,9 +112,16 @@ def nce(source_labels: Integers, labels: Integers) -> float:
     return float(np.log(joint[y, z] / joint.sum(axis=0)[z]).mean())
 
 
-def _ledoit_wolf(variances: Matrix, n: int, d: int, fourth: float) -> float:
-    """Shrinkage α of Ledoit and Wolf: expected squared error of Σ over its squared distance to (tr Σ/d)I, at most 1."""
-    size = float((variances**2).sum())
-    distance = size - float(variances.sum()) ** 2 / d
-    error = (fourth - size) / n
-    return min(error / distance, 1.0) if distance > 1e-12 * size else 0.0  # Σ is its own target
+def ledoit_wolf(variances: Matrix, size: tuple[int, int, float]) -> float:
+    """Shrinkage α of Ledoit and Wolf: expected squared error of Σ over its squared distance to (tr Σ/d)I, at most 1.
+
+    At 1 nothing of Σ is left and the shrunk H-score is 0 whatever the labels. Arguments as in `h_score_of_moments`.
+
+    >>> ledoit_wolf(np.array([2.0, 0.0]), (4, 2, 8.0))
+    0.5
+    """
+    n, d, fourth = size
+    spread = float((variances**2).sum())
+    distance = spread - float(variances.sum()) ** 2 / d
+    error = (fourth - spread) / n
+    return min(error / distance, 1.0) if distance > 1e-12 * spread else 0.0  # Σ is its own target

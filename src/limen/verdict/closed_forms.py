@@ -161,7 +161,7 @@ def _ranking(task: str, score: str, budgets: Sequence[Budget]) -> Ranking:
         "n": len(names),
         "method": "Kendall's tau-b of the score and minus the measured loss",
         "assumptions": ("a statement about these encoders on this task; ranks of losses are those of their values",),
-        "reference": "docs/how-sure.md: closed forms",
+        "reference": "docs/closed-forms.md",
     }
     tau = float(kendalltau(values, -losses).statistic)
     return Ranking(
