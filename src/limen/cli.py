@@ -30,7 +30,7 @@ Output = Annotated[Path | None, typer.Option("-o", "--output", help="Write a .ht
 Target = Annotated[str | None, typer.Option(help="loss=0.3 or error=0.05: advice for reaching it.")]
 Margin = Annotated[float, typer.Option(help="Smallest improvement of the loss worth acting on.")]
 Confidence = Annotated[float, typer.Option(help="Joint confidence of each budget.")]
-Label = Annotated[str | None, typer.Option(help="Column of the labels (default: y or label).")]
+Label = Annotated[str | None, typer.Option(help="Column (default: y or label) or .npy file of the labels.")]
 Study = Annotated[Path, typer.Argument(metavar="STUDY", help="A study file (TOML).")]
 Data = Annotated[Path | None, typer.Option(help="Folder that the study's paths start from.")]
 Store = Annotated[Path | None, typer.Option(help="Store (default: STUDY-STEM.limen beside the study).")]
@@ -93,7 +93,9 @@ def demo(
 
 @app.command()
 def budget(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help=".npz with X and y, .parquet or .csv.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help=".npz with X and y, .parquet, .csv, or .npy with --label y.npy.")
+    ],
     test: Annotated[Path | None, typer.Option(help="Another file to score, never to train on.")] = None,
     same_population: Annotated[bool, typer.Option("--same-population", help="--test is the holdout.")] = False,
     target: Target = None,
