@@ -22,6 +22,7 @@ from .worlds import WORLDS
 CONFIDENCE = 0.95
 HOLDOUT = 0.2 / 0.95  # of the pool: the split's 20 % against fit's 75 %
 DESIGN = 200
+LEAST_POOL = 60
 UNBOUNDED = 300.0
 """Radius at which the least loss of a world is taken for that without a ball."""
 
@@ -42,8 +43,8 @@ class Setting:
         return (self.truth.rows.classes - 1) * self.truth.rows.features.shape[1]
 
     def rows_at(self, ratio: float) -> int:
-        """Rows of a pool with that many rows a parameter, 40 at least."""
-        n = max(round(ratio * self.parameters), 40)
+        """Rows of a pool with that many rows a parameter, LEAST_POOL at least."""
+        n = max(round(ratio * self.parameters), LEAST_POOL)
         return n + -n % self.group
 
 

@@ -54,9 +54,9 @@ def _noise() -> Population:
 
 
 def _clustered() -> Population:
-    """Rows of one group lie together, four of them: a sample takes whole groups."""
-    return drawn("clustered", ClusteredRows(GaussianClasses(unit_means(3, 8, 0.9, 19)), 4, 0.5), ROWS,
-                 np.random.default_rng(20))  # fmt: skip
+    """Rows of one group lie together, three of them: a sample takes whole groups."""
+    law = ClusteredRows(GaussianClasses(unit_means(3, 12, 0.8, 19)), 3, 0.5)
+    return drawn("clustered", law, 21_000, np.random.default_rng(20))
 
 
 def pixels(components: int) -> tuple[np.ndarray, np.ndarray]:
@@ -76,7 +76,7 @@ WORLDS = {
     "subclusters": World(lambda: subclusters(4, 9, ROWS, separation=1.2, seed=12), True),
     "imbalance": World(_imbalance, False),
     "label noise": World(_noise, False),
-    "clustered": World(_clustered, False, group=4),
+    "clustered": World(_clustered, False, group=3),
     "digits": World(lambda: smoothed("digits", pixels(8), copies=12, noise=0.6, seed=13), False, (0.055, 0.15), True),
 }
 if EMBEDDINGS.is_file():

@@ -111,11 +111,11 @@ def test_a_close_fit_is_not_identified(small):
 def test_whole_groups_are_drawn_and_held_out_together():
     at = settings.known("clustered", 0.5)
     rows = settings.draw_rows(at, 41, np.random.default_rng(0))
-    assert len(rows) == 44
-    assert (rows.reshape(-1, 4) // 4 == rows[::4, None] // 4).all()
+    assert len(rows) == 42
+    assert (rows.reshape(-1, 3) // 3 == rows[::3, None] // 3).all()
     drawn = settings.taken(at, rows)
     assert not set(drawn.prepared.fit_groups) & set(drawn.prepared.holdout_groups)
-    assert len(drawn.prepared.holdout) % 4 == 0
+    assert len(drawn.prepared.holdout) % 3 == 0
 
 
 def test_encoders_without_a_difference_have_one_floor_and_spoiled_ones_a_higher_one():
