@@ -22,8 +22,8 @@ GUESS = (
     "measured loss is the answer."
 )
 PREDICTED = (
-    "Ridge regression on the one-hot labels has closed forms: its held-out squared loss as training labels alone "
-    "foretell it, and as it was measured."
+    "Ridge regression on the one-hot labels has closed forms: its held-out squared loss, predicted from training "
+    "labels alone and measured."
 )
 SIDES = "↑ above, ↓ below the measured interval; leave-one-out is of the first subset"
 ARROWS = {"above": " ↑", "below": " ↓"}
@@ -105,7 +105,8 @@ def rankings_sentence(rankings: Sequence[Ranking]) -> str:
         return ""
     said = "Kendall's tau of score and measured loss: +1 is the same order, −1 the reverse"
     pairs = min(len(one.by_loss) * (len(one.by_loss) - 1) // 2 for one in rankings)
-    return f"{said}; it rests on {wording.count(pairs, 'pair')} of encoders and holds for these alone."
+    rests = f"it rests on {wording.count(pairs, 'pair')} of encoders and holds for these alone"
+    return f"{said}; {rests}. Losses that their intervals do not tell apart are ranked all the same."
 
 
 def predicted_rows(budget: Budget) -> list[dict[str, str]]:
@@ -156,7 +157,7 @@ def _spectrum(forms: ClosedForms) -> str:
     )
     ahead = [f"{wording.decimal(loss, 3)} at {n:,}" for n, loss in forms.forecast.items()]
     if ahead:
-        said += f" It foretells {' and '.join(ahead)} labels"
+        said += f" It predicts {' and '.join(ahead)} labels"
         floors = [wording.decimal(one.value, 3) for one in forms.floors.values() if one.value is not None]
         said += f"; floor by formula {' and '.join(dict.fromkeys(floors))}\u00a0○." if floors else "."
     return said
