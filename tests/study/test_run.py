@@ -91,6 +91,18 @@ def test_encoders_are_compared_pair_by_pair(finished: tuple[Path, RunResult]) ->
     assert all("words" in c.a and "random" in c.b and c.task == "notes" for c in found)
 
 
+def test_scores_are_ranked_beside_the_measured_loss(finished: tuple[Path, RunResult]) -> None:
+    report = finished[1].report
+    assert [ranking.score for ranking in report.rankings] == ["logme", "h_score", "h_score_shrunk"]
+    losses = {b.encoder: b.terms["adaptation_loss"].value for b in report.budgets if b.radius == 4.0}
+    for ranking in report.rankings:
+        assert ranking.task == "notes"
+        assert list(ranking.by_loss) == sorted(losses, key=lambda name: losses[name])
+        assert set(ranking.by_score) == set(losses)
+        assert ranking.tau.value in (1.0, -1.0)
+    assert finished[1].to_json()["rankings"] == [ranking.to_json() for ranking in report.rankings]
+
+
 def test_another_question_or_name_runs_nothing(finished: tuple[Path, RunResult]) -> None:
     path, first = finished
     other = json.loads(json.dumps(PLAIN)) | {"name": "other", "confidence": 0.8, "advice": {"target": {"loss": 0.1}}}

@@ -121,3 +121,17 @@ def test_rankings_need_two_encoders_with_the_score_and_no_ties_throughout():
     assert "same" in found.tau.reason
     assert rankings(one[:1]) == ()
     assert rankings([named("a", 0.1, logme=1.0), named("a", 0.2, logme=2.0)]) == (), "one encoder, two radii"
+
+
+def test_another_method_of_an_encoder_does_not_take_the_place_of_its_probe():
+    probes = [named("a", 0.1, logme=3.0), named("b", 0.2, logme=2.0)]
+    nearest = [replace(one, method="knn", closed_forms=ClosedForms(Estimate(0.5), reason="no probe")) for one in probes]
+    (found,) = rankings([*probes, *nearest])
+    assert found.tau.value == pytest.approx(1.0)
+    assert found.by_loss == ("a", "b")
+
+
+def test_tasks_are_ranked_apart():
+    other = [replace(named("a", 0.3, logme=1.0), task="other"), replace(named("b", 0.1, logme=2.0), task="other")]
+    found = rankings([named("a", 0.1, logme=3.0), named("b", 0.2, logme=2.0), *other])
+    assert [(one.task, one.by_loss) for one in found] == [("blobs", ("a", "b")), ("other", ("b", "a"))]

@@ -100,6 +100,7 @@ class RunResult:
             "cells": cells,
             "budgets": [budget.to_json() for budget in self.report.budgets],
             "comparisons": [comparison.to_json() for comparison in self.report.comparisons],
+            "rankings": [ranking.to_json() for ranking in self.report.rankings],
             "recipe": dict(self.report.recipe),
         }
 

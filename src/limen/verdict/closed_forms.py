@@ -136,7 +136,7 @@ def rankings(budgets: Sequence[Budget]) -> tuple[Ranking, ...]:
     """Every score's order of the encoders of a task beside the measured one; two or more encoders with that score."""
     families: dict[tuple[str, str], list[Budget]] = {}
     for budget in budgets:
-        if budget.closed_forms is not None and budget.terms["adaptation_loss"].value is not None:
+        if _scored(budget) and budget.terms["adaptation_loss"].value is not None:
             families.setdefault((budget.task, budget.loss), []).append(budget)
     found = []
     for (task, _), members in families.items():
