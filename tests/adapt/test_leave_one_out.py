@@ -362,3 +362,13 @@ def test_bad_input_is_named(change, message):
     given = {"X": np.array([[0.0], [1.0], [2.0], [3.0]]), "y": [0, 1, 0, 1], "penalties": [1.0]} | change
     with pytest.raises(LimenError, match=message):
         leave_one_out(**given)
+
+
+def test_a_fit_that_did_not_settle_is_noted(monkeypatch):
+    x, y, _ = table(60, 3)
+    monkeypatch.setattr("limen.adapt.leave_one_out.TOLERANCE", 10.0)
+    monkeypatch.setattr("limen.adapt.left_out.NEWTON_STEPS", 1)
+    result = leave_one_out(x, y, [1e-4])
+    assert result.notes[-1].startswith("penalty 0.0001: the fit did not settle")
+    assert result.notes[-1] in repr(result)
+    assert result.checks[0].unsettled > 0.001
