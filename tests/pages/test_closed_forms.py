@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import re
 from dataclasses import replace
@@ -14,6 +15,7 @@ from limen.pages.markdown import render_markdown
 from limen.pages.page import render_html
 from limen.pages.predicted import predicted, told
 from limen.pages.svg import Caption
+from limen.pages.table import render_csv
 from limen.pages.terminal import render_comparison, render_terminal
 from limen.records.estimate import Estimate
 from limen.records.report import Report
@@ -118,3 +120,14 @@ def test_orders_of_encoders_are_shown_with_what_they_rest_on():
         assert "+1.00 ○" in said
         assert "Kendall" in said
     assert closed_forms.rankings_sentence(()) == ""
+
+
+def test_the_csv_has_scores_and_the_measured_squared_loss_beside_the_loss():
+    budget = cases.budget()
+    rows = list(csv.DictReader(io.StringIO(render_csv(Report("banking77", (budget,))))))
+    by_term = {(row["population"], row["term"]): row for row in rows}
+    assert float(by_term["", "score.logme"]["value"]) == 1.09
+    assert by_term["", "score.leep"]["state"] == "not_identified"
+    assert float(by_term["", "adaptation_loss"]["value"]) == budget.terms["adaptation_loss"].value
+    point = budget.closed_forms.curve[0]
+    assert float(by_term["ridge regression on 154 labels", "squared_loss"]["low"]) == point.measured.low

@@ -34,7 +34,9 @@ def rows(text: str) -> list[dict[str, str]]:
 def test_csv_has_one_row_a_term_with_plain_floats() -> None:
     budget = cases.budget()
     found = rows(render_csv(cases.one()))
-    assert len(found) == len(budget.terms) + 3 + sum(len(p) for p in budget.shift.values())
+    assert budget.closed_forms is not None
+    beside = len(budget.closed_forms.scores) + len(budget.closed_forms.curve)
+    assert len(found) == len(budget.terms) + 3 + sum(len(p) for p in budget.shift.values()) + beside
     for name, term in budget.terms.items():
         row = next(r for r in found if r["term"] == name and not r["population"])
         assert float(row["value"]) == term.value

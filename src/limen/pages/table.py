@@ -83,6 +83,11 @@ def _terms(budget: Budget) -> Iterator[tuple[str, str, Estimate]]:
     for control, terms in budget.controls.items():
         for term, estimate in terms.items():
             yield f"control: {control}", term, estimate
+    if (forms := budget.closed_forms) is not None:  # scores: the measured loss is the budget's own, above
+        for name, score in forms.scores.items():
+            yield "", f"score.{name}", score
+        for point in forms.curve:
+            yield f"ridge regression on {point.n} labels", "squared_loss", point.measured
 
 
 def _row(budget: Budget, population: str, term: str, estimate: Estimate) -> list[str | float | int | None]:
