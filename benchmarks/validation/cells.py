@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
+import psutil
+
 VERSION = 1
 ROOT = Path(__file__).resolve().parents[2]
 Columns = dict[str, list[float]]
@@ -89,7 +91,8 @@ def run(cells: Sequence[Cell], folder: Path, workers: int, progress: TextIO) -> 
     """Compute what the folder does not hold yet; returns the number of cells taken from it."""
     folder.mkdir(parents=True, exist_ok=True)
     for partial in folder.glob(".*"):
-        partial.unlink()  # of a run that was killed
+        if not psutil.pid_exists(int(partial.suffix[1:])):  # its worker was killed
+            partial.unlink()
     todo = [cell for cell in cells if not (folder / f"{cell.name}.json").exists()]
     cached, made_by, began, spent = len(cells) - len(todo), sources(), time.perf_counter(), 0.0
     print(f"{cached} cells done, {len(todo)} to do, in {folder}", file=progress, flush=True)
@@ -97,7 +100,12 @@ def run(cells: Sequence[Cell], folder: Path, workers: int, progress: TextIO) -> 
         waiting = {pool.submit(compute, cell, folder, made_by): cell for cell in todo}
         expected = sum(cell.cost for cell in todo)
         for done, future in enumerate(as_completed(waiting), 1):
-            cell, seconds = waiting[future], future.result()
+            cell, error = waiting[future], future.exception()
+            if error is not None:
+                pool.shutdown(wait=False, cancel_futures=True)
+                error.add_note(f"in the cell {cell}")
+                raise error
+            seconds = future.result()
             spent += cell.cost
             gone = time.perf_counter() - began
             left = gone * (expected - spent) / spent

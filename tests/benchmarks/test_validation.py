@@ -179,7 +179,7 @@ def test_finished_cells_are_not_computed_again_and_partial_ones_are(tmp_path, ca
     written = {file.name: file.stat().st_mtime_ns for file in tmp_path.iterdir()}
     assert len(written) == 3
     lost = tmp_path / f"{some()[1].name}.json"
-    lost.rename(tmp_path / f".{some()[1].name}.77")  # as a killed worker leaves it
+    lost.rename(tmp_path / f".{some()[1].name}.4194305")  # above every process number: as a killed worker leaves it
     assert cells.run(some(), tmp_path, 1, sys.stderr) == 2
     after = {file.name: file.stat().st_mtime_ns for file in tmp_path.iterdir()}
     assert [name for name in written if written[name] != after[name]] == [lost.name]
@@ -188,6 +188,14 @@ def test_finished_cells_are_not_computed_again_and_partial_ones_are(tmp_path, ca
     assert (len(found), found.foreign) == (6, 0)
     whole = repeated(finite, 6, n=30)
     assert found.columns["least"] == whole["least"].tolist()  # chunks do not change the numbers
+
+
+def test_a_cell_that_fails_is_named_and_ends_the_run(tmp_path):
+    bad = [cells.Cell("finite", {"n": -1}, 0, 1, 1.0), *some(400)]
+    with pytest.raises(ValueError) as caught:
+        cells.run(bad, tmp_path, 1, sys.stderr)
+    assert caught.value.__notes__ == ["in the cell finite -1 [0, 1)"]
+    assert len(list(tmp_path.glob("*.json"))) < 20  # 200 were waiting
 
 
 def test_cells_of_other_sources_are_counted(tmp_path, monkeypatch):
