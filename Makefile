@@ -32,7 +32,7 @@ unit: $(VENV)/.dev
 browser: $(VENV)/.dev ## the page in Chromium (Debian: apt-get install chromium)
 	$(BIN)/pytest -m browser tests
 
-validate: $(VENV)/.dev ## coverage and width of every interval (20 minutes on 2 cores, resumable); tables of docs/validation.md
+validate: $(VENV)/.dev ## coverage, width and power of every interval (20 minutes on 2 cores, goes on after a kill)
 	$(BIN)/python -m benchmarks.validation --output build/validation.md
 	$(BIN)/pytest -n 2 -m slow
 
