@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from limen.adapt import closed_forms as module
+from limen.adapt import mapped_rows
 from limen.adapt.ball import Rows
 from limen.adapt.closed_forms import closed_forms, moments, ridge_fit
 from limen.adapt.labels import label_counts
@@ -136,3 +137,14 @@ def test_a_ridge_fit_needs_no_gram_matrix_of_few_rows():
     rows = squared(prepared(40)[0].fit.take(np.arange(20)))
     fit = ridge_fit(rows, None, 0.1)
     np.testing.assert_allclose(fit.weights, ridge_weights(rows, 0.1), rtol=1e-8, atol=1e-12)
+
+
+def test_rows_that_are_not_held_give_the_same(monkeypatch):
+    monkeypatch.setattr(module, "MOST_ROWS", 60)
+    held, arrays = closed_forms(*prepared(), 1)
+    monkeypatch.setattr(mapped_rows, "HELD_BYTES", 70 * 6 * 8)
+    found, counts = prepared()
+    assert mapped_rows.in_blocks(found.fit.features) is not None
+    data, in_blocks = closed_forms(found, counts, 1)
+    assert data["closed_forms"]["points"] == held["closed_forms"]["points"]
+    np.testing.assert_allclose(in_blocks["closed.holdout_loss"], arrays["closed.holdout_loss"], rtol=1e-12)
