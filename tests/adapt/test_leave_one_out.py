@@ -372,3 +372,28 @@ def test_a_fit_that_did_not_settle_is_noted(monkeypatch):
     assert result.notes[-1].startswith("penalty 0.0001: the fit did not settle")
     assert result.notes[-1] in repr(result)
     assert result.checks[0].unsettled > 0.001
+
+
+@pytest.mark.parametrize("loss", ["log", "squared"])
+def test_a_column_twice_is_that_column_times_the_root_of_two(loss):
+    x, y, a = table(30, 3)
+    twice = leave_one_out(np.hstack([x, x]), y, [0.01], loss=loss, sample_weight=a)
+    scaled = leave_one_out(np.sqrt(2) * x, y, [0.01], loss=loss, sample_weight=a)
+    np.testing.assert_allclose(twice.row_losses, scaled.row_losses, rtol=1e-4)
+
+
+@pytest.mark.parametrize("loss", ["log", "squared"])
+@pytest.mark.parametrize("kind", ["float16", "float32", "strided", "int"])
+def test_how_the_features_are_stored_does_not_matter(loss, kind):
+    x, y, _ = table(40, 3)
+    x = np.round(8 * x) / 8 if kind != "int" else np.round(4 * x)
+    stored = np.repeat(x, 2, axis=1)[:, ::2] if kind == "strided" else x.astype(kind)
+    left, right = (leave_one_out(rows, y, [0.05], loss=loss).row_losses for rows in (stored, x))
+    np.testing.assert_allclose(left, right, rtol=1e-4)
+
+
+def test_equal_rows_have_equal_losses():
+    x, y, _ = table(20, 3)
+    for loss in ("log", "squared"):
+        result = leave_one_out(np.tile(x, (2, 1)), np.tile(y, 2), [0.02], loss=loss)
+        np.testing.assert_allclose(result.row_losses[0, :20], result.row_losses[0, 20:], rtol=1e-6)
