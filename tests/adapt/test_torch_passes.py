@@ -10,6 +10,7 @@ import pytest
 
 from limen.adapt.curvature import scaled_gram
 from limen.adapt.passes import Passes
+from limen.adapt.probe_path import probe_path
 from limen.adapt.quasi_newton import descend
 from limen.records.errors import BadInput
 
@@ -102,3 +103,16 @@ def test_a_device_that_is_not_there_has_a_name(device):
 def test_importing_the_file_does_not_import_torch():
     code = "import sys, limen.adapt.torch_passes; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
+
+
+@pytest.mark.parametrize("intercept", ["penalized", "free"])
+def test_a_path_through_torch_is_the_path_of_numpy(intercept):
+    x, y, _, _ = case(4, None)
+    asked = {"penalties": [0.1, 0.003], "intercept": intercept, "tolerance": 1e-6}
+    for here, there in zip(probe_path(x, y, **asked), probe_path(x, y, device="cpu", **asked), strict=True):
+        assert there.certificate_.converged
+        assert there.objective_ == pytest.approx(here.objective_, abs=2e-6)
+    (here,), (there,) = (probe_path(x, y, radii=[0.5], intercept=intercept, device=d) for d in (None, "cpu"))
+    assert there.objective_ == pytest.approx(here.objective_, abs=2e-4)
+    with pytest.raises(BadInput, match="expected a GPU cuda:63"):
+        probe_path(x, y, penalties=[0.1], device="cuda:63")

@@ -15,9 +15,9 @@ import numpy as np
 
 from limen.adapt.feature_map import Matrix
 from limen.adapt.inner_coordinates import inner_coordinates
-from limen.adapt.passes import Passes
 from limen.adapt.penalised import Asked, PenalisedFit, WeightedRows, certify_penalised
 from limen.adapt.secant_pairs import SecantPairs
+from limen.adapt.torch_passes import passes_on
 
 MOST_STEPS = 400
 """Steps of one fit in one precision."""
@@ -49,11 +49,13 @@ class Point:
 class PathDescent:
     """The path in one precision: inner coordinates, curvature, the last two fits and the pairs of steps so far."""
 
-    def __init__(self, rows: WeightedRows, free: bool, precision: type[np.floating]) -> None:
+    def __init__(self, rows: WeightedRows, free: bool, precision: type[np.floating], device: str | None = None) -> None:
         self.rows, self.free = rows, free
         self.inner, self.curvature = inner_coordinates(rows, free, precision)
         shares = None if rows.even else rows.shares[None]
-        self.passes = Passes(self.inner.features, rows.labels, rows.classes, shares, precision, self.inner.constant)
+        self.passes = passes_on(device)(
+            self.inner.features, rows.labels, rows.classes, shares, precision, self.inner.constant
+        )
         self.known: list[tuple[float, Matrix]] = []
         start = np.zeros((rows.classes, self.inner.size))
         self.pairs = SecantPairs(start.shape)

@@ -18,7 +18,9 @@ LONGEST = 4.0
 """Longest step of ln λ."""
 
 
-def penalty_path(rows: WeightedRows, penalties: Matrix, free: bool, tolerances: Matrix) -> list[PenalisedFit]:
+def penalty_path(
+    rows: WeightedRows, penalties: Matrix, free: bool, tolerances: Matrix, device: str | None = None
+) -> list[PenalisedFit]:
     """One fit a penalty, in the order given; solved from the strongest to the weakest.
 
     Balanced labels and no signal: the best adapter is 0 and its objective ln 2.
@@ -28,14 +30,16 @@ def penalty_path(rows: WeightedRows, penalties: Matrix, free: bool, tolerances: 
     >>> round(float(fit.objective / np.log(2)), 9), fit.gap < 1e-9
     (1.0, True)
     """
-    engine = _Engine(rows, free)
+    engine = _Engine(rows, free, device)
     fits = {
         int(k): engine.fit(float(penalties[k]), float(tolerances[k])) for k in np.argsort(-penalties, kind="stable")
     }
     return [fits[k] for k in range(len(penalties))]
 
 
-def radius_path(rows: WeightedRows, radii: Matrix, free: bool, tolerances: Matrix) -> list[PenalisedFit]:
+def radius_path(
+    rows: WeightedRows, radii: Matrix, free: bool, tolerances: Matrix, device: str | None = None
+) -> list[PenalisedFit]:
     """One fit a ball ‖W‖_F ≤ radius, in the order given; solved from the smallest to the largest.
 
     The multiplier of the ball is found by secant steps in ln λ: ‖W_λ‖ falls as λ grows, from at most ‖∇L̂(0)‖/λ.
@@ -45,7 +49,7 @@ def radius_path(rows: WeightedRows, radii: Matrix, free: bool, tolerances: Matri
     >>> round(float(fit.loss / np.log1p(np.exp(-2 * np.sqrt(2)))), 6), fit.gap < 1e-9
     (1.0, True)
     """
-    engine = _Engine(rows, free)
+    engine = _Engine(rows, free, device)
     start = float(engine.slope_at_zero())
     fits: dict[int, PenalisedFit] = {}
     penalty = np.inf
@@ -86,9 +90,9 @@ def _in_ball(engine: _Engine, radius: float, penalty: float, tolerance: float) -
 class _Engine:
     """The path in float32 where that is enough, finished in float64 where it is not."""
 
-    def __init__(self, rows: WeightedRows, free: bool) -> None:
-        self.rows, self.free = rows, free
-        self.single = PathDescent(rows, free, np.float32)
+    def __init__(self, rows: WeightedRows, free: bool, device: str | None) -> None:
+        self.rows, self.free, self.device = rows, free, device
+        self.single = PathDescent(rows, free, np.float32, device)
         self.double: PathDescent | None = None
 
     def fit(self, penalty: float, tolerance: float) -> PenalisedFit:
@@ -96,7 +100,7 @@ class _Engine:
         fit = self.single.fit(penalty, tolerance) if tolerance >= SINGLE_TOLERANCE else None
         if fit is not None and fit.converged:
             return fit
-        self.double = self.double or PathDescent(self.rows, self.free, np.float64)
+        self.double = self.double or PathDescent(self.rows, self.free, np.float64, self.device)
         refined = self.double.fit(penalty, tolerance, fit)
         products = refined.products + (fit.products if fit else 0)
         better = refined if fit is None or refined.gap <= fit.gap else fit

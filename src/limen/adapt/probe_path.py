@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from limen.adapt.linear_probe import LinearProbe
 from limen.adapt.penalised import PenalisedFit, WeightedRows
 from limen.adapt.penalty_path import penalty_path, radius_path
+from limen.adapt.torch_passes import passes_on
 from limen.arrays.environment import environment
 from limen.records.errors import BadInput, Problem
 
@@ -26,6 +27,7 @@ def probe_path(
     sample_weight: ArrayLike | None = None,
     intercept: Intercept = "penalized",
     tolerance: float | Sequence[float] = 1e-4,
+    device: str | None = None,
 ) -> list[LinearProbe]:
     """Multinomial logistic probes on raw features, one a penalty or radius, each with a proof of optimality.
 
@@ -38,7 +40,8 @@ def probe_path(
     scikit-learn's LogisticRegression(C) is intercept="free" with λ = 1/(C·n), and λ = 2/(C·n) for two classes.
 
     Parameters: `X` [n, d], any float or integer type; `y` [n]; one of `penalties`, `radii`; `sample_weight` [n] ≥ 0;
-    `tolerance`: largest certified gap, in nats, one number or one a fit.
+    `tolerance`: largest certified gap, in nats, one number or one a fit; `device`: "cuda" or "cpu" for passes through
+    torch (limen.adapt.torch_passes), None for numpy. Certificates are numpy in float64 either way.
     Returns fitted LinearProbes in the order asked: `coef_` [K, d], `intercept_` [K], `objective_` (F_λ; for a radius
     the mean loss), `certificate_` (`minimum`: no adapter has a lower objective; `gap` = objective − minimum, float64;
     `converged`), `penalty_`, `radius_` (for a penalty the norm of the fit), `n_iter_` (passes over the rows),
@@ -55,13 +58,15 @@ def probe_path(
 
     Raises BadInput (a LimenError), with every problem found: neither or both of penalties and radii; numbers that are
     not positive and finite; X not two-dimensional, or with NaN or infinities; lengths that differ; fewer than two
-    classes; weights that are negative, not finite or all 0; a free intercept with a class of weight 0 (no minimiser).
+    classes; weights that are negative, not finite or all 0; a free intercept with a class of weight 0 (no minimiser);
+    first of all a device that is not there.
     """
+    passes_on(device)  # a device that is not there is found before any work
     rows, classes = _rows(X, y, sample_weight, intercept)
     asked, tolerances = _asked(penalties, radii, tolerance)
     free = intercept == "free"
     solve = penalty_path if penalties is not None else radius_path
-    fits = solve(rows, asked, free, tolerances)
+    fits = solve(rows, asked, free, tolerances, device)
     probes = [_probe(fit, classes, float(limit)) for fit, limit in zip(fits, tolerances, strict=True)]
     used = environment()
     for probe in probes:

@@ -6,8 +6,9 @@ per pass only weights, values and gradients travel. The only file of this folder
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -107,6 +108,20 @@ class TorchPasses(Passes):
             there = {"dtype": self._x.dtype, "device": self.device}
             return self._torch.full((1, rows.stop - rows.start), 1 / len(self), **there)
         return self._shares[self._there(which.astype(np.int64)), rows]
+
+
+def passes_on(device: str | None) -> Callable[..., Passes]:
+    """What makes the passes of a solver: numpy without a device, torch on one.
+
+    >>> passes_on(None) is Passes
+    True
+
+    Raises BadInput as `torch_on` does.
+    """
+    if device is None:
+        return Passes
+    torch_on(device)
+    return partial(TorchPasses, device=device)
 
 
 def torch_on(device: str) -> Any:
