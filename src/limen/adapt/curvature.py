@@ -58,8 +58,8 @@ class ClassBlocks:
         """Apply the inverse to every class: [A, K, r] → [A, K, r]."""
         q = self.inverses.shape[1]
         divided = np.empty_like(gradient)
-        columns = np.ascontiguousarray(gradient[:, :, :q].transpose(1, 2, 0), dtype=np.float32)
-        divided[:, :, :q] = np.matmul(self.inverses, columns).transpose(2, 0, 1)
+        rows = np.ascontiguousarray(gradient[:, :, :q].transpose(1, 0, 2), dtype=np.float32)
+        divided[:, :, :q] = np.matmul(rows, self.inverses).transpose(1, 0, 2)  # inverses are symmetric
         np.divide(gradient[:, :, q:], self.rest, out=divided[:, :, q:])
         return project(divided)
 

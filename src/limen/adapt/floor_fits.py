@@ -37,7 +37,7 @@ from limen.records.task import Integers
 
 FOLDS = 5
 JACKKNIFE_TOLERANCE = 1e-3
-FAT_COLUMNS = 200
+FAT_COLUMNS = 400
 """Classes times problems in one lockstep: products of this width run near the machine's rate."""
 
 
@@ -112,8 +112,8 @@ def _squared_midpoint(rows: Rows, fold: Integers, radius: float) -> Midpoint:
 def lockstep(problems: int, classes: int) -> list[Integers]:
     """Problems that go in one lockstep: enough to make products fat, few enough to leave work for other threads.
 
-    >>> [part.tolist() for part in lockstep(5, 77)]
-    [[0, 1], [2, 3], [4]]
+    >>> [part.tolist() for part in lockstep(7, 77)]
+    [[0, 1, 2, 3, 4], [5, 6]]
     """
     size = max(1, FAT_COLUMNS // classes)
     return [np.arange(start, min(start + size, problems)) for start in range(0, problems, size)]

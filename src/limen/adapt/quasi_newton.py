@@ -162,7 +162,7 @@ class _Pairs:
         self.curvature = curvature
         self.plain = curvature.solve(point.lagrangian)
         self.radial = curvature.solve(point.weights)
-        self.step, self.divided = np.zeros((many, MEMORY, size)), np.zeros((many, MEMORY, size))
+        self.step, self.divided = (np.zeros((many, MEMORY, size), dtype=np.float32) for _ in range(2))
         self.steps_y, self.divided_y = np.zeros((many, MEMORY, MEMORY)), np.zeros((many, MEMORY, MEMORY))
         self.steps_v, self.divided_v = np.zeros((many, MEMORY)), np.zeros((many, MEMORY))
         self.scale = np.ones(many)
@@ -186,8 +186,8 @@ class _Pairs:
             gamma = self.scale[:, None, None]
             right = diagonal * a - gamma * (self.divided_v[:, :m, None] - cross @ a)
             c = np.linalg.solve(triangle.transpose(0, 2, 1), right)
-            moved = np.matmul(c.transpose(0, 2, 1), self.step[:, :m])
-            moved -= gamma * np.matmul(a.transpose(0, 2, 1), self.divided[:, :m])
+            moved = np.matmul(c.transpose(0, 2, 1).astype(np.float32), self.step[:, :m])
+            moved -= np.matmul((gamma * a).transpose(0, 2, 1).astype(np.float32), self.divided[:, :m])
             inverse = gamma * self.plain + moved.reshape(shape)
         return self._tangent(point, inverse)
 
@@ -223,7 +223,7 @@ class _Pairs:
             for along in (self.steps_v, self.divided_v):
                 along[:, :-1] = along[:, 1:]
             m -= 1
-        v = new.lagrangian.reshape(many, -1, 1)
+        v = new.lagrangian.reshape(many, -1, 1).astype(np.float32)
         steps_v, divided_v = (np.matmul(x[:, :m], v)[:, :, 0] for x in (self.step, self.divided))
         self.steps_y[:, :m, m] = np.where(good[:, None], steps_v - self.steps_v[:, :m], 0.0)
         self.divided_y[:, :m, m] = self.divided_y[:, m, :m] = np.where(
