@@ -177,6 +177,7 @@ def _run_missing(opened: Opened, options: Options) -> tuple[tuple[CellOutcome, .
         if not missing:
             return tuple(outcomes.values()), False
         _warn_of_space(opened, options)
+        _warn_of_threads(options)
         work = Work(STAGE_FUNCTION, store.writer.load, store.writer.publish, has=store.has,
                     acknowledge=lambda cell: store.adopt(cell.key), refuse=store.fail, share=_shared())  # fmt: skip
         log = EventLog(store.root / "events.jsonl")
@@ -210,6 +211,14 @@ def _warn_of_space(opened: Opened, options: Options) -> None:
     if free is not None and free < needed and not options.quiet:
         text = f"warning: the whole study needs about {human(needed)}, {human(free)} are free on {opened.store.root}"
         print(text, file=options.stream)
+
+
+def _warn_of_threads(options: Options) -> None:
+    """Workers are pinned; what else runs on this machine with the library's own threads may not be."""
+    from limen.arrays.thread_check import checked_once
+
+    if not options.quiet and checked_once().slowed:
+        print(f"warning: {checked_once().text()}", file=options.stream)
 
 
 def _outcome(cell: Cell, outcome: str) -> CellOutcome:

@@ -86,26 +86,31 @@ def misuse(error: Any, as_json: bool) -> int:
 
 @contextmanager
 def working(message: str, quiet: bool) -> Iterator[None]:
-    """A spinner on a terminal, one line elsewhere, after a warning where threads slow products; --quiet: nothing."""
+    """A spinner on a terminal, one line elsewhere, and a warning where threads slow products; --quiet: nothing."""
     if quiet:
         yield
         return
-    from limen.arrays.thread_check import checked_once
-
-    if checked_once().slowed:
-        print(f"warning: {checked_once().text()}", file=sys.stderr, flush=True)
     from rich.console import Console
 
     console = Console(stderr=True)
     message = escaped(message).replace("\n", "\\n")
     if not console.is_terminal:
         print(message, file=sys.stderr, flush=True)
+        _warn_of_threads()
         yield
         return
     from rich.text import Text
 
+    _warn_of_threads()
     with console.status(Text(message)):
         yield
+
+
+def _warn_of_threads() -> None:
+    from limen.arrays.thread_check import checked_once
+
+    if checked_once().slowed:
+        print(f"warning: {checked_once().text()}", file=sys.stderr, flush=True)
 
 
 def checked(output: Path | None, inputs: tuple[Path | None, ...] = ()) -> None:
