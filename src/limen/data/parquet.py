@@ -34,7 +34,8 @@ def read_parquet(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
 
 def parquet_batches(path: Path, columns: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
     """Some columns in batches of at most so many rows, one row group after the other. Raises BadInput."""
-    with _damage(path), pq.ParquetFile(path) as file:
+    # pre-buffering would read every row group ahead, and hold it
+    with _damage(path), pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20) as file:
         for batch in file.iter_batches(batch_size=rows, columns=list(columns)):
             batch.validate(full=True)
             yield batch
