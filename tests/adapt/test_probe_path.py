@@ -271,3 +271,12 @@ def test_rows_of_a_file_that_are_not_held_give_the_same_probes(tmp_path, monkeyp
             assert b.certificate_.converged
             assert b.objective_ == pytest.approx(a.objective_, abs=1e-5)
             assert b.coef_ == pytest.approx(a.coef_, abs=0.05)
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("intercept", ["penalized", "free"])
+def test_a_tolerance_beyond_rounding_ends_and_says_so(intercept):
+    features, labels = world(80, 100, 4)
+    for probe in limen.probe_path(features, labels, penalties=[1e-2, 1e-9], intercept=intercept, tolerance=1e-20):
+        assert not probe.certificate_.converged
+        assert abs(probe.certificate_.gap) < 1e-6

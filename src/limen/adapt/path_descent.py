@@ -19,6 +19,8 @@ from limen.adapt.penalised import Asked, PenalisedFit, WeightedRows, certify_pen
 from limen.adapt.secant_pairs import SecantPairs
 from limen.adapt.torch_passes import passes_on
 
+MOST_CERTIFICATES = 12
+"""Certificates of one fit in one precision: each that fails asks for more."""
 MOST_STEPS = 400
 """Steps of one fit in one precision."""
 ARMIJO = 1e-4
@@ -69,8 +71,8 @@ class PathDescent:
         before, inner = self.passes.count, penalty / self.inner.scale**2
         self._move_to(inner, start)
         target, best = MARGIN * tolerance, None
-        while True:
-            combined, stalled = self._descend(inner, target)
+        for attempt in range(MOST_CERTIFICATES):
+            combined, stalled = self._descend(inner, target, step_first=attempt > 0)
             weights, intercept = self.inner.raw(combined)
             asked = Asked(penalty, self.free, tolerance, self.passes.count - before)
             fit = certify_penalised(self.rows, weights, intercept, asked)
@@ -78,6 +80,7 @@ class PathDescent:
             if fit.converged or stalled:
                 break
             target = min(target, MARGIN * tolerance * target / fit.gap) / 2
+        assert best is not None
         self.known = [*self.known[-1:], (float(np.log(inner)), combined)]
         return replace(best, products=self.passes.count - before)
 
@@ -108,7 +111,7 @@ class PathDescent:
         gradient: Matrix = point.slope + self.penalty * self.curvature.mask * point.weights
         return gradient
 
-    def _descend(self, penalty: float, target: float) -> tuple[Matrix, bool]:
+    def _descend(self, penalty: float, target: float, step_first: bool) -> tuple[Matrix, bool]:
         """Steps until ‖∇F_λ‖²/(2λ) is at most `target` at some combination of the last adapters: that combination.
 
         The second answer is True where rounding stopped the steps before. A free intercept's gradient counts like any
@@ -116,9 +119,9 @@ class PathDescent:
         """
         gradient, class_weights = self._gradient(self.point), self.point.class_weights
         for step in range(MOST_STEPS):
-            squared, back = self.pairs.residual(gradient)
-            if squared <= 2 * self.penalty * target:
-                return self.point.weights - back, False
+            squared, shares = self.pairs.least_gradient(gradient)
+            if (step or not step_first) and squared <= 2 * self.penalty * target:
+                return self.point.weights - self.pairs.back(shares), False
             if step in REFRESH:
                 class_weights = self.point.class_weights
             plain = partial(self.curvature.solve, class_weights=class_weights, penalty=penalty)

@@ -24,8 +24,11 @@ from limen.adapt.feature_map import Matrix
 from limen.arrays.row_blocks import copied
 from limen.records.task import Integers
 
+ROUNDING = 16 * float(np.finfo(np.float64).eps)
 PROFILE_STEPS = 12
 """Most Newton steps of the intercept at fixed W."""
+HALVINGS = 30
+"""Most halvings of such a step."""
 PROFILED = 1e-10
 """|r_c|/π̂_c that they stop at."""
 BLOCK_SCORES, BLOCK_FEATURES, LEAST_BLOCK = 40_960, 200_000, 128
@@ -169,13 +172,17 @@ def certify_ball(rows: WeightedRows, weights: Matrix, intercept: Matrix, radius:
 
 @dataclass(frozen=True, slots=True)
 class _Dual:
-    """At one adapter: Σ s ℓ, Σ s H(α), ‖Σ s (e − α)xᵀ‖, norm of what is penalised, the intercept with its shift."""
+    """At one adapter: Σ s ℓ, Σ s H(α), ‖Σ s (e − α)xᵀ‖, norm of what is penalised, the intercept with its shift.
+
+    Losses are differences of two larger numbers: `rounding` bounds what float64 leaves uncertain of them.
+    """
 
     loss: float
     entropy: float
     slope: float
     norm: float
     intercept: Matrix
+    rounding: float
 
 
 def _dual(rows: WeightedRows, weights: Matrix, intercept: Matrix, free: bool) -> _Dual:
@@ -198,12 +205,13 @@ def _dual(rows: WeightedRows, weights: Matrix, intercept: Matrix, free: bool) ->
     if free:
         slope, entropy = _repaired(rows, slope, entropy, excess)
     steep = float((slope**2).sum()) + (0.0 if free else float(excess @ excess))
-    return _Dual(sums.normaliser - own, entropy, steep**0.5, squared**0.5, original)
+    rounding = ROUNDING * (abs(sums.normaliser) + abs(own))
+    return _Dual(sums.normaliser - own, entropy, steep**0.5, squared**0.5, original, rounding)
 
 
 def _fit(weights: Matrix, dual: _Dual, asked: Asked, known: tuple[float, float, float]) -> PenalisedFit:
     radius, objective, minimum = known
-    converged = objective - minimum <= asked.tolerance
+    converged = objective - minimum + dual.rounding <= asked.tolerance
     return PenalisedFit(
         weights, dual.intercept, asked.penalty, radius, dual.loss, objective, minimum, asked.products, converged
     )
@@ -239,7 +247,9 @@ def profiled(rows: WeightedRows, scores: Matrix, soft: Matrix) -> tuple[Matrix, 
         step = np.linalg.solve(curvature + 1.0 / rows.classes, -excess)
         step -= step[0]
         moved = _softmax(rows, scores, soft, shift + step)
-        while moved.normaliser - sums.normaliser - float(target @ step) > 1e-14 * max(abs(sums.normaliser), 1.0):
+        for _ in range(HALVINGS):
+            if moved.normaliser - sums.normaliser - float(target @ step) <= 1e-14 * max(abs(sums.normaliser), 1.0):
+                break
             step = step / 2
             moved = _softmax(rows, scores, soft, shift + step)
         shift, sums = shift + step, moved

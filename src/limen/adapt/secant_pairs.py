@@ -3,7 +3,7 @@
 For a gradient v and an approximate inverse Hessian P⁻¹ two answers follow:
 
     inverse    Hv ≈ ∇²F⁻¹v, the two-loop recursion of L-BFGS on top of P⁻¹ (Nocedal 1980)
-    residual   min_c ‖v − Σ_j c_j y_j‖: the least gradient at any W − Σ_j c_j s_j, F being quadratic over the last steps
+    least      min_c ‖v − Σ_j c_j y_j‖: the least gradient at any W − Σ_j c_j s_j, F being quadratic over the last steps
 
 A certificate is as good as the gradient is small, and the gradient of a quasi-Newton iterate swings: that of the
 combined one is 1.5 to 5 times less (as minimal residuals beside conjugate gradients), at no pass over the rows.
@@ -22,6 +22,8 @@ MEMORY = 16
 RIDGE = 1e-6
 """Relative shift of the normal equations of float32 numbers."""
 LEAST_CURVATURE = 1e-10
+CANCELLED = 0.2
+"""Share of ‖v‖² below which the least is computed from its vector."""
 
 
 class SecantPairs:
@@ -32,7 +34,9 @@ class SecantPairs:
         self.steps = np.zeros((MEMORY, shape[0] * shape[1]), dtype=np.float32)
         self.changes = np.zeros_like(self.steps)
         self.along = np.zeros(MEMORY)
+        """⟨s_i, y_i⟩"""
         self.gram = np.zeros((MEMORY, MEMORY))
+        """⟨y_i, y_j⟩"""
         self.order: list[int] = []
         """Slots, oldest first."""
 
@@ -55,7 +59,14 @@ class SecantPairs:
         self.changes += moved.reshape(self.steps.shape)
         self.along = np.einsum("mk,mk->m", self.steps, self.changes).astype(np.float64)
         self.gram = (self.changes @ self.changes.T).astype(np.float64)
-        self.order = [slot for slot in self.order if self.along[slot] > 0]
+        kept = [slot for slot in self.order if self.along[slot] > 0]
+        if len(kept) < len(self.order):  # slots in use come first
+            for of in (self.steps, self.changes):
+                of[: len(kept)] = of[kept]
+            self.along[: len(kept)] = self.along[kept]
+            self.gram[: len(kept), : len(kept)] = self.gram[np.ix_(kept, kept)]
+            kept = list(range(len(kept)))
+        self.order = kept
 
     def inverse(self, gradient: Matrix, plain: Callable[[NDArray[np.floating]], Matrix]) -> Matrix:
         """Hv: [K, m] → [K, m], `plain` applies P⁻¹."""
@@ -69,28 +80,34 @@ class SecantPairs:
             divided = float(self.changes[last] @ plain(self.changes[last].reshape(self.shape)).ravel())
             moved *= np.float32(self.along[last] / divided)
         for slot in self.order:
-            moved += (shares[slot] - np.float32(float(self.changes[slot] @ moved) / self.along[slot])) * self.steps[
-                slot
-            ]
+            along = float(self.changes[slot] @ moved) / self.along[slot]
+            moved += (shares[slot] - np.float32(along)) * self.steps[slot]
         return moved.reshape(self.shape).astype(np.float64)
 
-    def residual(self, gradient: Matrix) -> tuple[float, Matrix]:
-        """min_c ‖v − Σ_j c_j y_j‖² and Σ_j c_j s_j, by which the adapter moves back.
+    def least_gradient(self, gradient: Matrix) -> tuple[float, Matrix]:
+        """min_c ‖v − Σ_j c_j y_j‖² and c by slots.
 
         >>> pairs = SecantPairs((1, 2))
         >>> pairs.add(np.array([[1.0, 0.0]]), np.array([[2.0, 0.0]]))  # F = w_1² + …
-        >>> squared, back = pairs.residual(np.array([[3.0, 4.0]]))
-        >>> round(squared, 3), back.round(3).tolist()
+        >>> squared, shares = pairs.least_gradient(np.array([[3.0, 4.0]]))
+        >>> round(squared, 3), pairs.back(shares).round(3).tolist()
         (16.0, [[1.5, 0.0]])
         """
         v = gradient.ravel().astype(np.float32)
-        squared = float(v @ v)
-        if not self.order:
-            return squared, np.zeros(self.shape)
-        inner = (self.changes @ v).astype(np.float64)[self.order]
-        gram = self.gram[np.ix_(self.order, self.order)].copy()
-        gram[np.diag_indices(len(gram))] *= 1 + RIDGE
-        c = np.linalg.solve(gram, inner)
-        combined = v - c.astype(np.float32) @ self.changes[self.order]
-        back = c.astype(np.float32) @ self.steps[self.order]
-        return float(combined @ combined), back.reshape(self.shape).astype(np.float64)
+        used, squared = len(self.order), float(v @ v)
+        if not used:
+            return squared, np.zeros(0)
+        inner: Matrix = (self.changes[:used] @ v).astype(np.float64)
+        gram = self.gram[:used, :used].copy()
+        gram[np.diag_indices(used)] *= 1 + RIDGE
+        c: Matrix = np.linalg.solve(gram, inner).astype(np.float64)
+        least = squared - float(inner @ c)
+        if least < CANCELLED * squared:  # of two nearly equal numbers only noise is left
+            combined = v - c.astype(np.float32) @ self.changes[:used]
+            least = float(combined @ combined)
+        return least, c
+
+    def back(self, shares: Matrix) -> Matrix:
+        """Σ_j c_j s_j [K, m]: what the adapter of least gradient is behind the last one by."""
+        moved = shares.astype(np.float32) @ self.steps[: len(shares)]
+        return moved.reshape(self.shape).astype(np.float64)

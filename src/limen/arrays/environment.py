@@ -8,13 +8,14 @@ hashed: they do not change what a result means, and `limen status` counts result
 from __future__ import annotations
 
 import platform
+import sys
 from contextlib import suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np  # noqa: F401 (loaded, so that its BLAS is among the pools)
-from threadpoolctl import threadpool_info
+from threadpoolctl import ThreadpoolController
 
 PACKAGES = (
     "limen",
@@ -30,6 +31,10 @@ PACKAGES = (
 """Distributions whose version can move a number in the last digits."""
 
 
+LOADERS = {"numpy", "scipy.linalg", "sklearn", "torch"}
+"""Modules that bring linear algebra libraries along."""
+
+
 def environment() -> dict[str, Any]:
     """Plain data: `threads` (largest BLAS pool of this process), `blas` (libraries), `versions` (installed packages).
 
@@ -37,12 +42,18 @@ def environment() -> dict[str, Any]:
     >>> sorted(facts), facts["versions"]["numpy"] == np.__version__
     (['blas', 'threads', 'versions'], True)
     """
-    pools = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
+    pools = [pool for pool in _libraries(frozenset(LOADERS & sys.modules.keys())).info() if pool["user_api"] == "blas"]
     return {
         "threads": max((int(pool["num_threads"]) for pool in pools), default=1),
         "blas": ", ".join(sorted({_library(pool) for pool in pools})) or "none",
         "versions": versions(),
     }
+
+
+@cache
+def _libraries(loaded: frozenset[str]) -> ThreadpoolController:
+    """The libraries of this process, looked up again when a module came that may bring one: the look takes 4 ms."""
+    return ThreadpoolController()
 
 
 def versions() -> dict[str, str]:
