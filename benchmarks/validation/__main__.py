@@ -1,6 +1,7 @@
-"""All studies: `python -m benchmarks.validation [--quick] [--only STUDY,…] [--folder DIR] [--output FILE]`.
+"""All studies: `python -m benchmarks.validation [--quick] [--only STUDY,…] [--folder DIR]`.
 
-Progress on standard error, Markdown tables on standard output or in FILE. Finished cells are kept in the folder
+Progress on standard error, Markdown tables on standard output or in --output FILE; --into docs/validation.md puts them
+at their places in that page too. Finished cells are kept in the folder
 ($LIMEN_CACHE or ~/.cache/limen, under validation): a run that was killed goes on where it was.
 """
 
@@ -19,6 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .cells import Cell, collect, run
+from .page import with_tables
 
 STUDIES = ("finite", "sides", "midpoint", "few_rows", "path", "comparison", "upper", "row_ball", "asymptote",
            "least_squares", "sandwich", "loss_ends", "group_means", "class_gap")  # fmt: skip
@@ -36,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--folder", type=Path, default=_folder(), help="where finished cells are kept")
     parser.add_argument("--fresh", action="store_true", help="forget the finished cells first")
     parser.add_argument("--output", type=Path, help="write the tables there")
+    parser.add_argument("--into", type=Path, help="put the tables at their places in this page")
     options = parser.parse_args(arguments)
     names = options.only.split(",")
     if unknown := sorted(set(names) - set(STUDIES)):
@@ -47,12 +50,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     began = time.perf_counter()
     every = [cell for name in names for cell in cells[name]]
     cached = run(every, options.folder, options.workers, sys.stderr)
-    text, foreign = f"{LEGEND}\n", 0
+    text, foreign, tables = f"{LEGEND}\n", 0, {}
     for name, study in studies.items():
         found = collect(cells[name], options.folder)
         foreign += sum(at.foreign for at in found)
-        text += f"\n## {study.TITLE}\n\n{study.report(found)}\n"
+        tables[name] = study.report(found)
+        text += f"\n## {study.TITLE}\n\n{tables[name]}\n"
     text += f"\n{len(every)} cells, {cached} of them from the folder, {foreign} computed by other sources than these.\n"
+    if options.into is not None:
+        options.into.write_text(with_tables(options.into.read_text(), tables))
     if options.output is None:
         print(text)
     else:

@@ -34,6 +34,7 @@ from benchmarks.validation import (  # noqa: E402
     worlds,
 )
 from benchmarks.validation.__main__ import STUDIES, main  # noqa: E402
+from benchmarks.validation.page import with_tables  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -236,8 +237,22 @@ def titles():
 
 def test_every_study_of_the_folder_is_run():
     files = {file.stem for file in (ROOT / "benchmarks" / "validation").glob("*.py")}
-    assert set(STUDIES) == files - {"__init__", "__main__", "cells", "settings", "tables", "worlds"}
+    assert set(STUDIES) == files - {"__init__", "__main__", "cells", "page", "settings", "tables", "worlds"}
     assert len(set(titles())) == len(STUDIES)
+
+
+def test_tables_are_put_at_their_places_and_nothing_else_changes():
+    page = "a\n<!-- table: x -->\nold\n<!-- end -->\nb\n<!-- table: y -->\n<!-- end -->\n"
+    assert with_tables(page, {"x": "new"}) == page.replace("old", "new")
+    assert with_tables(with_tables(page, {"y": "1"}), {"y": "2"}) == page.replace("y -->\n", "y -->\n2\n")
+    for wrong in ("z", "x|y"):
+        with pytest.raises(ValueError, match="expected one place"):
+            with_tables(page, {wrong: "new"})
+
+
+def test_the_page_has_a_place_for_every_study():
+    page = (ROOT / "docs" / "validation.md").read_text()
+    assert with_tables(page, dict.fromkeys(STUDIES, "")).count("<!-- table:") == len(STUDIES)
 
 
 def test_a_rate_is_marked_where_chance_does_not_explain_it():
