@@ -33,7 +33,7 @@ browser: $(VENV)/.dev ## the page in Chromium (Debian: apt-get install chromium)
 	$(BIN)/pytest -m browser tests
 
 validate: $(VENV)/.dev ## coverage, width and power of every interval (20 minutes on 2 cores, goes on after a kill)
-	$(BIN)/python -m benchmarks.validation --output build/validation.md --into docs/validation.md
+	$(BIN)/python -m benchmarks.validation --output build/validation.md
 	$(BIN)/pytest -n 2 -m slow
 
 bench: $(VENV)/.dev ## studies killed and resumed, the probe solver; with DATA=folder the budget of real embeddings too
