@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -109,10 +109,13 @@ def fit_curve(
     # the first chain leaves its curvature at every label count to the others, which then go side by side
     first = chain(0, []) if small else []
     steered = [_steered(prepared, point, base) for point in first]
-    others = run_threads(lambda seed: chain(seed, steered), range(1, spec.seeds), threads) if small else []
-    points = [chain_points[k] for k in range(len(small)) for chain_points in (first, *others)]
     near = replace(steered[-1], fit=first[-1].fit) if first else base
-    final = adapt(prepared.fit, spec, radius, TOLERANCE, near)
+    final, others = side_by_side(
+        lambda: adapt(prepared.fit, spec, radius, TOLERANCE, near),
+        lambda: run_threads(lambda seed: chain(seed, steered), range(1, spec.seeds), threads) if small else [],
+        threads=threads,
+    )
+    points = [chain_points[k] for k in range(len(small)) for chain_points in (first, *others)]
     last = _score(prepared, final, np.arange(len(prepared.fit)), None)
     steered.append(_steered(prepared, last, base))
     return (*points, last), final, tuple(a.steering for a in steered)
@@ -134,6 +137,14 @@ def run_threads(work: Callable[[Item], Result], items: Iterable[Item], threads: 
         return [work(item) for item in items]
     with ThreadPoolExecutor(threads) as pool:
         return list(pool.map(work, items))
+
+
+def side_by_side(*parts: Callable[[], Any], threads: int) -> list[Any]:
+    """Results of independent parts, at the same time where there is more than one thread.
+
+    Each part may use `threads` again: processors that one leaves idle go to another.
+    """
+    return run_threads(lambda part: part(), parts, len(parts) if threads > 1 else 1)
 
 
 def _subset(prepared: Prepared, order: Integers, n: int) -> Integers:

@@ -12,7 +12,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from limen.adapt.closed_forms import closed_forms
-from limen.adapt.curve import Adapted, Point, fit_curve
+from limen.adapt.curve import Adapted, Point, fit_curve, side_by_side
 from limen.adapt.finer import finer_parts
 from limen.adapt.floor_fits import FOLDS, floor_path, holdout_minimum, jackknife_curve, midpoints
 from limen.adapt.labels import label_counts
@@ -42,16 +42,27 @@ def fit_task(task: Task, spec: FitSpec, threads: int = 1) -> StageRecord:
         if spec.method == "linear-probe":
             radius, note = _radius(prepared, spec)
             checks = (*checks, *note)
-        points, final, steering = fit_curve(prepared, radius, counts, threads)
-        data, arrays = _common(task, prepared, points, final)
-        if radius is not None:
-            _probe_parts(prepared, (points, final, steering), threads, data, arrays)
-        facts, finer = finer_parts(prepared, radius, threads)
         source = None if task.train.source is None else task.train.source[prepared.rows["fit"]]
-        closed, moments = closed_forms(prepared, counts, threads, source)
-    arrays |= finer | moments
-    facts |= closed
-    data |= facts | {
+
+        def grid() -> tuple[dict[str, Any], Arrays]:
+            points, final, steering = fit_curve(prepared, radius, counts, threads)
+            data, arrays = _common(task, prepared, points, final)
+            if radius is not None:
+                _probe_parts(prepared, (points, final, steering), threads, data, arrays)
+            return data, arrays
+
+        parts = side_by_side(
+            grid,
+            lambda: finer_parts(prepared, radius, threads),
+            lambda: closed_forms(prepared, counts, threads, source),
+            threads=threads,
+        )
+    data: dict[str, Any] = {}
+    arrays: Arrays = {}
+    for facts, kept in parts:
+        data |= facts
+        arrays |= kept
+    data |= {
         "radius": radius,
         "environment": environment() | {"threads": 1},
         "population_checks": [
@@ -114,6 +125,15 @@ def _common(task: Task, prepared: Prepared, points: tuple[Point, ...], final: Ad
     return data, arrays
 
 
+def _bracket(prepared: Prepared, last: Point, final: Adapted, threads: int) -> tuple[Any, Any, Any]:
+    """What the floor is read from: midpoints, path of radii, minimum on the holdout."""
+    assert last.fit is not None
+    both = midpoints(prepared, last.fit, final.steering, threads)
+    whole = both[0]
+    path = floor_path(prepared, whole.fit, last, threads)
+    return both, path, holdout_minimum(prepared, whole.fit)
+
+
 def _probe_parts(
     prepared: Prepared,
     curve: tuple[tuple[Point, ...], Adapted, tuple[Steering | None, ...]],
@@ -124,11 +144,13 @@ def _probe_parts(
     points, final, steering = curve
     last = points[-1]
     assert last.fit is not None
-    whole, half, half_rows = midpoints(prepared, last.fit, final.steering, threads)
-    path = floor_path(prepared, whole.fit, last, threads)
-    own, own_loss = holdout_minimum(prepared, whole.fit)
     chain = [p for p in points if p.seed == 0] + [last]
-    deleted = jackknife_curve(prepared, chain, steering, threads)
+    bracket, deleted = side_by_side(
+        lambda: _bracket(prepared, last, final, threads),
+        lambda: jackknife_curve(prepared, chain, steering, threads),
+        threads=threads,
+    )
+    (whole, half, half_rows), path, (own, own_loss) = bracket
     data |= {
         "loss_range": loss_range(prepared.spec.loss, prepared.classes, last.fit.radius, prepared.phi.norm_bound),
         "final": {"loss": last.fit.loss, "gap": last.fit.gap, "gradient_norm": last.fit.gradient_norm},
