@@ -165,6 +165,13 @@ def test_fewer_than_fifty_units_have_no_midpoint_but_a_bracket():
     assert midpoint(record(), 0.95)[0].value is not None
 
 
+def test_a_midpoint_of_fewer_than_a_hundred_units_says_that_it_may_under_cover():
+    said = "fewer than 100 units: seen to cover in 91 of 100 draws where 95 is nominal"
+    assert said in midpoint(record(), 0.95)[0].assumptions
+    assert said in midpoint(record(4, grouped=True), 0.95)[0].assumptions  # 240 rows in 60 groups
+    assert said not in midpoint(record(2), 0.95)[0].assumptions
+
+
 def other_file(separation, n=400):
     """Train rows whose labels are half noise, and a test file of another population."""
     train = gaussian_classes(3, 4, 600, separation=1.0, label_noise=0.5, seed=1)
