@@ -31,6 +31,8 @@ REFRESH = (4, 12, 40)
 LEAST_WEIGHT = 1e-9
 FARTHEST = 2.0
 """Longest extrapolation, in steps of the path before it."""
+DECADE, NEAR, LOOSE = 30.0, 10.0, 1e-2
+"""On the way to a weak first penalty: ratio of penalties, the least of them beside it, gap asked for."""
 MARGIN = 0.85
 """Share of the tolerance that the solver's own gap must reach before it is certified."""
 ZERO = np.array([0])
@@ -69,6 +71,8 @@ class PathDescent:
     def fit(self, penalty: float, tolerance: float, start: PenalisedFit | None = None) -> PenalisedFit:
         """The fit at one penalty; `start` is another precision's attempt at the same one."""
         before, inner = self.passes.count, penalty / self.inner.scale**2
+        if not self.known and start is None:
+            self._approach(inner)
         self._move_to(inner, start)
         target, best = MARGIN * tolerance, None
         for attempt in range(MOST_CERTIFICATES):
@@ -83,6 +87,16 @@ class PathDescent:
         assert best is not None
         self.known = [*self.known[-1:], (float(np.log(inner)), combined)]
         return replace(best, products=self.passes.count - before)
+
+    def _approach(self, penalty: float) -> None:
+        """To a weak first penalty by stronger ones, loosely: fewer steps than at once from 0."""
+        slope = self.point.slope * self.curvature.mask
+        stronger = float((slope**2).sum())
+        while stronger > NEAR * penalty:
+            self._move_to(stronger, None)
+            combined, _ = self._descend(stronger, LOOSE, step_first=False)
+            self.known = [*self.known[-1:], (float(np.log(stronger)), combined)]
+            stronger /= DECADE
 
     def _move_to(self, penalty: float, start: PenalisedFit | None) -> None:
         """Take the best known place for this penalty."""
