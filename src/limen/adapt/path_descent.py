@@ -64,6 +64,8 @@ class PathDescent:
         start = np.zeros((rows.classes, self.inner.size))
         self.pairs = SecantPairs(start.shape)
         self.penalty = np.nan
+        self.excess = 1.0
+        """Certified over foretold gap, where it was last too high."""
         if free:
             start[:, -1] = np.log(rows.class_shares) / self.inner.kappa
         self.point = self._at(start)
@@ -74,16 +76,17 @@ class PathDescent:
         if not self.known and start is None:
             self._approach(inner)
         self._move_to(inner, start)
-        target, best = MARGIN * tolerance, None
+        target, best = np.inf, None
         for attempt in range(MOST_CERTIFICATES):
-            combined, stalled = self._descend(inner, target, step_first=attempt > 0)
+            target = min(MARGIN * tolerance / self.excess, target / 2)
+            combined, foretold = self._descend(inner, target, step_first=attempt > 0)
             weights, intercept = self.inner.raw(combined)
             asked = Asked(penalty, self.free, tolerance, self.passes.count - before)
             fit = certify_penalised(self.rows, weights, intercept, asked)
             best = fit if best is None or fit.gap < best.gap else best
-            if fit.converged or stalled:
+            if fit.converged or foretold is None:
                 break
-            target = min(target, MARGIN * tolerance * target / fit.gap) / 2
+            self.excess = max(fit.gap / max(foretold, 1e-300), 1.0)
         assert best is not None
         self.known = [*self.known[-1:], (float(np.log(inner)), combined)]
         return replace(best, products=self.passes.count - before)
@@ -125,17 +128,17 @@ class PathDescent:
         gradient: Matrix = point.slope + self.penalty * self.curvature.mask * point.weights
         return gradient
 
-    def _descend(self, penalty: float, target: float, step_first: bool) -> tuple[Matrix, bool]:
+    def _descend(self, penalty: float, target: float, step_first: bool) -> tuple[Matrix, float | None]:
         """Steps until ‖∇F_λ‖²/(2λ) is at most `target` at some combination of the last adapters: that combination.
 
-        The second answer is True where rounding stopped the steps before. A free intercept's gradient counts like any
+        The second answer is that number; None where rounding stopped the steps before. A free intercept's gradient counts like any
         other: once the intercept is set to its best value, before the certificate, it stands in the others'.
         """
         gradient, class_weights = self._gradient(self.point), self.point.class_weights
         for step in range(MOST_STEPS):
             squared, shares = self.pairs.least_gradient(gradient)
             if (step or not step_first) and squared <= 2 * self.penalty * target:
-                return self.point.weights - self.pairs.back(shares), False
+                return self.point.weights - self.pairs.back(shares), squared / (2 * self.penalty)
             if step in REFRESH:
                 class_weights = self.point.class_weights
             plain = partial(self.curvature.solve, class_weights=class_weights, penalty=penalty)
@@ -147,7 +150,7 @@ class PathDescent:
             now = self._gradient(new)
             self.pairs.add(moved, now - gradient)
             gradient = now
-        return self.point.weights, True
+        return self.point.weights, None
 
     def _search(self, direction: Matrix, slope: float) -> Point | None:
         """Backtrack until the objective falls; None where only rounding is left."""
