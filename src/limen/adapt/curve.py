@@ -108,7 +108,7 @@ def fit_curve(
 
     # the first chain leaves its curvature at every label count to the others, which then go side by side
     first = chain(0, []) if small else []
-    steered = [_steered(prepared, point, base) for point in first]
+    steered = run_threads(lambda point: _steered(prepared, point, base), first, threads)
     near = replace(steered[-1], fit=first[-1].fit) if first else base
     final, others = side_by_side(
         lambda: adapt(prepared.fit, spec, radius, TOLERANCE, near),

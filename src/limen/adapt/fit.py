@@ -38,11 +38,13 @@ def fit_task(task: Task, spec: FitSpec, threads: int = 1) -> StageRecord:
     with threadpool_limits(limits=1, user_api="blas"):
         prepared = prepare(task, spec)
         counts = label_counts(spec, prepared.classes, len(prepared.fit))
-        radius, checks = None, prepared.checks
-        if spec.method == "linear-probe":
-            radius, note = _radius(prepared, spec)
-            checks = (*checks, *note)
         source = None if task.train.source is None else task.train.source[prepared.rows["fit"]]
+        (radius, note), closed = side_by_side(
+            lambda: _radius(prepared, spec),
+            lambda: closed_forms(prepared, counts, threads, source),
+            threads=threads,
+        )
+        checks = (*prepared.checks, *note)
 
         def grid() -> tuple[dict[str, Any], Arrays]:
             points, final, steering = fit_curve(prepared, radius, counts, threads)
@@ -51,15 +53,10 @@ def fit_task(task: Task, spec: FitSpec, threads: int = 1) -> StageRecord:
                 _probe_parts(prepared, (points, final, steering), threads, data, arrays)
             return data, arrays
 
-        parts = side_by_side(
-            grid,
-            lambda: finer_parts(prepared, radius, threads),
-            lambda: closed_forms(prepared, counts, threads, source),
-            threads=threads,
-        )
+        parts = side_by_side(grid, lambda: finer_parts(prepared, radius, threads), threads=threads)
     data: dict[str, Any] = {}
     arrays: Arrays = {}
-    for facts, kept in parts:
+    for facts, kept in (*parts, closed):
         data |= facts
         arrays |= kept
     data |= {
@@ -72,7 +69,9 @@ def fit_task(task: Task, spec: FitSpec, threads: int = 1) -> StageRecord:
     return StageRecord("fit", VERSION, data, arrays)
 
 
-def _radius(prepared: Prepared, spec: FitSpec) -> tuple[float, tuple[Any, ...]]:
+def _radius(prepared: Prepared, spec: FitSpec) -> tuple[float | None, tuple[Any, ...]]:
+    if spec.method != "linear-probe":
+        return None, ()
     if spec.radius == "auto":
         radius, note = choose_radius(prepared.design, spec.split_seed)
         return radius, (note,)
