@@ -13,7 +13,7 @@ from limen.records.comparison import Comparison
 from limen.records.task import FitSpec
 
 SPEC = FitSpec(labels=("all",), seeds=1, radius=3.0, rich_head=False)
-N = 400
+N = 600
 
 
 @pytest.fixture(scope="module")
