@@ -36,7 +36,8 @@ validate: $(VENV)/.dev ## coverage, width and power of every interval (20 minute
 	$(BIN)/python -m benchmarks.validation --output build/validation.md
 	$(BIN)/pytest -n 2 -m slow
 
-bench: $(VENV)/.dev ## studies killed and resumed, the probe solver; with DATA=folder the budget of real embeddings too
+bench: $(VENV)/.dev ## probes beside scikit-learn, the solver, studies killed; with DATA=folder real embeddings too
+	$(BIN)/python benchmarks/probe_path.py $(if $(DATA),--data $(DATA)/banking77/minilm-train.npz)
 	$(BIN)/python benchmarks/kill_resume.py
 	$(BIN)/python benchmarks/probe_solver.py $(if $(DATA),--data $(DATA)/banking77/minilm-train.npz)
 	$(if $(DATA),$(BIN)/python benchmarks/budget_banking77.py $(DATA))
