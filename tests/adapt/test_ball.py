@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
-from limen.adapt.ball import Rows, certify, minimise
+from limen.adapt.ball import Rows, certify, minimise, minimise_subsets, start_from
+from limen.adapt.losses import per_example_loss
 
 
 def random_rows(seed=0, n=60, p=4, classes=3, loss="log", signal=1.0):
@@ -272,3 +273,22 @@ def test_rows_without_signal_have_the_zero_adapter_as_best():
     fit = minimise(rows, 3.0, tolerance=1e-9)
     assert np.isclose(fit.loss, np.log(2))
     assert np.allclose(fit.weights, 0)
+
+
+def test_folds_that_start_at_a_fit_of_all_rows_forget_the_rows_left_out():
+    """Many rows, a small radius: the fit of all rows is within the tolerance on every fold, and must not come back."""
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(6000, 80))
+    labels = (features @ rng.normal(size=(80, 4)) * 0.05 + rng.gumbel(size=(6000, 4))).argmax(axis=1)
+    rows = Rows(features / np.sqrt(80), labels, 4)
+    fold = np.arange(6000) % 5
+    whole = minimise(rows, 2.0, tolerance=1e-5)
+
+    def left_out(start, tolerance):
+        found = minimise_subsets(rows, fold != np.arange(5)[:, None], 2.0, start, tolerance)
+        scores = np.einsum("nd,ndk->nk", rows.features, found.weights[fold])
+        return per_example_loss(scores, labels, "log").mean()
+
+    exact, shipped = left_out(None, 1e-9), left_out(start_from(whole, 5, 1e-3), 1e-3)
+    assert exact - whole.loss > 5e-4
+    assert abs(shipped - exact) < 0.1 * (exact - whole.loss)

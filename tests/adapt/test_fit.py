@@ -152,6 +152,7 @@ def test_held_out_rows_never_influence_the_fit_that_scores_them(radius, monkeypa
     assert start_rows.mean() < np.log(4)
     if radius > 100:  # a warm start would be returned as it came: it has seen every row
         monkeypatch.setattr("limen.adapt.ball.CLOSE_FIT", -1.0)
+        monkeypatch.setattr("limen.adapt.ball.UNSEEN", 1e12)
         leaked = midpoints(prepared, start, None, threads=1)[0]
         assert leaked.cross_validated_loss.mean() < 0.1
 

@@ -230,6 +230,8 @@ BAD = {
     "tolerance": ({"penalties": [1.0, 2.0], "tolerance": [1e-3]}, "one a fit"),
     "intercept": ({"penalties": [1.0], "intercept": "none"}, "penalized"),
     "nan": ({"penalties": [1.0], "X": np.where(np.eye(20, 3) > 0, np.nan, FEATURES)}, "row 0, column 0"),
+    "too large": ({"penalties": [1.0], "X": FEATURES * 1e200}, "divide X"),
+    "too small": ({"penalties": [1.0], "X": FEATURES * 1e-200}, "divide X"),
     "flat": ({"penalties": [1.0], "X": FEATURES[:, 0]}, "rows, features"),
     "text": ({"penalties": [1.0], "X": FEATURES.astype(str)}, "numbers"),
     "lengths": ({"penalties": [1.0], "y": LABELS[:-1]}, "one label a row"),
@@ -280,3 +282,47 @@ def test_a_tolerance_beyond_rounding_ends_and_says_so(intercept):
     for probe in limen.probe_path(features, labels, penalties=[1e-2, 1e-9], intercept=intercept, tolerance=1e-20):
         assert not probe.certificate_.converged
         assert abs(probe.certificate_.gap) < 1e-6
+
+
+def test_probabilities_of_0_and_1_leave_no_curvature_and_still_end():
+    asked = {"radii": [1, 30, 1e3, 1e5], "intercept": "free"}
+    probes = limen.probe_path([[1.7], [99.9], [-0.7]], [0, 1, 0], **asked)
+    assert all(probe.certificate_.converged for probe in probes)
+
+
+@pytest.mark.parametrize("intercept", ["penalized", "free"])
+@pytest.mark.parametrize("offset", [1e6, 1e8])
+def test_an_offset_leaves_the_certificate_a_lower_bound(intercept, offset):
+    features, labels = world(60, 5, 3)
+    plain = limen.probe_path(features, labels, penalties=[1e-4], intercept="free", tolerance=1e-9)[0]
+    moved = limen.probe_path(features + offset, labels, penalties=[1e-4], intercept=intercept)[0]
+    assert np.isfinite([moved.objective_, moved.certificate_.minimum]).all()
+    if intercept == "free":
+        assert moved.certificate_.converged
+        assert moved.certificate_.minimum <= plain.objective_ + 1e-9
+        assert moved.objective_ == pytest.approx(plain.objective_, abs=1e-4)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("size", [1e-100, 1e-8, 1e100])
+def test_units_of_radii_do_not_matter(size):
+    features, labels = world(60, 4, 3)
+    plain = limen.probe_path(features, labels, radii=[1.0], intercept="free", tolerance=1e-7)[0]
+    scaled = limen.probe_path(size * features, labels, radii=[1 / size], intercept="free", tolerance=1e-7)[0]
+    assert scaled.certificate_.converged
+    assert scaled.objective_ == pytest.approx(plain.objective_, abs=2e-7)
+    assert scaled.n_iter_ < 500
+
+
+def test_weights_of_any_size_are_shares():
+    features, labels = world(60, 4, 3)
+    plain, huge = (
+        limen.probe_path(features, labels, penalties=[1e-2], sample_weight=w)[0] for w in (None, np.full(60, 1e308))
+    )
+    assert (plain.coef_ == huge.coef_).all()
+
+
+@pytest.mark.parametrize("y", [[0, None] * 10, [0, "a"] * 10])
+def test_labels_that_cannot_be_told_apart_are_named(y):
+    with pytest.raises(LimenError, match="labels"):
+        limen.probe_path(FEATURES, np.array(y, dtype=object), penalties=[1.0])

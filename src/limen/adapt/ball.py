@@ -19,11 +19,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from limen.adapt.feature_map import Matrix
-from limen.adapt.log_ball import Sample, Steering, gram_basis, solve, steer
+from limen.adapt.log_ball import SINGLE_PRECISION_TOLERANCE, Sample, Steering, gram_basis, solve, steer
 from limen.adapt.losses import dual_per_example, per_example_loss, residuals
+from limen.adapt.passes import Passes
+from limen.adapt.quasi_newton import evaluate
 from limen.adapt.squared_ball import squared_minimum
 from limen.records.task import Integers, Loss
 
+UNSEEN = 1 / 30
+"""Share of its gap on a subset that a start which has seen more is taken down to."""
 CLOSE_FIT = 10.0
 """Loss, in tolerances, below which a start that has seen the rows left out would be returned unchanged."""
 ROUNDING = 16 * float(np.finfo(np.float64).eps)
@@ -155,15 +159,25 @@ def minimise_subsets(
     tolerance: float,
     near: Steering | None = None,
 ) -> SubsetFits:
-    """Fits in lockstep on each of `subsets` [B, n] of the rows; `start` [B, p, K] or None."""
+    """Fits in lockstep on each of `subsets` [B, n] of the rows; `start` [B, p, K] or None.
+
+    A start may have seen the rows left out. What it knows of them is what its gap on the subset measures, so the fit
+    goes on to a small share of that gap, whatever `tolerance` allows; where float32 cannot tell it, it starts cold.
+    """
     if rows.loss == "squared":
         fits = [minimise(rows.take(np.flatnonzero(kept)), radius) for kept in subsets]
         weights = np.stack([fit.weights for fit in fits])
         return SubsetFits(weights, np.array([f.loss for f in fits]), np.array([f.gap for f in fits]), len(fits))
     sample = Sample(rows.features, rows.labels, rows.classes, subsets / subsets.sum(axis=1, keepdims=True))
-    found = solve(
-        sample, np.full(len(subsets), radius), None if start is None else start.transpose(0, 2, 1), tolerance, near
-    )
+    radii, begin = np.full(len(subsets), radius), None if start is None else start.transpose(0, 2, 1)
+    if begin is not None:
+        passes = Passes(rows.features, rows.labels, rows.classes, sample.shares, np.float32)
+        known = float(evaluate(passes, radii, begin, np.arange(len(subsets))).gap.min())
+        if UNSEEN * known < SINGLE_PRECISION_TOLERANCE:
+            begin, tolerance = None, min(tolerance, max(known / 3, SINGLE_PRECISION_TOLERANCE))
+        else:
+            tolerance = min(tolerance, UNSEEN * known)
+    found = solve(sample, radii, begin, tolerance, near)
     weights = np.ascontiguousarray(found.weights.transpose(0, 2, 1))
     return SubsetFits(weights, found.losses, found.gaps, found.passes)
 

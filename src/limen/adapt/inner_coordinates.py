@@ -126,7 +126,7 @@ def inner_coordinates(rows: WeightedRows, free: bool, precision: type[np.floatin
     if not rows.held:
         streamed = Coordinates(_streamed(rows, centre, scale, precision), kappa, None, centre, scale, kappa)
         return streamed, _curvature(rows, streamed, free)
-    u = (rows.double - centre) / scale
+    u = (rows.centred + (rows.mean - centre)) / scale
     if n < SPAN_FROM * d:
         features, turn = _span(u if free else np.hstack([u, np.full((n, 1), kappa)]))
         turn = scipy.linalg.block_diag(turn, 1.0) if free else turn
@@ -142,7 +142,8 @@ def _scale(rows: WeightedRows, centre: Matrix, free: bool) -> float:
     """Root of the mean squared norm, the constant's 1 in it unless it is free."""
     size = _root_mean_square(rows, centre, 1.0)
     if not 1e-140 < size < np.inf:  # squares over- or underflow
-        most = max(float(np.abs(rows.block(block) - centre).max()) for block in rows.blocks()) or 1.0
+        offset = rows.mean - centre
+        most = max(float(np.abs(rows.block(block) + offset).max()) for block in rows.blocks()) or 1.0
         size = most * _root_mean_square(rows, centre, most)
     return (size if free else float(np.hypot(size, 1.0))) or 1.0
 
@@ -151,7 +152,7 @@ def _root_mean_square(rows: WeightedRows, centre: Matrix, unit: float) -> float:
     total = 0.0
     with np.errstate(over="ignore"):
         for block in rows.blocks():
-            moved = (rows.block(block) - centre) / unit
+            moved = (rows.block(block) + (rows.mean - centre)) / unit
             total += float(rows.shares[block] @ np.einsum("nd,nd->n", moved, moved))
     return float(total**0.5)
 

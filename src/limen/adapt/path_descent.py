@@ -72,7 +72,7 @@ class PathDescent:
 
     def fit(self, penalty: float, tolerance: float, start: PenalisedFit | None = None) -> PenalisedFit:
         """The fit at one penalty; `start` is another precision's attempt at the same one."""
-        before, inner = self.passes.count, penalty / self.inner.scale**2
+        before, inner = self.passes.count, penalty / self.inner.scale / self.inner.scale
         if not self.known and start is None:
             self._approach(inner)
         self._move_to(inner, start)
@@ -117,7 +117,9 @@ class PathDescent:
                 self.point = point
 
     def _at(self, weights: Matrix) -> Point:
-        value, slope, spread = self.passes.measure(weights[None], ZERO, spreads=True)
+        # where a step is too long its loss is not finite, and it is shortened
+        with np.errstate(over="ignore", invalid="ignore"):
+            value, slope, spread = self.passes.measure(weights[None], ZERO, spreads=True)
         squared = float(np.einsum("kr,kr,r->", weights, weights, self.curvature.mask))
         return Point(weights, float(value[0]), slope[0], np.maximum(spread[0], LEAST_WEIGHT), squared)
 
@@ -131,8 +133,8 @@ class PathDescent:
     def _descend(self, penalty: float, target: float, step_first: bool) -> tuple[Matrix, float | None]:
         """Steps until ‖∇F_λ‖²/(2λ) is at most `target` at some combination of the last adapters: that combination.
 
-        The second answer is that number; None where rounding stopped the steps before. A free intercept's gradient counts like any
-        other: once the intercept is set to its best value, before the certificate, it stands in the others'.
+        The second answer is that number; None where rounding stopped the steps before. A free intercept's gradient
+        counts like any other: once the intercept is set to its best value, it stands in the others'.
         """
         gradient, class_weights = self._gradient(self.point), self.point.class_weights
         for step in range(MOST_STEPS):
@@ -162,6 +164,6 @@ class PathDescent:
             rise = self._objective(point) - here
             if rise <= ARMIJO * length * slope + noise:
                 return point
-            fitted = -slope * length / (2 * max(rise - length * slope, 1e-300))
+            fitted = -slope * length / (2 * max(rise - length * slope, 1e-300)) if np.isfinite(rise) else 0.0
             length *= float(np.clip(fitted, 0.1, 0.5))
         return None

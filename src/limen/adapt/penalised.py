@@ -8,7 +8,8 @@ With the intercept penalised, b counts in the norm like a constant feature; free
 Intercept penalised: α_i = p_i = softmax(Wx_i + b), and the bound is F_λ(W, b) − ‖∇F_λ(W, b)‖²/(2λ) rewritten.
 Intercept free: b is first set to its best value at W (`profiled`); what is left, r = Σ_i s_i p_i − π̂, is repaired:
 t = max_c r_c⁺/(π̂_c + r_c), q = π̂ − ((1 − t)/t)·r, α_i = (1 − t)p_i + t·q (reference: docs/statements/certificate.md).
-Everything here is float64 over all rows in the original coordinates, whatever the solver did.
+Everything here is float64 over all rows less their mean (b becomes b + W·mean), whatever the solver did; the bound is
+lowered by what rounding may have added.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from limen.records.task import Integers
 ROUNDING = 16 * float(np.finfo(np.float64).eps)
 PROFILE_STEPS = 12
 """Most Newton steps of the intercept at fixed W."""
+LONGEST_SHIFT = 30.0
+"""Largest Newton step of the intercept."""
 HALVINGS = 30
 """Most halvings of such a step."""
 PROFILED = 1e-10
@@ -55,20 +58,22 @@ class WeightedRows:
         return np.bincount(self.labels, self.shares, self.classes).astype(np.float64)
 
     @cached_property
+    def mean(self) -> Matrix:
+        """Σ s x [d]."""
+        mean = np.zeros(self.features.shape[1])
+        for rows in self.blocks():
+            mean += self.shares[rows] @ copied(self.features, rows, np.float64)
+        return mean
+
+    @cached_property
     def class_sums(self) -> Matrix:
-        """Σ s e_y xᵀ [K, d]."""
+        """Σ s e_y (x − mean)ᵀ [K, d]."""
         sums = np.zeros((self.classes, self.features.shape[1]))
         for rows in self.blocks():
             share = np.zeros((self.classes, len(self.labels[rows])))
             share[self.labels[rows], np.arange(share.shape[1])] = self.shares[rows]
             sums += share @ self.block(rows)
         return sums
-
-    @cached_property
-    def mean(self) -> Matrix:
-        """Σ s x [d]."""
-        mean: Matrix = self.class_sums.sum(axis=0)
-        return mean
 
     @cached_property
     def even(self) -> bool:
@@ -81,9 +86,10 @@ class WeightedRows:
         return self.features.size <= KEPT_FEATURES
 
     @cached_property
-    def double(self) -> Matrix:
-        """The features in float64, kept."""
-        return np.asarray(self.features, dtype=np.float64)
+    def centred(self) -> Matrix:
+        """x − mean in float64, kept."""
+        centred: Matrix = np.asarray(self.features, dtype=np.float64) - self.mean
+        return centred
 
     def blocks(self) -> list[slice]:
         """Slices of rows small enough for the cache."""
@@ -91,10 +97,11 @@ class WeightedRows:
         return [slice(start, min(start + step, len(self))) for start in range(0, len(self), step)]
 
     def block(self, rows: slice) -> Matrix:
-        """Features of some rows in float64: kept where all of them are small."""
+        """x − mean of some rows in float64: a common offset would cancel in scores and leave its rounding."""
         if self.held:
-            return self.double[rows]
+            return self.centred[rows]
         block: Matrix = copied(self.features, rows, np.float64)
+        block -= self.mean
         return block
 
 
@@ -170,6 +177,16 @@ def certify_ball(rows: WeightedRows, weights: Matrix, intercept: Matrix, radius:
     return _fit(weights, dual, asked, (radius, dual.loss, dual.entropy - radius * dual.slope))
 
 
+def slope_norm(rows: WeightedRows, weights: Matrix, intercept: Matrix, free: bool) -> float:
+    """‖∇ Σ s ℓ‖_F over what is penalised, a free intercept at its best.
+
+    >>> rows = WeightedRows(np.array([[1.0], [-1.0]]), np.array([0, 1]), 2, np.full(2, 0.5))
+    >>> round(slope_norm(rows, np.zeros((2, 1)), np.zeros(2), True) ** 2, 9)
+    0.5
+    """
+    return _dual(rows, weights, intercept, free).slope
+
+
 @dataclass(frozen=True, slots=True)
 class _Dual:
     """At one adapter: Σ s ℓ, Σ s H(α), ‖Σ s (e − α)xᵀ‖, norm of what is penalised, the intercept with its shift.
@@ -186,7 +203,8 @@ class _Dual:
 
 
 def _dual(rows: WeightedRows, weights: Matrix, intercept: Matrix, free: bool) -> _Dual:
-    scores = _scores(rows, weights, intercept)
+    offset = weights @ rows.mean
+    scores = _scores(rows, weights, intercept + offset)
     soft = np.empty_like(scores)
     if free:
         shift, sums = profiled(rows, scores, soft)
@@ -194,9 +212,9 @@ def _dual(rows: WeightedRows, weights: Matrix, intercept: Matrix, free: bool) ->
     else:
         sums = _softmax(rows, scores, soft)
     squared = float((weights**2).sum()) + (0.0 if free else float(intercept @ intercept))
-    original = intercept
-    # relative to class 0, as the scores are
-    weights, intercept = weights - weights[0], intercept - intercept[0]
+    original, moved = intercept, intercept + offset
+    # relative to class 0, as the scores are; of x − mean the intercept is b + W·mean
+    weights, intercept = weights - weights[0], moved - moved[0]
     moments = _moments(rows, soft)
     own = float((weights * rows.class_sums).sum() + intercept @ rows.class_shares)  # Σ s z_y
     # Σ s H(p) = Σ s ln Σ_c e^{z_c} − Σ s ⟨p, z⟩
@@ -204,14 +222,18 @@ def _dual(rows: WeightedRows, weights: Matrix, intercept: Matrix, free: bool) ->
     slope, excess = moments - rows.class_sums, sums.mean - rows.class_shares
     if free:
         slope, entropy = _repaired(rows, slope, entropy, excess)
+    else:
+        slope = slope + excess[:, None] * rows.mean
     steep = float((slope**2).sum()) + (0.0 if free else float(excess @ excess))
-    rounding = ROUNDING * (abs(sums.normaliser) + abs(own))
+    size = float((np.abs(weights) * np.abs(rows.class_sums)).sum() + np.abs(intercept) @ rows.class_shares)
+    rounding = ROUNDING * (abs(sums.normaliser) + size + float(np.abs(offset).max()))
     return _Dual(sums.normaliser - own, entropy, steep**0.5, squared**0.5, original, rounding)
 
 
 def _fit(weights: Matrix, dual: _Dual, asked: Asked, known: tuple[float, float, float]) -> PenalisedFit:
     radius, objective, minimum = known
-    converged = objective - minimum + dual.rounding <= asked.tolerance
+    minimum -= dual.rounding
+    converged = objective - minimum <= asked.tolerance
     return PenalisedFit(
         weights, dual.intercept, asked.penalty, radius, dual.loss, objective, minimum, asked.products, converged
     )
@@ -243,9 +265,10 @@ def profiled(rows: WeightedRows, scores: Matrix, soft: Matrix) -> tuple[Matrix, 
         if (np.abs(excess) <= PROFILED * target).all():
             break
         curvature = np.diag(sums.mean) - (soft * rows.shares) @ soft.T
-        # singular along the constant vector, which moves no probability
-        step = np.linalg.solve(curvature + 1.0 / rows.classes, -excess)
-        step -= step[0]
+        # singular along the constant vector, which moves no probability, and where all probabilities are 0 or 1
+        floor = np.full(rows.classes, max(float(np.diagonal(curvature).max()) * 1e-12, 1e-14))
+        step = np.linalg.solve(curvature + np.diag(floor) + 1.0 / rows.classes, -excess)
+        step = np.clip(step - step[0], -LONGEST_SHIFT, LONGEST_SHIFT)
         moved = _softmax(rows, scores, soft, shift + step)
         for _ in range(HALVINGS):
             if moved.normaliser - sums.normaliser - float(target @ step) <= 1e-14 * max(abs(sums.normaliser), 1.0):
@@ -259,16 +282,15 @@ def profiled(rows: WeightedRows, scores: Matrix, soft: Matrix) -> tuple[Matrix, 
 def _repaired(rows: WeightedRows, slope: Matrix, entropy: float, excess: Matrix) -> tuple[Matrix, float]:
     """Σ s (α − e)xᵀ and a lower bound of Σ s H(α) for the repaired α, from those of p.
 
-    α = (1 − t)p + t·q is the same mixture in every row: Σ s (α − e)xᵀ = (1 − t)Σ s (p − e)xᵀ + t·Σ s (q − e)xᵀ, and the
-    entropy is concave: H(α) ≥ (1 − t)H(p) + t·H(q).
+    α = (1 − t)p + t·q is the same mixture in every row, and Σ s x = 0 for rows less their mean:
+    Σ s (α − e)xᵀ = (1 − t)Σ s (p − e)xᵀ − t·Σ s e xᵀ. The entropy is concave: H(α) ≥ (1 − t)H(p) + t·H(q).
     """
     target = rows.class_shares
     t = float((np.maximum(excess, 0.0) / np.maximum(target + excess, 1e-300)).max())
     if t <= 0.0:
         return slope, entropy
     q = np.maximum(target - (1 - t) / t * excess, 0.0)
-    other = q[:, None] * rows.mean - rows.class_sums
-    return (1 - t) * slope + t * other, (1 - t) * entropy + t * float(scipy.special.entr(q).sum())
+    return (1 - t) * slope - t * rows.class_sums, (1 - t) * entropy + t * float(scipy.special.entr(q).sum())
 
 
 def _scores(rows: WeightedRows, weights: Matrix, intercept: Matrix) -> Matrix:
@@ -298,9 +320,9 @@ def _softmax(rows: WeightedRows, scores: Matrix, soft: Matrix, shift: Matrix | N
 
 
 def _moments(rows: WeightedRows, soft: Matrix) -> Matrix:
-    """Σ s p xᵀ [K, d]; that of class 0 is what the others leave of Σ s x."""
+    """Σ s p (x − mean)ᵀ [K, d]: all classes add up to 0."""
     total = np.zeros((rows.classes, rows.features.shape[1]))
     for block in rows.blocks():
         total[1:] += (soft[1:, block] * rows.shares[block]) @ rows.block(block)
-    total[0] = rows.mean - total[1:].sum(axis=0)
+    total[0] = -total[1:].sum(axis=0)
     return total

@@ -8,10 +8,12 @@ import numpy as np
 
 from limen.adapt.feature_map import Matrix
 from limen.adapt.path_descent import PathDescent
-from limen.adapt.penalised import Asked, PenalisedFit, WeightedRows, certify_ball, certify_penalised
+from limen.adapt.penalised import Asked, PenalisedFit, WeightedRows, certify_ball, slope_norm
 
 SINGLE_TOLERANCE = 3e-6
 """Least tolerance asked of float32."""
+MOST_PASSES = 5_000
+"""Passes on the way to one ball."""
 MOST_MULTIPLIERS = 40
 """Fits on the way to one ball."""
 LONGEST = 4.0
@@ -73,7 +75,7 @@ def _in_ball(engine: _Engine, radius: float, penalty: float, tolerance: float) -
         asked = Asked(penalty, engine.free, tolerance, products)
         fit = certify_ball(engine.rows, shrink * found.weights, shrink * found.intercept, radius, asked)
         best = fit if best is None or fit.gap < best.gap else best
-        if best.gap <= tolerance or not found.converged:
+        if best.converged or not found.converged or products > MOST_PASSES:
             break
         here = (float(np.log(penalty)), float(np.log(max(size, 1e-300) / radius)))
         low, high = (low, min(high, here[0])) if here[1] < 0 else (max(low, here[0]), high)
@@ -110,5 +112,4 @@ class _Engine:
         """‖∇L̂(0)‖ in raw units (with a free intercept at its best): no multiplier of radius B is above it over B."""
         zero = np.zeros((self.rows.classes, self.rows.features.shape[1]))
         intercept = np.log(self.rows.class_shares) if self.free else np.zeros(self.rows.classes)
-        fit = certify_penalised(self.rows, zero, intercept, Asked(1.0, self.free))
-        return float(np.sqrt(2 * fit.gap))
+        return slope_norm(self.rows, zero, intercept, self.free)

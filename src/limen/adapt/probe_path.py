@@ -13,8 +13,11 @@ from limen.adapt.penalised import PenalisedFit, WeightedRows
 from limen.adapt.penalty_path import penalty_path, radius_path
 from limen.adapt.torch_passes import passes_on
 from limen.arrays.environment import environment
+from limen.arrays.row_blocks import row_blocks
 from limen.records.errors import BadInput, Problem
 
+LARGEST = 1e152
+"""Largest size of a feature, and the inverse of the least largest one."""
 Intercept = Literal["penalized", "free"]
 
 
@@ -131,7 +134,7 @@ def _rows(
     classes, labels = np.unique(target, return_inverse=True)
     if not np.issubdtype(features.dtype, np.floating) or features.dtype.itemsize < 4:
         features = features.astype(np.float32 if features.dtype == np.float16 else np.float64)
-    rows = WeightedRows(features, labels.astype(np.int64), len(classes), weights / weights.sum())
+    rows = WeightedRows(features, labels.astype(np.int64), len(classes), _shares(weights))
     empty = np.flatnonzero(rows.class_shares == 0)
     if intercept == "free" and len(empty):
         raise BadInput(
@@ -147,15 +150,24 @@ def _rows(
     return rows, classes
 
 
+def _shares(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Weights over their sum, which may be beyond float64."""
+    shares: NDArray[np.float64] = weights / weights.max()
+    shares /= shares.sum()
+    return shares
+
+
 def _features(features: NDArray[Any]) -> list[Problem]:
     if features.ndim != 2 or features.dtype.kind not in "fiub" or 0 in features.shape:
         return [Problem("X", f"expected numbers [rows, features], got {features.dtype} of shape {features.shape}")]
     if features.dtype.kind != "f":
         return []
-    for start in range(0, len(features), 65_536):
-        wrong = ~np.isfinite(features[start : start + 65_536])
-        if wrong.any():
-            row, column = np.argwhere(wrong)[0] + (start, 0)
+    largest = 0.0
+    for block, values in row_blocks(features):
+        size = float(np.abs(values).max())
+        largest = max(largest, size)
+        if not np.isfinite(size):
+            row, column = np.argwhere(~np.isfinite(values))[0] + (block.start, 0)
             return [
                 Problem(
                     "X",
@@ -164,6 +176,9 @@ def _features(features: NDArray[Any]) -> list[Problem]:
                     "drop or repair these rows",
                 )
             ]
+    if largest > LARGEST or 0 < largest < 1 / LARGEST:
+        what = f"expected numbers between {1 / LARGEST:g} and {LARGEST:g} in size, got at most {largest:g}"
+        return [Problem("X", what, "their squares are beyond float64", "divide X by its largest size")]
     return []
 
 
@@ -175,7 +190,11 @@ def _targets(features: NDArray[Any], target: NDArray[Any]) -> list[Problem]:
         return [Problem("y", f"row {int(np.flatnonzero(~np.isfinite(target))[0])} has no label (NaN or infinite)")]
     if target.dtype.kind == "f" and (target != np.round(target)).any():
         return [Problem("y", "expected class labels, got continuous numbers", fix="bin them, or fit a regression")]
-    classes = np.unique(target)
+    try:
+        classes = np.unique(target)
+    except TypeError:
+        mixed = sorted({type(label).__name__ for label in target.tolist()})
+        return [Problem("y", f"expected labels of one type, got {', '.join(mixed)}", "a missing label")]
     if len(classes) < 2:
         return [Problem("y", f"expected at least two classes, got {classes.tolist()}", "a subset of one class only")]
     return []

@@ -43,9 +43,11 @@ class SecantPairs:
     def add(self, step: Matrix, change: Matrix) -> None:
         """Learn from one step, if curvature along it was positive."""
         slot = self.order[0] if len(self.order) == MEMORY else len(self.order)
-        s, y = step.ravel().astype(np.float32), change.ravel().astype(np.float32)
-        along = float(s @ y)
-        if not along > LEAST_CURVATURE * float(np.sqrt((s @ s) * (y @ y))):
+        unit = float(np.abs(change).max()) or 1.0  # so that squares neither over- nor underflow in float32
+        s, y = (step.ravel() / unit).astype(np.float32), (change.ravel() / unit).astype(np.float32)
+        with np.errstate(over="ignore", invalid="ignore"):
+            along, size = float(s @ y), float(np.sqrt((s @ s) * (y @ y)))
+        if not np.isfinite(size) or not along > LEAST_CURVATURE * size:
             return
         self.order = [*(kept for kept in self.order if kept != slot), slot]
         self.steps[slot], self.changes[slot], self.along[slot] = s, y, along
@@ -99,7 +101,7 @@ class SecantPairs:
             return squared, np.zeros(0)
         inner: Matrix = (self.changes[:used] @ v).astype(np.float64)
         gram = self.gram[:used, :used].copy()
-        gram[np.diag_indices(used)] *= 1 + RIDGE
+        gram[np.diag_indices(used)] = gram[np.diag_indices(used)] * (1 + RIDGE) + np.finfo(np.float32).tiny
         c: Matrix = np.linalg.solve(gram, inner).astype(np.float64)
         least = squared - float(inner @ c)
         if least < CANCELLED * squared:  # of two nearly equal numbers only noise is left
