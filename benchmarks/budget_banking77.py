@@ -16,7 +16,7 @@ import sys
 import time
 from pathlib import Path
 
-TARGET_SECONDS = 90.0
+TARGET_SECONDS = 20.0
 TARGET_ERROR = 0.080
 PEER_ERROR = 0.069
 

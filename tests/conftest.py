@@ -19,6 +19,7 @@ MAY_SKIP = (
     "no /dev/full here",
     "SCIPY_ARRAY_API is not set: not checking",
     "pandas is not installed: not checking",
+    "could not import 'pandas'",
 )
 """Reasons that lie in the machine, or in scikit-learn's checks of optional inputs; not in what was installed here."""
 

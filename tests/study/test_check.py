@@ -155,7 +155,7 @@ def test_labels_that_no_fit_takes_are_found_before_anything_runs(folder: Path, p
     report = checked(changed(f"task.notes.{population}", value), folder)
     found = [str(problem) for problem in report.errors]
     if population != "train" and spoilt in ("one class", "ids"):
-        what = "classes do not occur in the train rows"
+        what = "1 class does not occur" if spoilt == "one class" else "classes do not occur in the train rows"
     assert any(what in text and "spoilt.csv: label" in text and "^" in text for text in found), found
     assert len(found) == 1
     with pytest.raises(BadInput, match=what):

@@ -207,10 +207,10 @@ def test_keys_stay_what_they_were() -> None:
 
 GOLDEN = [
     ("features", "c0151f2d61b7"),
-    ("fit", "58e8518e4286"),
+    ("fit", "94fcee582dca"),
     ("pretrain", "bad7a8406241"),
     ("features", "fd0519b35bed"),
-    ("fit", "56a65a8929ea"),
+    ("fit", "d88c72277ffe"),
 ]
 
 

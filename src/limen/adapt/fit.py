@@ -24,7 +24,7 @@ from limen.arrays.environment import environment
 from limen.records.stage import StageRecord
 from limen.records.task import FitSpec, Task
 
-VERSION = 5
+VERSION = 6
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 

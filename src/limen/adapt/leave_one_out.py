@@ -99,7 +99,7 @@ class LeaveOneOut:
         return "\n".join([*lines, *self.notes])
 
 
-def leave_one_out(  # one call, named options: the surface of the users
+def leave_one_out(
     X: ArrayLike,
     y: ArrayLike,
     penalties: Sequence[float] | NDArray[np.floating],

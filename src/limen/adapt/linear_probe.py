@@ -53,6 +53,8 @@ class LinearProbe(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """Solve the probe. Raises ValueError for one class, NaN, or continuous y, as scikit-learn does."""
         features, target = validate_data(self, X, y)
         check_classification_targets(target)
+        if self.loss not in ("log", "squared"):
+            raise ValueError(f'loss must be "log" or "squared", got {self.loss!r}')
         self.classes_, labels = np.unique(target, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(f"LinearProbe needs rows of at least 2 classes, got one class: {self.classes_[0]!r}")

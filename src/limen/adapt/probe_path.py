@@ -120,7 +120,7 @@ def _rows(
     problems = [*_features(features), *_targets(features, target)]
     if intercept not in ("penalized", "free"):
         problems.append(Problem("intercept", f'expected "penalized" or "free", got {intercept!r}'))
-    weights = np.ones(len(target)) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
+    weights = np.ones(target.shape) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
     if weights.shape != target.shape or not (np.isfinite(weights) & (weights >= 0)).all() or not weights.any():
         problems.append(
             Problem(

@@ -28,7 +28,7 @@ class Floor:
     certified: Estimate
     """Finite-sample interval, no assumption but independent rows."""
     statistical: Estimate
-    """Bracket: certified minimum less its sampling error, holdout plus its sampling error."""
+    """Bracket: certified minimum less its sampling error, five-fold loss plus its sampling error."""
     midpoint: Estimate
     """Midpoint of training minimum and cross-validated loss, widened by its drift."""
     empirical_minimum: float

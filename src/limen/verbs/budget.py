@@ -71,6 +71,8 @@ def budget(
 
     Raises BadInput with every problem of the input found, never a partial result.
     """
+    if loss not in ("log", "squared"):
+        raise BadInput(Problem("loss", f'expected "log" or "squared", got {loss!r}'))
     if same_population and isinstance(slices, Mapping) and slices:
         what = "slices are of the train rows, but with same_population the test rows are the holdout"
         raise BadInput(Problem("slices", what, fix="give files, and name columns that both of them have"))
