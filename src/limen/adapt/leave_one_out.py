@@ -15,7 +15,7 @@ from limen.adapt.left_out import refits, settle, steering
 from limen.adapt.losses import per_example_loss, predictions
 from limen.adapt.penalised import WeightedRows
 from limen.adapt.penalty_path import penalty_path
-from limen.adapt.probe_path import _rows
+from limen.adapt.probe_path import _rows, numbers
 from limen.adapt.probe_rows import Intercept, ProbeRows, probe_rows
 from limen.adapt.ridge_rows import ridge_rows
 from limen.arrays.random import stream
@@ -219,14 +219,14 @@ def _checked(
     options: tuple[str, str, int],
 ) -> Matrix:
     loss, intercept, check_rows = options
-    problems, asked = [], np.atleast_1d(np.asarray(penalties, dtype=np.float64))
+    problems, asked = [], np.atleast_1d(numbers(penalties))
     if asked.ndim != 1 or not len(asked) or not (np.isfinite(asked) & (asked > 0)).all():
         cause = "without a penalty separable rows have no minimiser"
-        what = f"expected positive, finite numbers, got {asked.tolist()}"
+        what = f"expected positive, finite numbers, got {penalties}"
         problems.append(Problem("penalties", what, cause, "leave 0 out"))
     if loss not in ("log", "squared"):
         problems.append(Problem("loss", f'expected "log" or "squared", got {loss!r}'))
-    if check_rows != int(check_rows) or check_rows < 1:
+    if not isinstance(check_rows, int | np.integer) or check_rows < 1:
         cause = "the approximation is never returned unchecked"
         problems.append(Problem("check_rows", f"expected a whole number of at least 1, got {check_rows}", cause))
     if np.count_nonzero(rows.shares) < 2:

@@ -97,11 +97,12 @@ def _asked(
             Problem("penalties, radii", f"expected exactly one of the two, got {came}", fix="penalties=[1e-3, 1e-2]")
         )
     name, values = ("penalties", penalties) if radii is None else ("radii", radii)
-    asked = np.atleast_1d(np.asarray([] if values is None else values, dtype=np.float64))
+    asked = np.atleast_1d(numbers([] if values is None else values))
     if values is not None and (asked.ndim != 1 or not len(asked) or not (np.isfinite(asked) & (asked > 0)).all()):
         cause = "without a penalty separable rows have no minimiser" if name == "penalties" else ""
-        problems.append(Problem(name, f"expected positive, finite numbers, got {values}", cause, "leave 0 out"))
-    limits = np.asarray(tolerance, dtype=np.float64)
+        fix = "leave 0 out" if (asked == 0).any() else f"{name}=[1e-3, 1e-2]"
+        problems.append(Problem(name, f"expected positive, finite numbers, got {values}", cause, fix))
+    limits = numbers(tolerance)
     if limits.ndim == 0:
         limits = np.full(len(asked), float(limits))
     if limits.shape != asked.shape or not (np.isfinite(limits) & (limits > 0)).all():
@@ -120,7 +121,7 @@ def _rows(
     problems = [*_features(features), *_targets(features, target)]
     if intercept not in ("penalized", "free"):
         problems.append(Problem("intercept", f'expected "penalized" or "free", got {intercept!r}'))
-    weights = np.ones(target.shape) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
+    weights = np.ones(target.shape) if sample_weight is None else numbers(sample_weight)
     if weights.shape != target.shape or not (np.isfinite(weights) & (weights >= 0)).all() or not weights.any():
         problems.append(
             Problem(
@@ -148,6 +149,18 @@ def _rows(
             ]
         )
     return rows, classes
+
+
+def numbers(values: Any) -> NDArray[np.float64]:
+    """Values as float64; a single NaN where they are no numbers, which every check refuses and names.
+
+    >>> numbers([1, 2]).tolist(), numbers("auto").tolist()
+    ([1.0, 2.0], nan)
+    """
+    try:
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        return np.array(np.nan)
 
 
 def _shares(weights: NDArray[np.float64]) -> NDArray[np.float64]:
