@@ -21,7 +21,8 @@ MAY_SKIP = (
     "pandas is not installed: not checking",
     "could not import 'pandas'",
 )
-"""Reasons that lie in the machine, or in scikit-learn's checks of optional inputs; not in what was installed here."""
+"""Reasons that lie in the machine, in scikit-learn's checks of optional inputs, or in pandas, which `to_frame` can use
+and no environment of ours installs; never in what was installed here."""
 
 
 @pytest.fixture(scope="session")

@@ -24,7 +24,7 @@ from numpy.typing import ArrayLike
 from limen.adapt.ball import Rows
 from limen.adapt.feature_map import Matrix
 from limen.adapt.penalised import WeightedRows
-from limen.adapt.probe_path import _rows
+from limen.adapt.probe_path import checked_rows
 from limen.adapt.probe_rows import Intercept
 from limen.adapt.ridge import ridge_grid
 
@@ -68,7 +68,7 @@ def choose_penalties(
 
     Raises BadInput (a LimenError) for rows, labels, weights and an intercept that `limen.probe_path` refuses.
     """
-    return shortlist(_rows(X, y, sample_weight, intercept)[0], intercept)
+    return shortlist(checked_rows(X, y, sample_weight, intercept)[0], intercept)
 
 
 def shortlist(rows: WeightedRows, intercept: Intercept) -> Shortlist:

@@ -25,8 +25,6 @@ from limen.adapt.feature_map import Matrix
 from limen.adapt.penalised import WeightedRows
 from limen.arrays.row_blocks import copied
 
-SPAN_FROM = 1.0
-"""Rows per feature below which the span of the rows is smaller."""
 ROTATE_UP_TO = 240
 """Rows per class up to which turning all rows once costs less than turning every step."""
 RANK = 1e-13
@@ -127,7 +125,7 @@ def inner_coordinates(rows: WeightedRows, free: bool, precision: type[np.floatin
         streamed = Coordinates(_streamed(rows, centre, scale, precision), kappa, None, centre, scale, kappa)
         return streamed, _curvature(rows, streamed, free)
     u = (rows.centred + (rows.mean - centre)) / scale
-    if n < SPAN_FROM * d:
+    if n < d:
         features, turn = _span(u if free else np.hstack([u, np.full((n, 1), kappa)]))
         turn = scipy.linalg.block_diag(turn, 1.0) if free else turn
         plain = Coordinates(features.astype(precision), kappa if free else 0.0, turn, centre, scale, kappa)

@@ -15,7 +15,7 @@ from limen.adapt.left_out import refits, settle, steering
 from limen.adapt.losses import per_example_loss, predictions
 from limen.adapt.penalised import WeightedRows
 from limen.adapt.penalty_path import penalty_path
-from limen.adapt.probe_path import _rows, numbers
+from limen.adapt.probe_path import checked_rows, numbers
 from limen.adapt.probe_rows import Intercept, ProbeRows, probe_rows
 from limen.adapt.ridge_rows import ridge_rows
 from limen.arrays.random import stream
@@ -135,7 +135,7 @@ def leave_one_out(
     rows of positive weight, a free intercept of a class with one row (log loss: without it no minimiser exists), and a
     penalty so small beside the features that float64 cannot tell it from 0 (log loss).
     """
-    rows, classes = _rows(X, y, sample_weight, intercept)
+    rows, classes = checked_rows(X, y, sample_weight, intercept)
     asked = _checked(rows, classes, penalties, (loss, intercept, check_rows))
     notes = _alone(rows, classes)
     if loss == "squared":

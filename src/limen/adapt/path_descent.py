@@ -40,7 +40,7 @@ ZERO = np.array([0])
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """An inner adapter [K, r + 1], its loss, the gradient of the loss without the penalty, w [K]."""
+    """An inner adapter [K, m], its loss, the gradient of the loss without the penalty, w [K]."""
 
     weights: Matrix
     loss: float
@@ -79,7 +79,7 @@ class PathDescent:
         target, best = np.inf, None
         for attempt in range(MOST_CERTIFICATES):
             target = min(MARGIN * tolerance / self.excess, target / 2)
-            combined, foretold = self._descend(inner, target, step_first=attempt > 0)
+            combined, foretold = self._descend(target, step_first=attempt > 0)
             weights, intercept = self.inner.raw(combined)
             asked = Asked(penalty, self.free, tolerance, self.passes.count - before)
             fit = certify_penalised(self.rows, weights, intercept, asked)
@@ -97,7 +97,7 @@ class PathDescent:
         stronger = float((slope**2).sum())
         while stronger > NEAR * penalty:
             self._move_to(stronger, None)
-            combined, _ = self._descend(stronger, LOOSE, step_first=False)
+            combined, _ = self._descend(LOOSE, step_first=False)
             self.known = [*self.known[-1:], (float(np.log(stronger)), combined)]
             stronger /= DECADE
 
@@ -130,7 +130,7 @@ class PathDescent:
         gradient: Matrix = point.slope + self.penalty * self.curvature.mask * point.weights
         return gradient
 
-    def _descend(self, penalty: float, target: float, step_first: bool) -> tuple[Matrix, float | None]:
+    def _descend(self, target: float, step_first: bool) -> tuple[Matrix, float | None]:
         """Steps until ‖∇F_λ‖²/(2λ) is at most `target` at some combination of the last adapters: that combination.
 
         The second answer is that number; None where rounding stopped the steps before. A free intercept's gradient
@@ -143,7 +143,7 @@ class PathDescent:
                 return self.point.weights - self.pairs.back(shares), squared / (2 * self.penalty)
             if step in REFRESH:
                 class_weights = self.point.class_weights
-            plain = partial(self.curvature.solve, class_weights=class_weights, penalty=penalty)
+            plain = partial(self.curvature.solve, class_weights=class_weights, penalty=self.penalty)
             direction = -self.pairs.inverse(gradient, plain)
             new = self._search(direction, float((direction * gradient).sum()))
             if new is None:

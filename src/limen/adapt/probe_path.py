@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from limen.adapt.linear_probe import LinearProbe
 from limen.adapt.penalised import PenalisedFit, WeightedRows
 from limen.adapt.penalty_path import penalty_path, radius_path
+from limen.adapt.probe_rows import Intercept
 from limen.adapt.torch_passes import passes_on
 from limen.arrays.environment import environment
 from limen.arrays.row_blocks import row_blocks
@@ -18,7 +19,6 @@ from limen.records.errors import BadInput, Problem
 
 LARGEST = 1e152
 """Largest size of a feature, and the inverse of the least largest one."""
-Intercept = Literal["penalized", "free"]
 
 
 def probe_path(
@@ -65,7 +65,7 @@ def probe_path(
     first of all a device that is not there.
     """
     passes_on(device)  # a device that is not there is found before any work
-    rows, classes = _rows(X, y, sample_weight, intercept)
+    rows, classes = checked_rows(X, y, sample_weight, intercept)
     asked, tolerances = _asked(penalties, radii, tolerance)
     free = intercept == "free"
     solve = penalty_path if penalties is not None else radius_path
@@ -114,9 +114,10 @@ def _asked(
     return asked, limits
 
 
-def _rows(
+def checked_rows(
     X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None, intercept: str
 ) -> tuple[WeightedRows, NDArray[np.generic]]:
+    """Rows with their shares, and the classes; raises BadInput with every problem of the four."""
     features, target = np.asarray(X), np.asarray(y)
     problems = [*_features(features), *_targets(features, target)]
     if intercept not in ("penalized", "free"):

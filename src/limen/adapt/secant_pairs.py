@@ -6,7 +6,7 @@ For a gradient v and an approximate inverse Hessian P⁻¹ two answers follow:
     least      min_c ‖v − Σ_j c_j y_j‖: the least gradient at any W − Σ_j c_j s_j, F being quadratic over the last steps
 
 A certificate is as good as the gradient is small, and the gradient of a quasi-Newton iterate swings: that of the
-combined one is 1.5 to 5 times less (as minimal residuals beside conjugate gradients), at no pass over the rows.
+combined one is never larger (as minimal residuals beside conjugate gradients), and costs no pass over the rows.
 """
 
 from __future__ import annotations
