@@ -137,6 +137,8 @@ def main() -> int:
     head = f"{asked.features} features, {CLASSES} classes"
     print(f"| {head} | rows | seconds | processor seconds | peak resident GB | status |")
     print("|---|---|---|---|---|---|", flush=True)
+    if asked.folder is not None:
+        asked.folder.mkdir(parents=True, exist_ok=True)
     for rows in asked.rows:
         with tempfile.TemporaryDirectory(dir=asked.folder) as name:
             make(Path(name), rows, asked.features, "budget-parquet" in asked.what)
