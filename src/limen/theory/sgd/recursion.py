@@ -1,0 +1,361 @@
+"""The recursion every mode of a linear optimizer obeys, solved in closed form at any step.
+
+    y_{k+1} = φ y_k − b y_{k−1} + ε_k,     φ = 1 + b − a,     stable iff |b| < 1 and 0 < a < 2(1 + b)
+
+with roots r_{1,2} = ½(φ ± √disc), disc = φ² − 4b = (a − (1 − √b)²)(a − (1 + √b)²). Its solutions from rest and at
+equilibrium (Var ε = 1) are, for t = 0, 1, …
+
+    U_{t−1} = (r₁ᵗ − r₂ᵗ)/(r₁ − r₂)        answer at t to a unit impulse at step 0
+    W_t     = Σ_{j<t} U_j                   answer to a unit force
+    e_t     = W_t − b/(1 + b)·U_{t−1}       (1 − r(t))/a, r the autocorrelation at equilibrium; finite for flat modes,
+    a = 0
+    S_t     = Σ_{j<t} w_j²                  variance from a fixed start of x = c₀y_k + c₁y_{k−1}, w_j = c₀U_j +
+    c₁U_{j−1}
+
+and Var y = κ/a with κ = (1 + b)/((1 − b)(2(1 + b) − a)). Every form is chosen to keep its digits as a → 0, as r₁ → r₂
+and for millions of steps: roots far apart use 1 − rᵗ = −expm1(t ln r); close and complex roots use sin(tψ)/sin ψ;
+early steps of both, where those cancel, are added up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Steps = NDArray[np.int64]
+
+CLOSE = 1e-4
+"""Roots count as close when disc < CLOSE·(1 − b)²: apart, forms lose a factor (1 − b)/√disc ≤ 100 of precision."""
+LEAST_EARLY, EARLY = 32, 4096
+"""Early steps added up one by one, at least and at most: enough to a momentum of .999."""
+CACHED = 1 << 17
+"""Numbers of a block that stays in the processor's cache."""
+LOG_OF_ZERO = -1e300
+"""Stands for ln 0: its multiples have exp 0, its multiple by 0 is 0."""
+
+# shapes: T steps, L modes
+
+
+@dataclass(frozen=True)
+class Recursion:
+    """The solutions for modes with a [L] and b [L]; steps are integers [T] ≥ 0, answers [T, L]."""
+
+    a: Floats
+    b: Floats
+
+    @property
+    def stable(self) -> NDArray[np.bool_]:
+        """Whether an equilibrium exists; flat modes (a = 0) have none, and do not blow up."""
+        return (np.abs(self.b) < 1) & (self.a > 0) & (self.a < 2 * (1 + self.b))
+
+    @property
+    def mobility(self) -> Floats:
+        """κ = a·Var y for unit noise; finite at a = 0."""
+        return (1 + self.b) / ((1 - self.b) * (2 * (1 + self.b) - self.a))
+
+    @cached_property
+    def discriminant(self) -> Floats:
+        """Disc, from its factors where there are real ones, which keeps its digits at critical damping."""
+        root = np.sqrt(np.maximum(self.b, 0.0))
+        product = (self.a - (1 - root) ** 2) * (self.a - (1 + root) ** 2)
+        return np.where(self.b >= 0, product, (1 + self.b - self.a) ** 2 - 4 * self.b)
+
+    @cached_property
+    def largest_root(self) -> Floats:
+        """|r| of the slower root: the memory of a mode shrinks by it every step."""
+        apart = np.sqrt(np.maximum(self.discriminant, 0.0))
+        real = (np.abs(1 + self.b - self.a) + apart) / 2
+        return np.where(self.discriminant < 0, np.sqrt(np.maximum(self.b, 0.0)), real)
+
+    @cached_property
+    def kind(self) -> NDArray[np.int64]:
+        """A number per mode that is the same for modes whose closed forms are: blocks of one kind are quickest."""
+        phi = np.sign(1 + self.b - self.a).astype(np.int64)
+        return np.where(self._round, 9, 3 * phi + np.sign(self.b).astype(np.int64))
+
+    @cached_property
+    def _round(self) -> NDArray[np.bool_]:
+        # b ≤ 0 has real roots on both sides of 0; unstable modes have real roots
+        return (self.discriminant < CLOSE * (1 - self.b) ** 2) & (self.b > 0)
+
+    @cached_property
+    def _real(self) -> RealRoots:
+        kept = ~self._round
+        return RealRoots.of(self.a[kept], self.b[kept], self.discriminant[kept])
+
+    @cached_property
+    def _near(self) -> RoundRoots:
+        kept = self._round
+        return RoundRoots.of(self.a[kept], self.b[kept], self.discriminant[kept])
+
+    def impulse(self, steps: Steps) -> Floats:
+        """U_{t−1}, 0 at t = 0."""
+        return self._filled(steps, lambda state: state.impulse, lambda roots, t: roots.impulse(t))
+
+    def response(self, steps: Steps) -> Floats:
+        """W_t."""
+        return self._filled(steps, lambda state: state.response, lambda roots, t: roots.response(t))
+
+    def excursion(self, steps: Steps) -> Floats:
+        """e_t."""
+        damped = self.b / (1 + self.b)
+        return self._filled(
+            steps, lambda state: state.response - damped * state.impulse, lambda roots, t: roots.excursion(t)
+        )
+
+    def correlation(self, steps: Steps) -> Floats:
+        """r(t), autocorrelation of y at equilibrium; 1 for flat modes."""
+        return self._filled(steps, None, lambda roots, t: roots.correlation(t))
+
+    def energy(self, steps: Steps, now: float, before: float) -> Floats:
+        """S_t with c₀ = `now`, c₁ = `before`."""
+        found = self._filled(
+            steps, lambda state: state.energy, lambda roots, t: roots.energy(t, now, before), now, before
+        )
+        forgotten = self.largest_root < 0.1  # nothing is left of early steps, and closed forms cancel
+        last = self._last_early(steps)
+        if forgotten.any() and (steps > last).any():
+            kept = Recursion(self.a[forgotten], self.b[forgotten])
+            found[np.ix_(steps > last, forgotten)] = list(kept.walk(last, now, before))[-1].energy
+        return found
+
+    def walk(self, last: int, now: float = 1.0, before: float = 0.0) -> Iterator[State]:
+        """The solutions at t = 0, …, last, one step after the other."""
+        phi = 1 + self.b - self.a
+        u_before, u, response, energy = np.zeros_like(phi), np.zeros_like(phi), np.zeros_like(phi), np.zeros_like(phi)
+        for t in range(last + 1):
+            yield State(u, response, energy)
+            u, u_before = (phi * u - self.b * u_before if t else np.ones_like(phi)), u
+            response = response + u
+            energy = energy + (now * u + before * u_before) ** 2
+
+    def _last_early(self, steps: Steps) -> int:
+        """4/(1 − b) steps, where closed forms cancel."""
+        if not self.b.size or not steps.size:
+            return -1
+        return int(min(EARLY, max(LEAST_EARLY, np.ceil(4 / max(1 - float(self.b.max()), 1e-12)))))
+
+    def _filled(
+        self,
+        steps: Steps,
+        early: Callable[[State], Floats] | None,
+        late: Callable[[RealRoots | RoundRoots, Floats], Floats],
+        now: float = 1.0,
+        before: float = 0.0,
+    ) -> Floats:
+        """Early steps by walking, late ones by the closed forms, a few rows at a time so that they stay in the
+        cache."""
+        found = np.empty((len(steps), len(self.a)))
+        last = -1 if early is None else self._last_early(steps)
+        asked = set(steps[steps <= last].tolist())
+        if early is not None and asked:
+            for t, state in enumerate(self.walk(max(asked), now, before)):
+                if t in asked:
+                    found[steps == t] = early(state)
+        rows = np.flatnonzero(steps > last)
+        apart = ~self._round
+        for roots, modes in ((self._real, apart), (self._near, self._round)):
+            if not modes.any():
+                continue
+            several = max(1, CACHED // len(roots.b))
+            for first in range(0, len(rows), several):
+                at = rows[first : first + several]
+                values = late(roots, np.asarray(steps[at], dtype=np.float64)[:, None])
+                if modes.all():
+                    found[at] = values
+                else:
+                    found[np.ix_(at, modes)] = values
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """U_{t−1}, W_t and S_t at one step [L]."""
+
+    impulse: Floats
+    response: Floats
+    energy: Floats
+
+
+@dataclass(frozen=True)
+class RealRoots:
+    """Real roots that lie apart: of one sign, of two signs, or beyond 1 (unstable)."""
+
+    b: Floats
+    first: Floats
+    second: Floats
+    below_one: Floats
+    """1 − r₁ = a/(1 − r₂), with all its digits."""
+    log_first: Floats
+    log_second: Floats
+    """ln|r|."""
+
+    @classmethod
+    def of(cls, a: Floats, b: Floats, discriminant: Floats) -> RealRoots:
+        """r₁ is the greater root."""
+        apart = np.sqrt(np.maximum(discriminant, 1e-30))  # b = 0, a = 1 is the one double root that comes here
+        phi = 1 + b - a
+        larger = (phi + np.where(phi >= 0, apart, -apart)) / 2  # in size; b/larger is the other without cancellation
+        other = np.divide(b, larger, out=np.zeros_like(b), where=larger != 0)
+        first, second = np.where(phi >= 0, larger, other), np.where(phi >= 0, other, larger)
+        below_one = 2 * a / (1 - b + a + apart)
+        above_minus_one = (2 * (1 + b) - a) / (1 + first)
+        return cls(b, first, second, below_one, _log_size(first, below_one), _log_size(second, above_minus_one))
+
+    def _lost(self, t: Floats) -> tuple[Floats, Floats]:
+        """1 − r₁ᵗ and 1 − r₂ᵗ."""
+        return _lost(self.first, self.log_first, t), _lost(self.second, self.log_second, t)
+
+    def _lost_each(self, first: Floats, t: Floats) -> Floats:
+        """(1 − r₁ᵗ)/(1 − r₁), t where r₁ = 1."""
+        flat = self.below_one == 0
+        if flat.any():
+            return np.where(flat, t, first / np.where(flat, 1.0, self.below_one))
+        return first * (1 / self.below_one)
+
+    def impulse(self, t: Floats) -> Floats:
+        """(r₁ᵗ − r₂ᵗ)/(r₁ − r₂)."""
+        first, second = _power(self.first, self.log_first, t), _power(self.second, self.log_second, t)
+        return (first - second) / (self.first - self.second)
+
+    def response(self, t: Floats) -> Floats:
+        """[r₁(1 − r₁ᵗ)/(1 − r₁) − r₂(1 − r₂ᵗ)/(1 − r₂)]/(r₁ − r₂)."""
+        first, second = self._lost(t)
+        ends = self.first * self._lost_each(first, t) - self.second / (1 - self.second) * second
+        return ends / (self.first - self.second)
+
+    def excursion(self, t: Floats) -> Floats:
+        """W_t − b/(1 + b)·U_{t−1}, collected by root."""
+        first, second = self._lost(t)
+        apart, damped = self.first - self.second, self.b / (1 + self.b)
+        slow = (self.first + damped * self.below_one) / apart
+        fast = -(self.second / (1 - self.second) + damped) / apart
+        flat = self.below_one == 0
+        slow_each = slow / np.where(flat, 1.0, self.below_one)
+        total = first * slow_each + second * fast
+        return np.where(flat, t * slow + second * fast, total) if flat.any() else total
+
+    def correlation(self, t: Floats) -> Floats:
+        """[(1 − r₂²)r₁^{t+1} − (1 − r₁²)r₂^{t+1}]/[(r₁ − r₂)(1 + r₁r₂)]."""
+        apart = (self.first - self.second) * (1 + self.b)
+        slow = (1 - self.second**2) * self.first / apart
+        fast = self.below_one * (1 + self.first) * self.second / apart
+        return slow * _power(self.first, self.log_first, t) - fast * _power(self.second, self.log_second, t)
+
+    def energy(self, t: Floats, now: float, before: float) -> Floats:
+        """α₁²G(r₁²) + 2α₁α₂G(b) + α₂²G(r₂²), w_j = α₁r₁ʲ + α₂r₂ʲ, G(q) = (1 − qᵗ)/(1 − q)."""
+        apart = self.first - self.second
+        slow, fast = (now * self.first + before) / apart, -(now * self.second + before) / apart
+        with np.errstate(over="ignore"):  # an unstable mode may leave the floats: its displacement is infinite
+            return (
+                slow**2 * _geometric(2 * self.log_first, self.below_one * (1 + self.first), t)
+                + 2 * slow * fast * _lost(self.b, _log_size(self.b, 1 - np.abs(self.b)), t) / (1 - self.b)
+                + fast**2 * _geometric(2 * self.log_second, 1 - self.second**2, t)
+            )
+
+
+@dataclass(frozen=True)
+class RoundRoots:
+    """Roots √b·e^{±iψ} (ψ² > 0) or √b·e^{±χ} close together (χ² = −ψ²); 0 < b < 1."""
+
+    a: Floats
+    b: Floats
+    angle: Floats
+    """ψ or χ ≥ 0."""
+    turning: NDArray[np.bool_]
+    """Complex roots."""
+
+    @classmethod
+    def of(cls, a: Floats, b: Floats, discriminant: Floats) -> RoundRoots:
+        """Sin ψ = √(−disc)/(2√b), sinh χ = √disc/(2√b): accurate where cos ψ is not."""
+        turning, size = discriminant < 0, np.sqrt(np.abs(discriminant))
+        angle = np.where(turning, np.arctan2(size, 1 + b - a), np.arcsinh(size / (2 * np.sqrt(b))))
+        return cls(a, b, angle, turning)
+
+    def _scale(self, t: Floats) -> Floats:
+        """b^{t/2}; exactly 0 below 1e-300."""
+        return np.exp(np.maximum(t * np.log(self.b) / 2, -700.0)) * (t * np.log(self.b) > -1380)
+
+    def impulse(self, t: Floats) -> Floats:
+        """b^{(t−1)/2}·sin(tψ)/sin ψ, or with sinh; t·b^{(t−1)/2} where ψ = 0."""
+        x = np.where(self.turning, self.angle, 0.0)
+        sine, y = np.sin(x), np.where(self.turning, 0.0, self.angle)
+        real = _sinh_ratio(t, y) if not self.turning.all() else np.zeros((1, 1))
+        turned = np.sin(t * x) / np.where(self.turning, sine, 1.0)
+        return self._scale(t - 1) * np.where(self.turning, turned, real)
+
+    def correlation(self, t: Floats) -> Floats:
+        """b^{t/2}[cos tψ + (1 − b)/(1 + b)·cot ψ·sin tψ], or with hyperbolic functions."""
+        skew = (1 - self.b) / (1 + self.b)
+        if self.turning.all():  # one cosine: cos tψ + s·sin tψ = √(1 + s²)·cos(tψ − arctan s)
+            slope = skew / np.tan(self.angle)
+            return self._scale(t) * np.hypot(1.0, slope) * np.cos(t * self.angle - np.arctan(slope))
+        sine = np.sqrt(self.b) * self.impulse(t)  # b^{t/2}·sin(tψ)/sin ψ
+        cosine = np.where(self.turning, np.cos(self.angle), np.cosh(self.angle))
+        with np.errstate(over="ignore", invalid="ignore"):
+            even = np.where(self.turning, np.cos(t * self.angle), np.cosh(np.minimum(t * self.angle, 700.0)))
+        return self._scale(t) * even + skew * cosine * sine
+
+    def response(self, t: Floats) -> Floats:
+        """(1 − U_t + bU_{t−1})/a."""
+        return (1 - self.impulse(t + 1) + self.b * self.impulse(t)) / self.a
+
+    def excursion(self, t: Floats) -> Floats:
+        """(1 − r(t))/a."""
+        return (1 - self.correlation(t)) / self.a
+
+    def energy(self, t: Floats, now: float, before: float) -> Floats:
+        """F(w_0, w_{−1}) − F(w_t, w_{t−1}) with F(u, v) = p(u² − 2φb/(1 + b)·uv + b²v²), the energy still to come."""
+        b, phi = self.b, 1 + self.b - self.a
+        scale = (1 + b) / ((1 - b) * ((1 + b) ** 2 - phi**2))
+
+        def to_come(u: Floats, v: Floats) -> Floats:
+            return scale * (u**2 - 2 * phi * b / (1 + b) * u * v + b**2 * v**2)
+
+        impulses = [self.impulse(t + shift) for shift in (-1, 0, 1)]  # U_{t−2}, U_{t−1}, U_t
+        w, w_before = now * impulses[2] + before * impulses[1], now * impulses[1] + before * impulses[0]
+        return to_come(np.full_like(b, now), -before / b) - to_come(w, w_before)
+
+
+def _log_size(root: Floats, short: Floats) -> Floats:
+    """ln|root|, from `short` = 1 − |root| where that is small; of 0 a number whose multiples have exp 0."""
+    close = np.abs(short) < 0.5
+    size = np.log(np.maximum(np.abs(root), 1e-300), out=np.full(root.shape, LOG_OF_ZERO), where=root != 0)
+    return np.where(close, np.log1p(-np.where(close, short, 0.0)), size)
+
+
+def _power(root: Floats, log_size: Floats, t: Floats) -> Floats:
+    """Rootᵗ for integer t ≥ 0."""
+    with np.errstate(over="ignore"):
+        size = np.exp(t * log_size)
+    return np.where((root < 0) & (t % 2 == 1), -size, size) if (root < 0).any() else size
+
+
+def _lost(root: Floats, log_size: Floats, t: Floats) -> Floats:
+    """1 − rootᵗ with all its digits for roots near 1."""
+    if (root == 0).all():
+        return np.broadcast_to((t > 0).astype(float), (len(t), len(root)))
+    if (root < 0).any():
+        near = np.where(root > 0, 0.0, 1 - _power(root, log_size, t))
+        return np.where(root > 0, _lost(np.abs(root), np.where(root > 0, log_size, -1.0), t), near)
+    lost = t * log_size
+    with np.errstate(over="ignore"):
+        np.expm1(lost, out=lost)
+    return np.negative(lost, out=lost)
+
+
+def _geometric(log_ratio: Floats, below_one: Floats, t: Floats) -> Floats:
+    """Σ_{j<t} qʲ from ln q and 1 − q; t where q = 1."""
+    flat = below_one == 0
+    return np.where(flat, t, -np.expm1(t * np.where(flat, 0.0, log_ratio)) / np.where(flat, 1.0, below_one))
+
+
+def _sinh_ratio(t: Floats, y: Floats) -> Floats:
+    """Sinh(ty)/sinh y, t where y = 0."""
+    some = np.where(y == 0, 1.0, y)
+    return np.where(y == 0, t, np.sinh(np.minimum(t * some, 700.0)) / np.sinh(some))

@@ -1,0 +1,88 @@
+"""Which learning rate and momentum go with another batch size, and what changes when they are changed together.
+
+Laws that a pair (η, S, β) → (η′, S′, β′) can keep, on modes well inside stability:
+
+    equilibrium    spread of the weights           η/(S(1 − β))          linear rule: η ∝ S
+    local          size of a step                  η²/(S(1 − β²))        square-root rule: η ∝ √S
+    diffusion      of flat modes, per epoch        η²/(S²(1 − β)²)       linear rule
+    memory         of momentum, in epochs          (1 − β)/S             1 − β ∝ S
+    portrait       the phase portrait in steps     (1 − β)/(1 + β) and η/(1 + β)   (S free: it is temperature only)
+
+Equilibrium and diffusion per epoch agree: the linear rule keeps both, at the price of larger steps. The rule holds
+while the discrete correction q = ηh_max/(2(1 + β)) stays small: stationary moments are 1/(1 − q) times the continuous
+law's, which is within `tolerance` for η ≤ 2(1 + β)·tolerance/((1 + tolerance)h_max), and while noise is additive (W <
+1, `multiplicative`). Statements: docs/statements/sgd-scaling.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from limen.arrays.checks import count, positive
+from limen.records.errors import BadInput, Problem
+from limen.theory.sgd.problem import Modes
+
+Keep = Literal["equilibrium", "local", "diffusion", "portrait"]
+KEEPS = ("equilibrium", "local", "diffusion", "portrait")
+
+
+@dataclass(frozen=True, slots=True)
+class Rescaled:
+    """Settings for another batch size."""
+
+    settings: Modes
+    kept: str
+    correction: float
+    """q = ηh_max/(2(1 + β)) after the change: stationary moments are 1/(1 − q) times the continuous law's."""
+    temperature_ratio: float
+    """η/(S(1 − β)) after over before."""
+    step_ratio: float
+    """η²/(S(1 − β²)) after over before: size of a step, squared."""
+    stable: bool
+
+
+def rescale(problem: Modes, batch_size: int, keep: Keep = "equilibrium", momentum: float | None = None) -> Rescaled:
+    """The learning rate that keeps `keep` at another batch size, and momentum if given.
+
+    >>> modes = Modes([1.0], [1.0], learning_rate=0.1, momentum=0.9, batch_size=32)
+    >>> [round(rescale(modes, 128, keep).settings.learning_rate, 12) for keep in ("equilibrium", "local")]
+    [0.4, 0.2]
+
+    `portrait` keeps η and β (the batch size changes only the temperature). Raises BadInput for an unknown `keep`.
+    """
+    size = count("batch_size", batch_size)
+    if keep not in KEEPS:
+        raise BadInput(Problem("keep", f"expected one of {', '.join(KEEPS)}, got {keep!r}"))
+    eta, beta, old = problem.learning_rate, problem.momentum, problem.batch_size
+    new = beta if momentum is None else momentum
+    rate = {
+        "equilibrium": eta * size / old * (1 - new) / (1 - beta),
+        "diffusion": eta * size / old * (1 - new) / (1 - beta),
+        "local": eta * np.sqrt(size / old * (1 - new**2) / (1 - beta**2)),
+        "portrait": eta * (1 + new) / (1 + beta),
+    }[keep]
+    after = replace(problem, learning_rate=float(rate), momentum=new, batch_size=size)
+    q = correction(after)
+    temperature = rate / (size * (1 - new)) / (eta / (old * (1 - beta)))
+    step = rate**2 / (size * (1 - new**2)) / (eta**2 / (old * (1 - beta**2)))
+    return Rescaled(after, keep, q, float(temperature), float(step), q < 1)
+
+
+def correction(problem: Modes) -> float:
+    """q = ηh_max/(2(1 + β)): 1 at the edge of stability; 0 without positive curvature."""
+    return max(0.0, problem.learning_rate * float(problem.stiffness.max()) / (2 * (1 + problem.momentum)))
+
+
+def validity(problem: Modes, tolerance: float) -> float:
+    """Largest learning rate at which the continuous law's stationary moments are within `tolerance`; inf if all are
+    flat.
+
+    >>> round(validity(Modes([1.0], [1.0], learning_rate=0.1, momentum=0.9), 0.05), 3)
+    0.181
+    """
+    steepest = float(problem.stiffness.max())
+    within = positive("tolerance", tolerance)
+    return np.inf if steepest <= 0 else 2 * (1 + problem.momentum) * within / ((1 + within) * steepest)
