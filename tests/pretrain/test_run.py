@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from limen.data.digits import digits
+from limen.pretrain import examples as examples_module
 from limen.pretrain import run as run_module
 from limen.pretrain.augmentation import Augmentation
 from limen.pretrain.encoder import encode_checkpoint, encoder_weights
@@ -143,13 +144,13 @@ def test_threads_are_pinned(monkeypatch):
 
 def test_nothing_held_out_is_trained_on(monkeypatch):
     trained = set()
-    sampled = run_module.batch_tensor
+    sampled = examples_module.batch_tensor
 
     def spy(images, rows):
         trained.update(image.tobytes() for image in images[rows])
         return sampled(images, rows)
 
-    monkeypatch.setattr(run_module, "batch_tensor", spy)
+    monkeypatch.setattr(examples_module, "batch_tensor", spy)
     pretrain({**QUICK, "steps": 100, "checkpoints": [100], "architecture": {"name": "conv", "width": 2}})
     images = load_images("digits:train")
     split = split_images(images, QUICK["heldout"], 0)

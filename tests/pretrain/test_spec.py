@@ -19,11 +19,24 @@ def test_short_forms_mean_their_long_forms():
     long = PretrainSpec.parse({
         **LEAST,
         "objective": {"name": "nt-xent"},
-        "optimizer": {"name": "sgd", "learning_rate": 0.1, "momentum": 0.9, "weight_decay": 0.0},
+        "optimizer": {"name": "sgd", "learning_rate": 0.1, "momentum": 0.9, "weight_decay": 0.0, "decoupled": False},
         "schedule": {"name": "cosine", "warmup": 0},
     })  # fmt: skip
     assert short == long
     assert short.schedule == Schedule("cosine", 0)
+    assert PretrainSpec.parse(LEAST).optimizer == short.optimizer
+
+
+def test_no_augmentation_is_an_empty_table():
+    one, two = (
+        PretrainSpec.parse({**LEAST, "objective": {"name": "nt-xent", "augmentation": a}}) for a in ("none", {})
+    )
+    assert one == two
+
+
+def test_what_is_recorded_is_carried():
+    assert PretrainSpec.parse({**LEAST, "record": "dynamics"}).record == "dynamics"
+    assert PretrainSpec.parse(LEAST).record is None
 
 
 def test_a_list_of_checkpoints_is_a_set():
@@ -60,7 +73,19 @@ def test_reading_a_specification_imports_no_torch():
         ({"optimizer": {"name": "sgd", "learning_rate": float("nan")}}, "optimizer.learning_rate"),
         ({"optimizer": {"name": "sgd", "momentum": 1.0}}, "optimizer.momentum"),
         ({"optimizer": {"name": "adam", "momentum": 0.9}}, "optimizer.momentum"),
-        ({"objective": "supervised"}, "objective.name"),
+        ({"objective": "masked"}, "objective.name"),
+        ({"objective": {"name": "supervised", "temperature": 0.5}}, "objective.temperature"),
+        ({"objective": {"name": "supervised", "loss": "hinge"}}, "objective.loss"),
+        ({"objective": {"name": "supervised", "label": 3}}, "objective.label"),
+        ({"objective": {"name": "nt-xent", "label": "y"}}, "objective.label"),
+        ({"optimizer": {"name": "sgd", "dampening": 1.0}}, "optimizer.dampening"),
+        ({"optimizer": {"name": "sgd", "nesterov": 1}}, "optimizer.nesterov"),
+        ({"optimizer": {"name": "sgd", "nesterov": True, "momentum": 0.0}}, "optimizer.nesterov"),
+        ({"optimizer": {"name": "sgd", "nesterov": True, "dampening": 0.1}}, "optimizer.nesterov"),
+        ({"optimizer": {"name": "adamw", "decoupled": True}}, "optimizer.decoupled"),
+        ({"start": -1}, "start"),
+        ({"start": "scratch@3"}, "start"),
+        ({"record": "everything"}, "record"),
         ({"objective": {"name": "nt-xent", "temperature": 0}}, "objective.temperature"),
         ({"objective": {"name": "nt-xent", "temp": 1}}, "objective.temp"),
         ({"objective": {"name": "nt-xent", "projection": 0}}, "objective.projection"),

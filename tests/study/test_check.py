@@ -17,8 +17,10 @@ import tomli_w
 
 from limen.records.errors import BadInput
 from limen.records.units import duration
+from limen.study import check as check_module
 from limen.study.check import CheckReport, check
-from limen.study.cost import START_TORCH
+from limen.study.cost import START_TORCH, dimension_of, pretrain_cost
+from limen.study.encoders import Pretrain
 from limen.study.files import Files
 from limen.study.forecast import Forecast, approve, forecast
 from limen.study.plan import plan
@@ -44,12 +46,16 @@ PLAIN: dict[str, Any] = {
 }  # fmt: skip
 
 
+SUPERVISED = {**PLAIN["encoder"]["scratch"], "objective": "supervised"}
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     for name in ("train", "test"):
         (tmp_path / f"{name}.csv").write_text("text,label\n" + "".join(f"{name} {i},{i % 2}\n" for i in range(40)))
     rng = np.random.default_rng(0)
     np.savez(tmp_path / "vectors.npz", X=rng.normal(size=(40, 3)), y=np.arange(40) % 2)
+    np.savez(tmp_path / "images.npz", image=np.zeros((400, 8, 8, 1), np.uint8))
     return tmp_path
 
 
@@ -110,6 +116,9 @@ def test_some_references_count_as_the_plan_builds_them(folder: Path) -> None:
         ("encoder.scratch.data", "train.csv", 'there is no column "image"', ""),
         ("encoder.scratch.heldout", 0.01, "needs two batches of 32, and 13 examples are held out", "hold out more"),
         ("encoder.scratch.batch_size", 2000, "more than the 1,212 training examples", ""),
+        ("encoder.scratch", SUPERVISED | {"label": "digit"}, 'there is no column "digit"', "known here: image, label"),
+        ("encoder.scratch", SUPERVISED | {"data": "images.npz"}, 'there is no column "label"', "known here: image"),
+        ("encoder.scratch", SUPERVISED | {"heldout": "images.npz"}, 'there is no column "label"', ""),
         ("encoder.bow", {"source": "transformers", "path": "models/none/x"}, "there is no such file or folder", ""),
         ("encoder.bow", {"source": "sentence-transformers", "path": "org/name"}, "pinned revision", "revision ="),
         ("encoder.bow", {"source": "sentence-transformers", "path": "org/name", "revision": "a" * 40},
@@ -243,6 +252,45 @@ def test_long_studies_need_a_yes_too() -> None:
         approve(long, yes=False)
     approve(Forecast(10, 10, 100 * 3600, 0, 0, workers=16), yes=False)
     assert duration(6e7) == "694 days"
+
+
+def test_a_supervised_run_is_sound_and_an_npz_may_call_its_labels_y(folder: Path) -> None:
+    images = np.arange(400 * 64, dtype=np.uint16).reshape(400, 8, 8, 1).astype(np.uint8)
+    np.savez(folder / "labelled.npz", image=images, y=np.arange(400) % 3)
+    for data in ("digits:train", "labelled.npz"):
+        plain = changed("encoder.scratch", SUPERVISED | {"data": data, "heldout": 0.2})
+        assert checked(plain, folder).errors == ()
+    run = next(cell for cell in plan(Study.from_plain(plain), Files(folder)).cells.values() if cell.stage == "pretrain")
+    assert run.spec["objective"]["label"] == "y"
+
+
+def test_a_record_that_cannot_be_made_is_an_error_of_the_check(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = changed("encoder.scratch.record", "dynamics")
+    monkeypatch.setattr(check_module, "RECORDERS", {})
+    (problem,) = checked(plain, folder).errors
+    assert (problem.what, problem.fix) == ("encoder.scratch.record: not available in this version", "remove it")
+    monkeypatch.setattr(check_module, "RECORDERS", {"dynamics": lambda spec: None})
+    assert checked(plain, folder).errors == ()
+
+
+@pytest.mark.parametrize(
+    "architecture",
+    [{"name": "resnet18", "width": 4}, {"name": "mlp", "hidden": [300, 20]}, {"name": "linear"}],
+    ids=lambda a: a["name"],
+)
+def test_what_an_architecture_costs_grows_with_it(folder: Path, architecture: dict[str, Any]) -> None:
+    study = Study.from_plain(changed("encoder.scratch", SUPERVISED | {"architecture": architecture}))
+    encoder, files = study.encoder["scratch"], Files(folder)
+    assert isinstance(encoder, Pretrain)
+    width = {"resnet18": 32, "mlp": 20, "linear": 64}[architecture["name"]]
+    assert dimension_of(encoder, files, "digits:train") == width
+    longer = encoder.model_copy(update={"steps": 2000})
+    assert pretrain_cost(longer, 1000).seconds > 2 * pretrain_cost(encoder, 1000).seconds
+    contrastive = Study.from_plain(
+        changed("encoder.scratch", PLAIN["encoder"]["scratch"] | {"architecture": architecture})
+    ).encoder["scratch"]
+    assert isinstance(contrastive, Pretrain)
+    assert pretrain_cost(contrastive, 1000).seconds > pretrain_cost(encoder, 1000).seconds
 
 
 def test_one_pretraining_run_keeps_one_worker_busy_and_its_threads_help(folder: Path) -> None:

@@ -16,7 +16,10 @@ from limen.study.encoders import (
     ConvArchitecture,
     Encoder,
     Evaluation,
+    LinearArchitecture,
+    MlpArchitecture,
     Pretrain,
+    ResNet18Architecture,
     ScheduleTable,
     Sgd,
 )
@@ -30,21 +33,30 @@ REQUIRED: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 OTHERS: dict[str, list[Any]] = {
     "path": ["b"], "revision": ["a" * 40], "batch_size": [7], "pooling": ["cls", "last"], "layer": [2],
-    "max_length": [9, 10], "architecture": [{"width": 8}, {"stem_stride": 2}, {"in_channels": 1}, {"image_size": 8}],
+    "max_length": [9, 10], "architecture": [
+        {"width": 8}, {"stem_stride": 2}, {"in_channels": 1}, {"image_size": 8},
+        {"name": "resnet18"}, {"name": "resnet18", "width": 8}, {"name": "resnet18", "image_size": 8},
+        {"name": "mlp"}, {"name": "mlp", "hidden": [8]}, {"name": "mlp", "hidden": [8, 8]},
+        {"name": "mlp", "activation": "relu"}, {"name": "mlp", "activation": "tanh"}, {"name": "linear"},
+    ],
     "column": ["c"], "dimension": [5], "seed": [1], "data": ["other"], "heldout": [0.1, "held"],
     "temperature": [0.2], "projection": [8], "augmentation": [{}, {"flip": True}, {"noise": 0.1}, {"crop": 0.5}],
     "steps": [101], "sampling": ["iid", "replacement", "same-order"],
     "optimizer": [
         *({"name": name, "learning_rate": 0.02, "weight_decay": 0.5} for name in ("sgd", "adam", "adamw")),
         *({"name": name, "learning_rate": 0.03} for name in ("sgd", "adam", "adamw")),
-        {"name": "adam"}, {"name": "adamw"}, {"name": "sgd", "momentum": 0.0},
+        {"name": "adam"}, {"name": "adamw"}, {"name": "sgd", "momentum": 0.0}, {"name": "sgd", "dampening": 0.5},
+        {"name": "sgd", "nesterov": True}, {"name": "sgd", "decoupled": True},
     ],
     "schedule": ["cosine", {"name": "constant", "warmup": 3}, {"name": "cosine", "warmup": 3}],
     "checkpoints": [3, [0, 5]], "seeds": [2], "threads": [2],
-    "evaluation": [{"draws": 3}, {"training_batches": 2}],
+    "evaluation": [{"draws": 3}, {"training_batches": 2}], "objective": ["supervised"], "record": ["dynamics"],
+    "start": ["a", "a@3"],
 }  # fmt: skip
 OTHER_FOR = {("torch", "layer"): ["stem"], ("random-features", "input"): ["text", "image"],
-             ("transformers", "input"): ["image", "audio"]}  # fmt: skip
+             ("transformers", "input"): ["image", "audio"],
+             ("pretrain", "label"): [{"objective": "supervised", "label": "digit"}],
+             ("pretrain", "loss"): [{"objective": "supervised", "loss": "squared"}]}  # fmt: skip
 OPTIMIZERS: tuple[type[BaseModel], ...] = (Sgd, Adam, AdamW)
 EQUAL: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({}, {"schedule": "constant"}),
@@ -59,6 +71,12 @@ EQUAL: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({}, {"evaluation": {}}),
     ({}, {"evaluation": {"draws": 2}}),
     ({}, {"temperature": 0.5, "threads": 1, "heldout": 0.05}),
+    ({}, {"objective": "nt-xent", "label": "label", "loss": "log"}),
+    ({"objective": "supervised"}, {"objective": "supervised", "augmentation": "none"}),
+    ({"objective": "supervised"}, {"objective": "supervised", "augmentation": {}, "loss": "log"}),
+    ({"augmentation": "none"}, {"augmentation": {"crop": 1.0}}),
+    ({"architecture": {"name": "mlp"}}, {"architecture": {"name": "mlp", "hidden": (128, 128), "activation": "gelu"}}),
+    ({}, {"optimizer": {"name": "sgd", "dampening": 0, "nesterov": False, "decoupled": False}}),
     ({"augmentation": {}}, {"augmentation": {"crop": 1, "flip": False, "noise": -0.0}}),
 ]
 
@@ -79,7 +97,8 @@ def test_every_field_of_every_source_tells_encoders_apart(member: type[BaseModel
     for key, field in member.model_fields.items():
         others = OTHER_FOR.get((source, key), OTHERS.get(key, []))
         assert others or len(get_args(field.annotation)) == 1, f"no other value of {key}"  # a Literal of one value
-        variants += [base | {key: other} for other in others]
+        # A dict with the key itself says what else it needs.
+        variants += [base | (other if isinstance(other, dict) and key in other else {key: other}) for other in others]
     texts = [text(plain) for plain in variants]
     for (one, a), (two, b) in combinations(zip(variants, texts, strict=True), 2):
         assert a != b, (one, two)
@@ -103,7 +122,11 @@ def test_equal_meanings_are_one(one: dict[str, Any], two: dict[str, Any]) -> Non
     assert text(base | one) == text(base | two)
 
 
-@pytest.mark.parametrize("section", [Sgd, Adam, AdamW, ConvArchitecture, ScheduleTable, Augmentation, Evaluation])
+SECTIONS = (Sgd, Adam, AdamW, ConvArchitecture, ResNet18Architecture, MlpArchitecture, LinearArchitecture,
+            ScheduleTable, Augmentation, Evaluation)  # fmt: skip
+
+
+@pytest.mark.parametrize("section", SECTIONS)
 def test_defaults_are_left_out_but_for_the_kind(section: type[BaseModel]) -> None:
     assert set(meaning(section())) <= {"name"}
 

@@ -56,6 +56,26 @@ def test_a_copy_under_another_name_is_the_same_rows(folder: Path) -> None:
     assert found["pixels"] == Overlap(holdout="train")
 
 
+def test_a_supervised_run_saw_the_labels_too(folder: Path) -> None:
+    found = overlaps(folder, {"data": "a.npz", "objective": "supervised"}, {"train": "a.npz"})
+    assert found["own"].labels
+    assert found["own"].assumption() == "the encoder was pretrained on these rows, with their labels"
+    assert found["own@0"].assumption().endswith("without their labels")
+    assert not overlaps(folder, {"data": "a.npz"}, {"train": "a.npz"})["own"].labels
+
+
+def test_updates_before_a_start_count(folder: Path) -> None:
+    own = {"source": "pretrain", "steps": 20, "batch_size": 32, "checkpoints": [0, 20], "data": "a.npz"}
+    plain = {
+        "name": "overlap",
+        "encoder": {"own": own, "more": own | {"start": "own"}, "last": own | {"start": "more@0"}},
+        "task": {"t": {"input": "image", "train": "a.npz"}},
+    }
+    found = plan(Study.from_plain(plain), Files(folder))
+    steps = {str(fit.encoder): overlap_of(found.cells, fit.key).step for fit in found.fits}
+    assert steps == {"own@0": 0, "own": 20, "more@0": 20, "more": 40, "last@0": 20, "last": 40}
+
+
 def test_other_rows_are_no_overlap(folder: Path) -> None:
     assert overlaps(folder, {"data": "b.npz"}, {"train": "a.npz"})["own"].trained == ()
 

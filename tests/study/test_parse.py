@@ -129,7 +129,33 @@ input = "image"
         (("steps = 50", "steps = 50\ncheckpoints = [10, 60]"), "checkpoint 60 lies beyond steps = 50", 2),
         (("steps = 50", 'steps = 50\noptimizer = {name = "sgd", learning_rate = "1e-4"}'), "[remove the quotes]", 1),
         (("steps = 50", 'steps = 50\nobjective = "masked"'), '"masked" is not available in this version', 1),
-        (("steps = 50", 'steps = 50\narchitecture = {name = "resnet18"}'), '"resnet18" is not available', 1),
+        (("steps = 50", 'steps = 50\narchitecture = {name = "resnet50"}'), '"resnet50" is not available', 1),
+        (("steps = 50", 'steps = 50\narchitecture = {name = "resnet81"}'), '[did you mean "resnet18"?]', 1),
+        (
+            ("steps = 50", 'steps = 50\narchitecture = {name = "resnet18", width = 0}'),
+            "architecture.width: expected",
+            1,
+        ),
+        (("steps = 50", 'steps = 50\narchitecture = {name = "mlp", hiden = [3]}'), '[did you mean "hidden"?]', 1),
+        (("steps = 50", 'steps = 50\narchitecture = {name = "mlp", hidden = []}'), "expected at least one", 1),
+        (("steps = 50", "steps = 50\narchitecture = {widht = 3}"), '[did you mean "width"?]', 1),
+        (("steps = 50", 'steps = 50\nobjective = "supervised"\ntemperature = 0.1'), "temperature says nothing to", 2),
+        (("steps = 50", 'steps = 50\nloss = "squared"'), 'loss says nothing to objective = "nt-xent"', 1),
+        (("steps = 50", 'steps = 50\nlabel = "y"'), 'label says nothing to objective = "nt-xent"', 1),
+        (
+            ("steps = 50", "steps = 50\noptimizer = {name = 'sgd', nesterov = true, momentum = 0}"),
+            "needs a momentum",
+            2,
+        ),
+        (("steps = 50", "steps = 50\noptimizer = {name = 'sgd', nesterov = true, dampening = 0.5}"), "no dampening", 2),
+        (("steps = 50", "steps = 50\noptimizer = {name = 'sgd', dampening = 1}"), "dampening: expected < 1", 1),
+        (("steps = 50", 'steps = 50\nrecord = "everything"'), 'record: unknown value "everything"', 1),
+        (("steps = 50", 'steps = 50\naugmentation = "some"'), "augmentation: expected", 1),
+        (("steps = 50", 'steps = 50\nstart = "own@3"'), 'no encoder is named "own"', 1),
+        (("steps = 50", 'steps = 50\nstart = "bow@3"'), 'encoder "bow" is not trained by this study', 2),
+        (("steps = 50", 'steps = 50\nstart = "scratch@50"'), '"scratch" starts from itself', 1),
+        (("steps = 50", 'steps = 50\nstart = "scratch:stem@50"'), "start: expected NAME[#seed][@step]", 1),
+        (('train = "digits"', 'train = "digits"\nencoders = ["scratch:hidden1"]'), 'unknown layer "hidden1"', 1),
         (("steps = 50", "steps = 50\nheldout = 1.5"), "expected a fraction between 0 and 1 or a path, got 1.5", 1),
         (('train = "digits"', 'train = "digits"\nencoders = ["scratch#1"]'), "seed 1 does not exist: seeds = 1", 1),
         (('train = "digits"', 'train = "digits"\nencoders = ["scratch", "bow"]'), 'encoder "bow" takes text', 2),
@@ -145,6 +171,45 @@ def test_contradictions_show_every_line_concerned(change: tuple[str, str], expec
     (match,) = [p for p in found if expected in f"{p.what} [{p.fix}]"]
     assert sum("^" in line for line in match.context.split("\n")) >= carets
     assert match.where.startswith("study.toml:")
+
+
+BASE = """[encoder.base]
+source = "pretrain"
+data = "digits"
+steps = 20
+checkpoints = [0, 10, 20]
+[encoder.scratch]
+"""
+
+
+@pytest.mark.parametrize(
+    ("change", "expected", "carets"),
+    [
+        ('start = "base@11"', "step 11 is no checkpoint", 2),
+        ('start = "base#1@10"', "seed 1 does not exist", 1),
+        ('start = "base@10"\ndata = "digits:train"', "so their data must be the same", 2),
+        ('start = "base@10"\nheldout = 0.2', "so their heldout must be the same", 1),
+        ('start = "base@10"\nobjective = "supervised"', "so their objective must be the same", 1),
+        ('start = "base@10"\narchitecture = {width = 8}', "so their architecture must be the same", 1),
+    ],
+)
+def test_a_start_that_is_no_checkpoint_of_the_same_model_is_named(change: str, expected: str, carets: int) -> None:
+    text = PRETRAIN.replace("[encoder.scratch]\n", BASE, 1).replace("steps = 50", f"steps = 50\n{change}")
+    text = text.replace('data = "digits"\nsteps = 50\n', "steps = 50\n") if "data" in change else text
+    found = problems(text)
+    assert [expected in f"{p.what} [{p.fix}]" for p in found] == [True]
+    assert sum("^" in line for line in found[0].context.split("\n")) >= carets
+
+
+def test_starts_in_a_circle_are_named_and_a_start_needs_no_task() -> None:
+    text = PRETRAIN.replace("[encoder.scratch]\n", BASE, 1).replace("steps = 50", 'steps = 50\nstart = "base@10"')
+    chosen = text.replace('train = "digits"', 'train = "digits"\nencoders = ["scratch"]')
+    study, _ = parse_study(chosen.encode())
+    assert study.encoder["scratch"].start == "base@10"
+    circle = problems(chosen.replace("steps = 20", 'steps = 20\nstart = "scratch"'))
+    assert [p.what for p in circle] == [
+        'encoder.base.start: "base" starts from itself', 'encoder.scratch.start: "scratch" starts from itself',
+    ]  # fmt: skip
 
 
 def test_repeats_show_both_lines_and_do_not_hide_other_errors() -> None:

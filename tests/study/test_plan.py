@@ -9,8 +9,11 @@ from typing import Any
 
 import pytest
 
+from limen.pretrain.augmentation import Augmentation
+from limen.pretrain.spec import PretrainSpec
 from limen.records.cell import canonical_json
 from limen.study.files import Files
+from limen.study.forecast import forecast
 from limen.study.plan import Plan, canonical, plan, references
 from limen.study.reference import parse_reference
 from limen.study.spec import Study
@@ -128,7 +131,7 @@ def test_moving_files_keeps_keys(folder: Path, tmp_path_factory: pytest.TempPath
                 "data": "digits", "heldout": 0.1, "temperature": 0.2, "projection": 8, "batch_size": 16,
                 "sampling": "iid", "optimizer": {"name": "sgd", "learning_rate": 0.2}, "schedule": "cosine",
                 "architecture": {"name": "conv", "width": 8}, "threads": 2, "augmentation": {"noise": 0.1},
-                "evaluation": {"draws": 3},
+                "evaluation": {"draws": 3}, "objective": "supervised", "record": "dynamics",
             }.items()
         ),
         ("task.notes.test", "typos.csv", {"fit": 3}),
@@ -212,6 +215,51 @@ GOLDEN = [
     ("features", "fd0519b35bed"),
     ("fit", "d88c72277ffe"),
 ]
+
+
+def started(**change: Any) -> dict[str, Any]:
+    plain = changed("encoder.more", {**PLAIN["encoder"]["scratch"], "start": "scratch@0", "seeds": 2} | change)
+    plain["task"]["digits"]["encoders"] = ["more"]
+    del plain["encoder"]["random"]
+    return plain
+
+
+def test_a_run_comes_after_the_one_it_starts_from(folder: Path) -> None:
+    found = planned(started(), folder)
+    cells = [(cell.label, cell.needs) for cell in found.cells.values() if cell.stage == "pretrain"]
+    assert [label for label, _ in cells] == ["scratch", "more", "more#1"]
+    base = found.pretrained[parse_reference("scratch")]
+    assert [needs for _, needs in cells] == [{}, {"start": base}, {"start": base}]
+    assert base in keys(PLAIN, folder)
+    run = found.cells[found.pretrained[parse_reference("more#1")]]
+    assert (run.spec["start"], run.identity["start"]) == (0, {"run": base, "step": 0})
+
+
+def test_where_a_run_starts_is_meant_and_what_that_is_called_is_not(folder: Path) -> None:
+    expected = keys(started(), folder)
+    renamed_base = started(start="own@0")
+    renamed_base["encoder"]["own"] = renamed_base["encoder"].pop("scratch")
+    assert keys(renamed_base, folder) == expected
+    assert keys(started(start="scratch#0@0"), folder) == expected
+    assert keys(started(start="scratch"), folder) == keys(started(start="scratch@20"), folder) != expected
+
+
+def test_every_cell_of_a_started_run_is_forecast(folder: Path) -> None:
+    for plain in (started(), PLAIN):
+        study = Study.from_plain(plain)
+        assert forecast(study, Files(folder)).cells == len(planned(plain, folder).cells)
+
+
+def test_what_a_supervised_run_is_given(folder: Path) -> None:
+    supervised = {"objective": "supervised", "loss": "squared", "augmentation": "none", "record": "dynamics",
+                  "architecture": {"name": "mlp", "hidden": [8]}}  # fmt: skip
+    plain = changed("encoder.scratch", PLAIN["encoder"]["scratch"] | supervised)
+    (spec,) = (cell.spec for cell in planned(plain, folder).cells.values() if cell.stage == "pretrain")
+    run = PretrainSpec.parse({key: value for key, value in spec.items() if key != "files"})
+    assert Augmentation(**run.objective["augmentation"]) == Augmentation()
+    named = {key: value for key, value in run.objective.items() if key != "augmentation"}
+    assert named == {"name": "supervised", "label": "label", "loss": "squared"}
+    assert (run.architecture, run.record) == ({"name": "mlp", "hidden": [8], "activation": "gelu"}, "dynamics")
 
 
 def test_each_radius_has_a_label_of_its_own(folder: Path) -> None:

@@ -8,9 +8,11 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import tomli_w
 
@@ -262,3 +264,36 @@ def test_an_encoder_pretrained_on_the_rows_of_its_task_says_so(tmp_path: Path) -
         assert budget.terms["error"].grade == ("certified" if budget.encoder == "pixels" else "statistical")
     (duel,) = report.comparisons
     assert "an encoder was pretrained on these rows, without their labels" in duel.error_difference.assumptions
+
+
+@pytest.mark.torch
+def test_a_supervised_run_continued_from_its_checkpoint_under_three_orders(tmp_path: Path) -> None:
+    pytest.importorskip("limen.pretrain.run", reason="needs the torch extra", exc_type=ImportError)
+    own: dict[str, Any] = {
+        "source": "pretrain", "data": "digits:train", "heldout": 0.2, "steps": 20, "batch_size": 100,
+        "objective": "supervised", "architecture": {"name": "resnet18", "width": 2}, "checkpoints": [0, 20],
+        "evaluation": {"draws": 1, "training_batches": 2},
+    }  # fmt: skip
+    orders = ("iid", "reshuffle", "same-order")
+    more = {f"from-{order}": own | {"start": "own@20", "sampling": order, "steps": 14, "checkpoints": [0, 14]}
+            for order in orders}  # fmt: skip
+    plain = {
+        "name": "continued",
+        "encoder": {"own": own, **more},
+        "task": {"digits": {"train": "digits:test", "input": "image", "encoders": [*more, "own"]}},
+        "adapt": {"methods": ["mean-classifier"], "labels": [64], "seeds": 1},
+    }  # fmt: skip
+    path = write(tmp_path, plain)
+    result = run_study(path, QUIET)
+    assert (result.exit_code, result.failed) == (0, 0)
+    opened = open_study(path)
+    runs = {str(reference): opened.store.load(key) for reference, key in opened.plan.pretrained.items()}
+    last = {name: array for name, array in runs["own"].arrays.items() if name.startswith("step-000020/")}
+    for order in orders:
+        begun = runs[f"from-{order}"].arrays
+        assert all(np.array_equal(array, begun[name.replace("000020", "000000")]) for name, array in last.items())
+        assert begun["step-000000/encoder.stem.1.num_batches_tracked"].shape == ()
+    ends = [runs[f"from-{order}"].arrays["step-000014/head.weight"] for order in orders]
+    assert not any(np.array_equal(a, b) for a, b in combinations(ends, 2))
+    assert {f.loss_name for f in result.report.interfaces} == {"cross-entropy, 10 classes, no augmentation"}
+    assert run_study(path, QUIET).line() == f"{result.run} cached / 0 run"

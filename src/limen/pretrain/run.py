@@ -3,7 +3,8 @@
 The record (kind `pretrain`):
 
 arrays   `step-000100/encoder.…` and `step-000100/head.…`: all tensors of the checkpoint at update 100
-data     architecture, loss_name, layers, counts of examples
+data     architecture, loss_name, layers, counts of examples; classes[] where there are labels; start, the update of the
+         other run whose weights this one began with, where it did
          checkpoints[{step, heldout_losses[batch], training_losses[batch]}]: batch losses behind L_pre and L̂_pre, the
          same batches and augmentation draws at every checkpoint (`limen.measure.pretraining` makes Estimates of them)
          trace{step, loss, learning_rate}: loss along the run, mean over windows, at most 2,000 points
@@ -23,21 +24,22 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import nn
 
 from limen.arrays.random import stream
-from limen.models.architectures.registry import build
 from limen.pretrain.augmentation import Augmentation
 from limen.pretrain.checkpoints import Arrays, CheckpointKeeper, pack
 from limen.pretrain.determinism import deterministic
 from limen.pretrain.evaluate import BatchLosses, Scored, evaluate
-from limen.pretrain.images import batch_tensor, channel_moments, load_images, split_images
+from limen.pretrain.examples import Examples, load_examples
+from limen.pretrain.images import split_images
 from limen.pretrain.loop import Diverged, Outcome, Training, train
+from limen.pretrain.model import load_start, make_model
 from limen.pretrain.objectives.nt_xent import NTXent
+from limen.pretrain.objectives.objective import Objective
+from limen.pretrain.objectives.supervised import Supervised
+from limen.pretrain.optimizers import make_optimizer
 from limen.pretrain.samplers import Sampler
-from limen.pretrain.spec import OBJECTIVE, PretrainSpec
+from limen.pretrain.spec import NT_XENT, PretrainSpec
 from limen.records.errors import BadInput, Problem
 from limen.records.observer import StepObserver
 from limen.records.stage import StageRecord
@@ -46,17 +48,25 @@ VERSION = 2
 TRACE_POINTS = 2000
 
 
-def pretrain(spec: Mapping[str, Any], observers: Sequence[StepObserver] = ()) -> StageRecord:
+def pretrain(
+    spec: Mapping[str, Any], observers: Sequence[StepObserver] = (), start: StageRecord | None = None
+) -> StageRecord:
     """Train the encoder that `spec` (keys of `PretrainSpec`, short forms allowed) describes and measure its losses.
 
-    A loss that is no longer finite ends the run; the record then holds the checkpoints before it and says so.
-    Raises BadInput for a wrong specification or images that cannot be used.
+    `start` is the record of the run whose checkpoint `spec["start"]` this one begins with. A loss that is no longer
+    finite ends the run; the record then holds the checkpoints before it and says so.
+    Raises BadInput for a wrong specification or examples that cannot be used.
     """
     run = PretrainSpec.parse(spec)
+    if (run.start is None) != (start is None):
+        missing, given = ("the step", "a record") if run.start is None else ("the record", "a step")
+        raise BadInput(Problem("start", f"expected {missing} of the run to start from, got only {given}"))
     training, heldout = _examples(run)
     with deterministic(run.threads):
-        objective = make_objective(run, channels=training.shape[3])
+        objective = make_objective(run, training.images.shape[3], training.classes)
         model = make_model(run, objective, training)
+        if start is not None and run.start is not None:
+            load_start(model, start, run.start)
         keeper = CheckpointKeeper(run.checkpoints)
         outcome = train(_training(run, objective, model, training), (keeper, *observers))
         begun = time.perf_counter()
@@ -76,6 +86,8 @@ def pretrain(spec: Mapping[str, Any], observers: Sequence[StepObserver] = ()) ->
             "seed": run.seed,
             "training_examples": len(training),
             "heldout_examples": len(heldout),
+            **({"classes": list(training.classes)} if training.classes else {}),
+            **({"start": run.start} if run.start is not None else {}),
             "steps": run.steps,
             "updates": outcome.done,
             "checkpoints": [{"step": step, **asdict(found)} for step, found in losses.items()],
@@ -87,39 +99,29 @@ def pretrain(spec: Mapping[str, Any], observers: Sequence[StepObserver] = ()) ->
     )
 
 
-def make_objective(run: PretrainSpec, channels: int) -> NTXent:
-    """The objective on images of `channels` channels; without a named augmentation, the usual one for them."""
-    options = {k: v for k, v in run.objective.items() if k in OBJECTIVE}
+def make_objective(run: PretrainSpec, channels: int, classes: Sequence[str] = ()) -> Objective:
+    """The objective on images of `channels` channels and, where they are labelled, of these classes.
+
+    Without a named augmentation, views are compared under the usual one for such images and classes told apart
+    without any.
+    """
     named = run.objective.get("augmentation")
+    if run.objective["name"] == "supervised":
+        augmentation = Augmentation() if named is None else Augmentation(**named)
+        return Supervised(len(classes), run.objective.get("loss", "log"), augmentation)
     augmentation = Augmentation.usual(channels) if named is None else Augmentation(**named)
-    return NTXent(augmentation, **{**OBJECTIVE, **options})
+    options = {k: v for k, v in run.objective.items() if k in NT_XENT}
+    return NTXent(augmentation, **{**NT_XENT, **options})
 
 
-def make_model(run: PretrainSpec, objective: NTXent, training: NDArray[np.generic]) -> Any:
-    """Encoder and head with weights drawn for this run's seed and the normalisation of its training images."""
-    given = {"in_channels": int(training.shape[3]), "image_size": int(training.shape[1])}
-    wrong = [
-        Problem(f"architecture.{key}", f"expected {value}, as in the images of {run.data}, got {run.architecture[key]}")
-        for key, value in given.items()
-        if run.architecture.get(key, value) != value
-    ]
-    if wrong:
-        raise BadInput(wrong)
-    with torch.random.fork_rng():  # torch draws default weights on construction; they are replaced at once
-        encoder = build({**run.architecture, **given})
-        encoder.initialise(stream("pretrain/encoder-weights", run.seed))
-        head = objective.head(encoder.dimension(), stream("pretrain/head-weights", run.seed))
-    encoder.set_normalisation(*channel_moments(training, np.arange(len(training))))
-    return nn.ModuleDict({"encoder": encoder, "head": head})
-
-
-def _examples(run: PretrainSpec) -> tuple[NDArray[np.generic], NDArray[np.generic]]:
-    images = load_images(run.data)
+def _examples(run: PretrainSpec) -> tuple[Examples, Examples]:
+    label = run.objective.get("label", "label") if run.objective["name"] == "supervised" else None
+    every = load_examples(run.data, label)
     if isinstance(run.heldout, str):
-        training, heldout = images, load_images(run.heldout)
+        training, heldout = every, load_examples(run.heldout, label, every.classes)
     else:
-        split = split_images(images, run.heldout, run.split_seed)
-        training, heldout = images[split.training], images[split.heldout]
+        split = split_images(every.images, run.heldout, run.split_seed)
+        training, heldout = every.take(split.training), every.take(split.heldout)
     problems = []
     if len(training) < run.batch_size:
         what = f"expected at most the {len(training)} training examples, got {run.batch_size}"
@@ -133,22 +135,17 @@ def _examples(run: PretrainSpec) -> tuple[NDArray[np.generic], NDArray[np.generi
     return training, heldout
 
 
-def _training(run: PretrainSpec, objective: NTXent, model: Any, images: NDArray[np.generic]) -> Training:
-    sampler = Sampler(run.sampling, len(images), run.batch_size, run.seed)
+def _training(run: PretrainSpec, objective: Objective, model: Any, training: Examples) -> Training:
+    sampler = Sampler(run.sampling, len(training), run.batch_size, run.seed)
 
     def losses() -> Iterator[Callable[[], Any]]:
         for step, rows in enumerate(sampler.batches(0, run.steps)):
             rng = stream("pretrain/augment", run.seed, step)
-            batch = batch_tensor(images, rows)
+            batch = training.batch(rows)
             yield partial(objective.batch_loss, model["encoder"], model["head"], batch, rng)
 
-    return Training(model, _optimizer(run, model), losses(), _learning_rates(run), run.steps)
-
-
-def _optimizer(run: PretrainSpec, model: Any) -> Any:
-    classes = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
-    options = {k: v for k, v in run.optimizer.items() if k not in ("name", "learning_rate")}
-    return classes[run.optimizer["name"]](model.parameters(), lr=run.optimizer["learning_rate"], **options)
+    optimizer = make_optimizer(run.optimizer, model.parameters())
+    return Training(model, optimizer, losses(), _learning_rates(run), run.steps)
 
 
 def _learning_rates(run: PretrainSpec) -> Callable[[int], float]:
@@ -159,7 +156,7 @@ def _measure(
     run: PretrainSpec,
     scored: Scored,
     checkpoints: Mapping[int, Arrays],
-    populations: tuple[NDArray[np.generic], NDArray[np.generic]],
+    populations: tuple[Examples, Examples],
     outcome: Outcome,
 ) -> tuple[dict[int, BatchLosses], Diverged | None]:
     """Losses of every checkpoint in order, up to the first at which they are no longer finite."""

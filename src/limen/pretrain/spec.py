@@ -16,16 +16,26 @@ from limen.pretrain.samplers import SAMPLINGS, Sampling
 from limen.pretrain.schedule import SHAPES, Schedule
 from limen.records.errors import BadInput, Problem
 
-OPTIMIZERS: Mapping[str, Mapping[str, float]] = {
-    "sgd": {"learning_rate": 0.1, "momentum": 0.9, "weight_decay": 0.0},
+OPTIMIZERS: Mapping[str, Mapping[str, float | bool]] = {
+    "sgd": {
+        "learning_rate": 0.1, "momentum": 0.9, "dampening": 0.0, "nesterov": False, "weight_decay": 0.0,
+        "decoupled": False,
+    },
     "adam": {"learning_rate": 1e-3, "weight_decay": 0.0},
     "adamw": {"learning_rate": 1e-3, "weight_decay": 0.01},
-}
-"""Options of each optimizer and their defaults; meanings as in torch.optim."""
+}  # fmt: skip
+"""Options of each optimizer and their defaults; meanings in `limen.pretrain.optimizers`."""
 
-OBJECTIVES = ("nt-xent",)
-OBJECTIVE: Mapping[str, float] = {"temperature": 0.5, "projection": 64}
-"""Options of the objective and their defaults."""
+NT_XENT: Mapping[str, float] = {"temperature": 0.5, "projection": 64}
+"""Options of the objective nt-xent and their defaults."""
+OBJECTIVES: Mapping[str, tuple[str, ...]] = {
+    "nt-xent": ("augmentation", *NT_XENT),
+    "supervised": ("augmentation", "label", "loss"),
+}
+"""Options of each objective."""
+LOSSES = ("log", "squared")
+"""Losses of the objective supervised."""
+RECORDS = ("dynamics",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +59,10 @@ class PretrainSpec:
     heldout: float | str = 0.05
     """Share of the examples that is never trained on, or a file of held-out examples."""
     objective: Mapping[str, Any] = field(default_factory=lambda: {"name": "nt-xent"})
-    """`{name, temperature, projection, augmentation}`."""
+    """`{name, augmentation}` and of nt-xent `temperature, projection`, of supervised `label, loss`."""
     architecture: Mapping[str, Any] = field(default_factory=lambda: {"name": "conv", "width": 16})
     sampling: Sampling = "reshuffle"
-    optimizer: Mapping[str, Any] = field(default_factory=lambda: {"name": "sgd"})
+    optimizer: Mapping[str, Any] = field(default_factory=lambda: {"name": "sgd", **OPTIMIZERS["sgd"]})
     schedule: Schedule = field(default_factory=Schedule)
     checkpoints: tuple[int, ...] = (0,)
     """Updates after which the weights are kept."""
@@ -62,6 +72,10 @@ class PretrainSpec:
     split_seed: int = 0
     """Seed of the study: which examples are held out, how losses are measured; shared by the runs of a study."""
     threads: int = 1
+    start: int | None = None
+    """Update of another run's record whose weights this run begins with; None = weights drawn from the seed."""
+    record: str | None = None
+    """What is recorded along the run by observers that the caller brings: `dynamics`."""
 
     @classmethod
     def parse(cls, plain: Mapping[str, Any]) -> Self:
@@ -88,8 +102,10 @@ class _Parser:
         self.problems += [
             Problem(k, "expected a value, got none") for k in ("data", "steps", "batch_size") if k not in self.plain
         ]
-        for key, least in (("steps", 1), ("batch_size", 2), ("threads", 1), ("seed", 0), ("split_seed", 0)):
+        numbers = {"steps": 1, "batch_size": 2, "threads": 1, "seed": 0, "split_seed": 0, "start": 0}
+        for key, least in numbers.items():
             self._whole(key, self.plain.get(key, least), least)
+        self._one_of("record", self.plain.get("record", RECORDS[0]), RECORDS)
         self._text("data")
         self._heldout()
         self._one_of("sampling", self.plain.get("sampling", "reshuffle"), SAMPLINGS)
@@ -122,12 +138,19 @@ class _Parser:
 
     def _objective(self, value: Any) -> dict[str, Any]:
         table = self._named("objective")(value)
-        self._one_of("objective.name", table["name"], OBJECTIVES)
-        self._known("objective", table, ("name", "augmentation", *OBJECTIVE))
+        if not self._one_of("objective.name", table["name"], tuple(OBJECTIVES)):
+            return table
+        self._known("objective", table, ("name", *OBJECTIVES[table["name"]]))
         if "projection" in table:
             self._whole("objective.projection", table["projection"], 1)
         if "temperature" in table:
             self._positive("objective.temperature", table["temperature"])
+        if "loss" in table:
+            self._one_of("objective.loss", table["loss"], LOSSES)
+        if "label" in table and not (isinstance(table["label"], str) and table["label"]):
+            self._problem("objective.label", f"expected the name of a column, got {table['label']!r}")
+        if table.get("augmentation") == "none":
+            table["augmentation"] = {}
         self._augmentation(table.get("augmentation"))
         return table
 
@@ -135,14 +158,13 @@ class _Parser:
         if value is None:
             return
         if not isinstance(value, Mapping):
-            self._problem("objective.augmentation", f"expected a table of strengths, got {value!r}")
+            self._problem("objective.augmentation", f"expected 'none' or a table of strengths, got {value!r}")
             return
         self._known("objective.augmentation", value, tuple(f.name for f in fields(Augmentation)))
         for key, strength in value.items():
             where = f"objective.augmentation.{key}"
             if key == "flip":
-                if not isinstance(strength, bool):
-                    self._problem(where, f"expected true or false, got {strength!r}")
+                self._flag(where, strength)
             elif not _number(strength) or strength < 0 or (key in ("crop", "grayscale") and strength > 1):
                 self._problem(where, f"expected a number of at least 0{_up_to_one(key)}, got {strength!r}")
 
@@ -151,11 +173,18 @@ class _Parser:
         if not self._one_of("optimizer.name", table["name"], tuple(OPTIMIZERS)):
             return table
         options = OPTIMIZERS[table["name"]]
+        found = len(self.problems)
         self._known("optimizer", table, ("name", *options))
         for key in set(table) & set(options):
-            if not _number(table[key]) or table[key] < 0 or (key == "momentum" and table[key] >= 1):
-                self._problem(f"optimizer.{key}", f"expected a number of at least 0, got {table[key]!r}")
-        return {**options, **table}
+            if isinstance(options[key], bool):
+                self._flag(f"optimizer.{key}", table[key])
+            elif not _number(table[key]) or table[key] < 0 or (key in ("momentum", "dampening") and table[key] >= 1):
+                below = " and below 1" if key in ("momentum", "dampening") else ""
+                self._problem(f"optimizer.{key}", f"expected a number of at least 0{below}, got {table[key]!r}")
+        full = {**options, **table}
+        if len(self.problems) == found and full.get("nesterov") and (full["momentum"] == 0 or full["dampening"] > 0):
+            self._problem("optimizer.nesterov", "expected a momentum above 0 and no dampening beside nesterov")
+        return full
 
     def _schedule(self, value: Any) -> Schedule:
         table = self._named("schedule")(value)
@@ -210,6 +239,10 @@ class _Parser:
     def _positive(self, where: str, value: Any) -> None:
         if not _number(value) or value <= 0:
             self._problem(where, f"expected a number above 0, got {value!r}")
+
+    def _flag(self, where: str, value: Any) -> None:
+        if not isinstance(value, bool):
+            self._problem(where, f"expected true or false, got {value!r}")
 
     def _one_of(self, where: str, value: Any, names: tuple[str, ...]) -> bool:
         if value not in names and value != "":  # an empty name was told already

@@ -21,8 +21,9 @@ from limen.study.encoders import EXTRAS, Encoder, Pretrain, SentenceTransformers
 from limen.study.files import Facts, Files, files_of
 from limen.study.forecast import Forecast, forecast, merged
 from limen.study.parse import read_study
-from limen.study.plan import column_of, label_of, pairs, populations, skipped_pairs
+from limen.study.plan import column_of, label_of, learned_label, pairs, populations, skipped_pairs
 from limen.study.positions import Path as KeyPath
+from limen.study.recording import RECORDERS
 from limen.study.source import Finding, Source, did_you_mean
 from limen.study.spec import Study, Task
 
@@ -153,6 +154,8 @@ def _weights(where: KeyPath, encoder: SentenceTransformers | Transformers | Torc
 
 
 def _pretraining(here: KeyPath, encoder: Pretrain, files: Files) -> Iterator[Finding]:
+    if encoder.record is not None and encoder.record not in RECORDERS:
+        yield Finding(((*here, "record"),), "not available in this version", "remove it", at_key=True)
     facts, problems = _facts((*here, "data"), encoder.data, files)
     yield from problems
     heldout = None
@@ -162,6 +165,10 @@ def _pretraining(here: KeyPath, encoder: Pretrain, files: Files) -> Iterator[Fin
     for key, table in (("data", facts), ("heldout", heldout)):
         if table is not None:
             yield from _column((*here, key), "image", table, KINDS["image"])
+            if encoder.objective == "supervised":
+                named = "label" in encoder.model_fields_set
+                column = learned_label(encoder, (facts or table).columns)
+                yield from _column((*here, "label") if named else (*here, key), column, table)
     if facts is None:
         return
     share = encoder.heldout if isinstance(encoder.heldout, float) else 0.0

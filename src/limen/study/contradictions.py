@@ -7,13 +7,19 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from limen.study.encoders import Encoder, Pretrain, Transformers
+from limen.study.encoders import Encoder, MlpArchitecture, Pretrain, Transformers
 from limen.study.positions import Path
 from limen.study.reference import EncoderReference, parse_reference
 from limen.study.source import Finding, did_you_mean
 from limen.study.spec import Adapt, Advice, Study, Task
 
-_LAYER = re.compile(r"stem|stage[1-9]\d?")
+_LAYERS: Mapping[str, tuple[str, str]] = {
+    "conv": (r"stem|stage[1-9]\d?", "stem, stage1, stage2, …"),
+    "resnet18": (r"stem|stage[1-4]", "stem, stage1, stage2, stage3, stage4"),
+    "mlp": (r"hidden[1-9]\d?", "hidden1, hidden2, …"),
+    "linear": ("input", "input"),
+}
+"""Architecture → pattern of its layers, and how they are told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +42,7 @@ def pieces_of(study: Study) -> Pieces:
 def contradictions(pieces: Pieces) -> list[Finding]:
     """Everything that contradicts something else."""
     found = [finding for name, task in pieces.tasks.items() for finding in _task(name, task, pieces)]
+    found += [finding for name, encoder in pieces.encoders.items() for finding in _start(name, encoder, pieces)]
     found += _pairs(pieces) if pieces.complete else []
     found += _adapt(pieces.adapt) if pieces.adapt else []
     target = pieces.advice.target if pieces.advice else None
@@ -84,9 +91,21 @@ def _part_of(reference: EncoderReference, encoder: Encoder, path: Path) -> Itera
             what = f'layer "{reference.layer}" cannot be taken from source = "{encoder.source}"'
             yield Finding((path, (*here, "source")), what, "a layer is a whole number of a transformers encoder")
         return
-    if reference.layer is not None and not _LAYER.fullmatch(reference.layer):
-        yield Finding((path, (*here, "source")), f'unknown layer "{reference.layer}"',
-                      "the layers of a conv encoder are stem, stage1, stage2, …")  # fmt: skip
+    name = encoder.architecture.name
+    pattern, layers = _LAYERS[name]
+    hidden = len(encoder.architecture.hidden) if isinstance(encoder.architecture, MlpArchitecture) else 0
+    if reference.layer is not None and not (
+        re.fullmatch(pattern, reference.layer) and (not hidden or int(reference.layer[6:]) <= hidden)
+    ):
+        where = (*here, "architecture") if "architecture" in encoder.model_fields_set else (*here, "source")
+        fix = f"the layers of a {name} encoder are {layers}"
+        yield Finding((path, where), f'unknown layer "{reference.layer}"', fix)
+    yield from _kept(reference, encoder, path)
+
+
+def _kept(reference: EncoderReference, encoder: Pretrain, path: Path) -> Iterator[Finding]:
+    """Whether the run has this seed and keeps this step."""
+    here: Path = ("encoder", reference.name)
     if reference.seed >= encoder.seeds:
         yield Finding((path, (*here, "seeds")), f"seed {reference.seed} does not exist: seeds = {encoder.seeds}",
                       f"use #0 to #{encoder.seeds - 1}, or raise seeds")  # fmt: skip
@@ -94,6 +113,46 @@ def _part_of(reference: EncoderReference, encoder: Encoder, path: Path) -> Itera
     if reference.step is not None and reference.step not in steps:
         yield Finding((path, (*here, "checkpoints")), f"step {reference.step} is no checkpoint",
                       f"the checkpoints are {', '.join(map(str, steps))}")  # fmt: skip
+
+
+def _start(name: str, encoder: Encoder, pieces: Pieces) -> Iterator[Finding]:
+    """Whether the checkpoint that a run begins with exists and is one of the same model on the same examples."""
+    if not isinstance(encoder, Pretrain) or encoder.start is None:
+        return
+    path: Path = ("encoder", name, "start")
+    reference = parse_reference(encoder.start)
+    other: Path = ("encoder", reference.name)
+    base = pieces.encoders.get(reference.name)
+    if base is None:
+        if pieces.complete:
+            suggestion = did_you_mean(reference.name, pieces.encoders)
+            yield Finding((path,), f'no encoder is named "{reference.name}"', suggestion)
+        return
+    if not isinstance(base, Pretrain):
+        yield Finding((path, (*other, "source")), f'encoder "{reference.name}" is not trained by this study',
+                      'start from an encoder with source = "pretrain"')  # fmt: skip
+        return
+    if name in starts_of(reference.name, pieces.encoders):
+        yield Finding((path,), f'"{name}" starts from itself', "begin the chain with an encoder without start")
+        return
+    yield from _kept(reference, base, path)
+    for key in ("data", "heldout", "objective", "label", "loss", "projection", "architecture"):
+        if getattr(encoder, key) != getattr(base, key):
+            yield Finding((("encoder", name, key), (*other, key)),
+                          f'"{name}" starts from "{reference.name}", so their {key} must be the same',
+                          "change one of the two, or remove start")  # fmt: skip
+
+
+def starts_of(name: str, encoders: Mapping[str, Encoder]) -> list[str]:
+    """The encoders that a run goes back to, itself first; a chain that runs in a circle ends where it meets itself."""
+    found: list[str] = []
+    while name not in found:
+        found.append(name)
+        encoder = encoders.get(name)
+        if not isinstance(encoder, Pretrain) or encoder.start is None:
+            break
+        name = parse_reference(encoder.start).name
+    return found
 
 
 def _whole(text: str) -> bool:
@@ -113,6 +172,7 @@ def _pairs(pieces: Pieces) -> Iterator[Finding]:
             if not partners:
                 yield Finding((("task", name, "input"),), f"no encoder takes {task.input}",
                               f'add an encoder with input = "{task.input}"')  # fmt: skip
+    wanted |= {other for name in wanted for other in starts_of(name, pieces.encoders)}
     for name, encoder in pieces.encoders.items():
         if name not in wanted:
             why = "is named by none" if encoder.input in inputs_of_tasks else f"takes {encoder.input}"

@@ -19,16 +19,21 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from limen.study.encoders import (
+    Architecture,
     BagOfWords,
     ConvArchitecture,
     Embeddings,
     Encoder,
+    LinearArchitecture,
+    MlpArchitecture,
     Pixels,
     Pretrain,
     RandomFeatures,
+    ResNet18Architecture,
     SentenceTransformers,
     Torch,
     Transformers,
@@ -38,6 +43,14 @@ from limen.study.spec import Adapt
 
 FORWARD, FORWARD_LEAST = 5e-10, 3e-5
 TRAIN, TRAIN_LEAST = 1.6e-9, 9e-5
+RESNET = 7.3
+"""Multiplications of resnet18 in the unit of a conv encoder: 132·w²·s² of them, 18 a unit."""
+FLAT_LEAST = 3e-6
+"""Seconds of an image that is one vector, whatever the network."""
+STEP = 1e-3
+"""Seconds of an update whatever the batch."""
+HEAD = 10
+"""Classes of a typical linear head."""
 SPEEDUP = 0.85
 """Threads t make a conv encoder t^SPEEDUP times as fast."""
 DECODE = 1.5e-4
@@ -73,10 +86,9 @@ def dimension_of(encoder: Encoder, files: Files, table: str = "") -> int:
         return encoder.dimension
     if isinstance(encoder, Pretrain):
         side = image_side(encoder.data)
-        return encoder.architecture.width << (_stages(encoder.architecture, side) - 1)
+        return width_of(encoder.architecture, side, 1 if side == 8 else 3)
     if isinstance(encoder, Torch):
-        side = encoder.architecture.image_size or 32
-        return encoder.architecture.width << (_stages(encoder.architecture, side) - 1)
+        return width_of(encoder.architecture, encoder.architecture.image_size or 32, 3)
     if isinstance(encoder, Pixels):
         return image_side(table) ** 2 * (1 if table.startswith("digits") else 3)
     if isinstance(encoder, SentenceTransformers | Transformers):
@@ -92,15 +104,21 @@ def image_side(table: str) -> int:
 def pretrain_cost(encoder: Pretrain, rows: int) -> Cost:
     """One run of one seed."""
     side = image_side(encoder.data)
-    work = _multiplications(encoder.architecture, side)
-    views = 2 * side * side * (1 if side == 8 else 3) * VIEW
-    training = encoder.steps * encoder.batch_size * (views + 2 * (TRAIN_LEAST + TRAIN * work))
+    channels = 1 if side == 8 else 3
+    supervised = encoder.objective == "supervised"
+    values = 0 if supervised and not encoder.augmentation else side * side * channels
+    count = 1 if supervised else 2  # views of an example
+    flat = isinstance(encoder.architecture, MlpArchitecture | LinearArchitecture)
+    train_least, forward_least = (FLAT_LEAST, FLAT_LEAST) if flat else (TRAIN_LEAST, FORWARD_LEAST)
+    work = _multiplications(encoder.architecture, side, channels)
+    views = count * values * VIEW
+    training = encoder.steps * (STEP + encoder.batch_size * (views + count * (train_least + TRAIN * work)))
     shown = encoder.evaluation.training_batches
     scored_rows = 0.1 * rows * encoder.evaluation.draws + (rows if shown is None else shown * encoder.batch_size)
-    scored = len(encoder.kept_steps()) * scored_rows * (views + 2 * (FORWARD_LEAST + FORWARD * work))
+    scored = len(encoder.kept_steps()) * scored_rows * (views + count * (forward_least + FORWARD * work))
     decoded = 0.0 if side == 8 else rows * DECODE
-    weights = 4 * len(encoder.kept_steps()) * _weights(encoder.architecture, side)
-    activations = 40 * 2 * encoder.batch_size * encoder.architecture.width * side * side
+    weights = 4 * len(encoder.kept_steps()) * _weights(encoder.architecture, side, channels)
+    activations = 40 * count * encoder.batch_size * _maps(encoder.architecture, side)
     seconds = LEAST + decoded + (training + scored) / encoder.threads**SPEEDUP
     return Cost(seconds, weights, 600_000_000 + activations + 4 * rows * side * side * 3)
 
@@ -111,8 +129,9 @@ def features_cost(encoder: Encoder, table: str, files: Files) -> Cost:
     per_row, memory = 2e-6 + 2e-9 * width, 200_000_000
     if isinstance(encoder, Pretrain | Torch):
         side = image_side(encoder.data) if isinstance(encoder, Pretrain) else encoder.architecture.image_size or 32
+        channels = 1 if side == 8 else 3
         threads = encoder.threads if isinstance(encoder, Pretrain) else 1
-        forward = FORWARD_LEAST + FORWARD * _multiplications(encoder.architecture, side)
+        forward = FORWARD_LEAST + FORWARD * _multiplications(encoder.architecture, side, channels)
         per_row, memory = forward / threads**SPEEDUP + (DECODE if side > 8 else 1e-5), 600_000_000
     elif isinstance(encoder, SentenceTransformers | Transformers):
         size = _size(files.model(encoder.path, encoder.revision))
@@ -166,18 +185,50 @@ def _default_counts(rows: int) -> int:
     return min(DEFAULT_COUNTS, max(1, math.floor(math.log2(max(2, rows / 20)))))
 
 
+def _maps(architecture: Architecture, side: int) -> int:
+    """Numbers in the largest map of an image."""
+    if isinstance(architecture, ConvArchitecture | ResNet18Architecture):
+        return architecture.width * side * side
+    return max(side * side * 3, *(architecture.hidden if isinstance(architecture, MlpArchitecture) else (0,)))
+
+
+def width_of(architecture: Architecture, side: int, channels: int) -> int:
+    """Columns of the last layer of an architecture on images of this side and these channels.
+
+    >>> from limen.study.encoders import ResNet18Architecture
+    >>> width_of(ResNet18Architecture(width=16), 32, 3), width_of(ConvArchitecture(), 8, 1)
+    (128, 32)
+    """
+    if isinstance(architecture, ConvArchitecture):
+        return architecture.width << (_stages(architecture, side) - 1)
+    if isinstance(architecture, ResNet18Architecture):
+        return 8 * architecture.width
+    return architecture.hidden[-1] if isinstance(architecture, MlpArchitecture) else channels * side**2
+
+
 def _stages(architecture: ConvArchitecture, side: int) -> int:
     return 1 + int(math.log2(max(1, side // architecture.stem_stride // 4)))
 
 
-def _multiplications(architecture: ConvArchitecture, side: int) -> float:
-    side = side // architecture.stem_stride
-    return _stages(architecture, side * architecture.stem_stride) * architecture.width**2 * side**2
+def _multiplications(architecture: Architecture, side: int, channels: int) -> float:
+    """In the unit S·w²·s² of a conv encoder, which is 18 multiplications."""
+    if isinstance(architecture, ConvArchitecture):
+        inner = side // architecture.stem_stride
+        return _stages(architecture, side) * architecture.width**2 * inner**2
+    if isinstance(architecture, ResNet18Architecture):
+        return RESNET * architecture.width**2 * side**2
+    return _weights(architecture, side, channels) / 18
 
 
-def _weights(architecture: ConvArchitecture, side: int) -> int:
-    widths = [architecture.width << stage for stage in range(_stages(architecture, side))]
-    return sum(19 * width**2 for width in widths) + 27 * architecture.width
+def _weights(architecture: Architecture, side: int, channels: int) -> int:
+    if isinstance(architecture, ConvArchitecture):
+        widths = [architecture.width << stage for stage in range(_stages(architecture, side))]
+        return sum(19 * width**2 for width in widths) + 27 * architecture.width
+    if isinstance(architecture, ResNet18Architecture):
+        return 2730 * architecture.width**2
+    hidden = architecture.hidden if isinstance(architecture, MlpArchitecture) else ()
+    widths = [channels * side**2, *hidden, HEAD]
+    return sum((before + 1) * after for before, after in pairwise(widths))
 
 
 def _hidden_size(folder: Path) -> int:

@@ -6,26 +6,29 @@ by the hash of what it holds.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from limen.pretrain.checkpoints import log_spaced
 from limen.study.types import AsTuple, Column, Commit, Count, Fraction, NotNegative, PathText, Positive, Section, oneof
 
+START = r"^[a-z][a-z0-9-]*(#\d+)?(@\d+)?$"
 Pooling = Literal["mean", "cls", "last"]
 NOT_YET: dict[str, dict[str, str]] = {
     "source": {"timm": 'use source = "torch" with safetensors weights, or source = "transformers"'},
     "objective": dict.fromkeys(
-        ("supervised", "contrastive", "spectral", "masked", "next-token", "autoencoder"), 'use objective = "nt-xent"'
+        ("contrastive", "spectral", "masked", "next-token", "autoencoder"),
+        'use objective = "nt-xent" or "supervised"',
     ),
     "methods": dict.fromkeys(
         ("fine-tune", "lp-ft", "lora", "prompt"),
         'use "linear-probe", "mean-classifier", "lda" or "knn"; remove this entry',
     ),
-    "keys": dict.fromkeys(("record", "fine-tune", "lp-ft", "lora"), "remove it"),
-    "architecture": dict.fromkeys(("resnet18", "resnet50", "vit"), 'use name = "conv"'),
+    "keys": dict.fromkeys(("fine-tune", "lp-ft", "lora"), "remove it"),
+    "architecture": dict.fromkeys(("resnet34", "resnet50", "vit"), 'use name = "resnet18" or "conv"'),
 }
 """Names that the format reserves and this version refuses, with what to do instead. Never skipped in silence."""
 
@@ -66,13 +69,54 @@ class ConvArchitecture(Section):
     image_size: Count | None = None
 
 
+class ResNet18Architecture(Section):
+    """ResNet-18 for small images: four stages of two blocks with width, 2·width, … channels, batch statistics."""
+
+    name: Literal["resnet18"] = "resnet18"
+    width: Count = 64
+    in_channels: Count | None = None
+    image_size: Annotated[int, Field(ge=8)] | None = None
+
+
+class MlpArchitecture(Section):
+    """A multilayer perceptron on the whole image."""
+
+    name: Literal["mlp"] = "mlp"
+    hidden: Annotated[tuple[Count, ...], AsTuple, Field(min_length=1)] = (128, 128)
+    """Widths of the hidden layers, first to last."""
+    activation: Literal["gelu", "relu", "tanh"] = "gelu"
+    in_channels: Count | None = None
+    image_size: Count | None = None
+
+
+class LinearArchitecture(Section):
+    """The normalised image itself: all that is trained is the objective's head."""
+
+    name: Literal["linear"] = "linear"
+    in_channels: Count | None = None
+    image_size: Count | None = None
+
+
+def _conv_unless_named(value: Any) -> Any:
+    """A table without a name is a conv encoder, as it was when there was no other."""
+    return {"name": "conv", **value} if isinstance(value, Mapping) else value
+
+
+Architecture = Annotated[
+    Annotated[
+        ConvArchitecture | ResNet18Architecture | MlpArchitecture | LinearArchitecture, Field(discriminator="name")
+    ],
+    BeforeValidator(_conv_unless_named),
+]
+
+
 class Torch(Section):
     """Weights in safetensors under one of the built-in architectures."""
 
     source: Literal["torch"] = "torch"
     input: Literal["image"] = "image"
     path: PathText
-    architecture: ConvArchitecture
+    architecture: Architecture
     layer: str | None = None
     batch_size: Count = 256
 
@@ -110,12 +154,23 @@ class RandomFeatures(Section):
 
 
 class Sgd(Section):
-    """Stochastic gradient descent as in torch.optim.SGD."""
+    """Stochastic gradient descent as in torch.optim.SGD, its weight decay part of the gradient or decoupled."""
 
     name: Literal["sgd"] = "sgd"
     learning_rate: Positive = 0.1
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    dampening: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    nesterov: bool = False
     weight_decay: NotNegative = 0.0
+    decoupled: bool = False
+
+    @model_validator(mode="after")
+    def _nesterov_has_momentum(self) -> Self:
+        if self.nesterov and self.momentum == 0:
+            raise _contradiction("nesterov = true needs a momentum above 0", ("nesterov",), ("momentum",))
+        if self.nesterov and self.dampening > 0:
+            raise _contradiction("nesterov = true allows no dampening", ("nesterov",), ("dampening",))
+        return self
 
 
 class Adam(Section):
@@ -153,6 +208,14 @@ class Augmentation(Section):
     noise: NotNegative = 0.0
 
 
+def _table_of_none(value: Any) -> Any:
+    return {} if isinstance(value, str) and value == "none" else value
+
+
+Views = Annotated[Augmentation, BeforeValidator(_table_of_none, json_schema_input_type=Literal["none"] | Augmentation)]
+"""`"none"` is a table in which nothing is on."""
+
+
 class Evaluation(Section):
     """How the pretraining losses of a checkpoint are measured."""
 
@@ -174,12 +237,16 @@ class Pretrain(Section):
     data: PathText
     """A table with a column of images, or `digits`."""
     heldout: Annotated[Fraction | PathText, oneof("a fraction between 0 and 1 or a path")] = 0.05
-    objective: Literal["nt-xent"] = "nt-xent"
+    objective: Literal["nt-xent", "supervised"] = "nt-xent"
     temperature: Positive = 0.5
     projection: Count = 64
-    augmentation: Augmentation | None = None
-    """None = the usual one for grey or for coloured images."""
-    architecture: ConvArchitecture = ConvArchitecture()
+    label: Column = "label"
+    """Column of the labels that `objective = "supervised"` learns."""
+    loss: Literal["log", "squared"] = "log"
+    """Of `objective = "supervised"`: cross-entropy, or half the squared error of one-hot labels."""
+    augmentation: Views | None = None
+    """None = the usual one for grey or for coloured images; for `objective = "supervised"` none."""
+    architecture: Architecture = ConvArchitecture()
     steps: Count
     batch_size: Annotated[int, Field(ge=2)] = 256
     sampling: Literal["reshuffle", "iid", "replacement", "same-order"] = "reshuffle"
@@ -191,6 +258,19 @@ class Pretrain(Section):
     seeds: Count = 1
     threads: Count = 1
     evaluation: Evaluation = Evaluation()
+    start: Annotated[str, Field(pattern=START)] | None = None
+    """NAME[#seed][@step]: begin with the weights of that checkpoint; None = with weights drawn from the seed."""
+    record: Literal["dynamics"] | None = None
+    """What is recorded along the run."""
+
+    @model_validator(mode="after")
+    def _options_of_the_objective(self) -> Self:
+        others = ("temperature", "projection") if self.objective == "supervised" else ("label", "loss")
+        for key in others:
+            if getattr(self, key) != type(self).model_fields[key].default:
+                what = f'{key} says nothing to objective = "{self.objective}"'
+                raise _contradiction(what, (key,), ("objective",))
+        return self
 
     @model_validator(mode="after")
     def _within_the_run(self) -> Self:

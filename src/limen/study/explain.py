@@ -77,7 +77,8 @@ def _pattern(path: Path, value: object, pattern: str) -> Finding:
     if "[0-9a-f]{40}" in pattern:
         return Finding((path,), f"expected the 40 hexadecimal digits of a commit, got {shown(value)}")
     if "#" in pattern:
-        what = f"expected NAME[#seed][:layer][@step], got {shown(value)}"
+        layer = "[:layer]" if ":" in pattern else ""
+        what = f"expected NAME[#seed]{layer}[@step], got {shown(value)}"
         return Finding((path,), what, 'an example is "scratch#2@1000"')
     what = f"a name is a lower-case letter, then up to 63 letters, digits or hyphens; got {shown(value)}"
     return Finding((path,), what, "rename it", at_key=path[0] != "name")
@@ -117,12 +118,18 @@ def _path(location: tuple[int | str, ...], plain: Mapping[str, Any]) -> Path:
             continue
         path = (*path, part)
         node = _child(node, part)
-        tag = node.get("source", node.get("name")) if isinstance(node, Mapping) and _tagged(path) else None
+        tagged = isinstance(node, Mapping) and _tagged(path)
+        tag = node.get("source", node.get("name", _unnamed(path))) if tagged else None
     return path
 
 
 def _tagged(path: Path) -> bool:
-    return path[:1] == ("encoder",) and (len(path) == 2 or path[2:] == ("optimizer",))
+    return path[:1] == ("encoder",) and (len(path) == 2 or path[2:] in (("optimizer",), ("architecture",)))
+
+
+def _unnamed(path: Path) -> str | None:
+    """The member of a union that a table without a name is."""
+    return "conv" if path[-1:] == ("architecture",) else None
 
 
 def _child(node: Any, part: str | int) -> Any:
@@ -150,7 +157,8 @@ def known_keys(path: Path, plain: Mapping[str, Any]) -> list[str]:
         while "$ref" in here or "discriminator" in here:
             if "discriminator" in here:
                 name = here["discriminator"]["propertyName"]
-                here = {"$ref": here["discriminator"]["mapping"].get((node or {}).get(name), "")}
+                tag = (node or {}).get(name, _unnamed((part,)))
+                here = {"$ref": here["discriminator"]["mapping"].get(tag, "")}
             here = definitions.get(here["$ref"].rsplit("/", 1)[-1], {})
     return list(here.get("properties", {}))
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from limen.records.errors import BadInput, Problem
 from limen.records.units import duration, human
+from limen.study.contradictions import starts_of
 from limen.study.cost import START, START_TORCH, Cost, dimension_of, features_cost, fit_cost, models, pretrain_cost
 from limen.study.encoders import EXTRAS, Encoder, Pretrain
 from limen.study.files import Files
@@ -79,23 +80,25 @@ class Forecast:
 def forecast(study: Study, files: Files, workers: int = 1) -> Forecast:
     """The forecast of a study. Raises BadInput for tables that are not there."""
     total = _Total()
-    runs: set[str] = set()
+    runs: dict[str, None] = {}
     tables: dict[tuple[str, str, object], int] = {}
     for _, task, name, encoder in pairs(study):
         count = _references(name, encoder, task)
         for table in populations(task).values():
             place = (name, table, task.column)
             tables[place] = max(tables.get(place, 0), count)
-        if isinstance(encoder, Pretrain) and name not in runs:
-            runs.add(name)
-            seeds, cost = _runs(name, encoder, study), pretrain_cost(encoder, files.describe(encoder.data).rows)
-            total.add(seeds, cost)
-            total.runs += seeds
-            total.pretraining += seeds * cost.seconds
+        runs |= dict.fromkeys(starts_of(name, study.encoder) if isinstance(encoder, Pretrain) else ())
         rows, width = files.describe(task.train).rows, dimension_of(encoder, files, task.train)
         for how in fit_specs(study.adapt, study.seed):
             total.add(count, fit_cost(how["method"], rows, width, study.adapt))
             total.models += count * models(study.adapt, rows)
+    for name in runs:
+        run = study.encoder[name]
+        assert isinstance(run, Pretrain)  # limen.study.contradictions refuses a start that is none
+        seeds, cost = _runs(name, run, study), pretrain_cost(run, files.describe(run.data).rows)
+        total.add(seeds, cost)
+        total.runs += seeds
+        total.pretraining += seeds * cost.seconds
     for (name, table, _), count in tables.items():
         total.add(count, features_cost(study.encoder[name], table, files))
     torch = any(encoder.source in EXTRAS for encoder in study.encoder.values())
@@ -137,8 +140,9 @@ def _references(name: str, encoder: Encoder, task: Task) -> int:
 
 
 def _runs(name: str, encoder: Pretrain, study: Study) -> int:
-    """Seeds of an encoder that some task uses."""
-    named: set[int] = set()
+    """Seeds of an encoder that some task uses, or another run begins with."""
+    starts = [other.start for other in study.encoder.values() if isinstance(other, Pretrain) and other.start]
+    named = {r.seed for text in starts if (r := parse_reference(text)).name == name}
     for task in study.task.values():
         if task.input != encoder.input:
             continue

@@ -2,7 +2,8 @@
 
 kept      every field that is not at its default; always `name` and `source`, which say of which kind a table is
 dropped   fields at their default, so that a field which a later version adds makes nothing stale
-one form  `schedule = "cosine"` is `{name = "cosine"}`; −0.0 is 0.0
+one form  `schedule = "cosine"` is `{name = "cosine"}`; −0.0 is 0.0; `augmentation = "none"` is
+          what supervised does by default
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ def semantic(encoder: Encoder, *without: str) -> dict[str, Any]:
     {'source': 'pixels', 'input': 'image'}
     """
     kept = {key: value for key, value in meaning(encoder).items() if key not in without}
+    if kept.get("objective") == "supervised" and kept.get("augmentation") == {}:
+        del kept["augmentation"]
     return {**kept, "source": encoder.source, "input": encoder.input}
 
 

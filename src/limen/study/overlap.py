@@ -40,6 +40,8 @@ class Overlap:
     """Share of the pretraining file that was trained on."""
     step: int = 0
     """Updates of the encoder; at 0 only the normalisation of its input comes from the pretraining data."""
+    labels: bool = False
+    """Whether it was trained on their labels too."""
 
     @property
     def holdout_seen(self) -> bool:
@@ -63,7 +65,8 @@ class Overlap:
         'the encoder was pretrained on these rows, without their labels'
         """
         did = "was pretrained on" if self.step else "took the normalisation of its input from"
-        return f"the encoder {did} {rows}, without their labels"
+        labels = "with" if self.labels and self.step else "without"
+        return f"the encoder {did} {rows}, {labels} their labels"
 
 
 def overlap_of(cells: Mapping[str, Cell], fit: str) -> Overlap:
@@ -75,11 +78,19 @@ def overlap_of(cells: Mapping[str, Cell], fit: str) -> Overlap:
     if not upstream:
         return Overlap(holdout=holdout)
     run = cells[upstream.pop()]
-    heldout, step = run.identity["heldout"], features["train"].identity["encoder"]["step"]
+    labels = run.identity.get("objective") == "supervised"
+    heldout, step = run.identity["heldout"], features["train"].identity["encoder"]["step"] + _before(cells, run)
     trained = _sharing(features, run.identity["data"], run.spec["data"])
     if isinstance(heldout, str):  # a file of its own
-        return Overlap(trained, _sharing(features, heldout, run.spec["heldout"]), holdout, 1.0, step)
-    return Overlap(trained, trained, holdout, 1 - heldout, step)
+        return Overlap(trained, _sharing(features, heldout, run.spec["heldout"]), holdout, 1.0, step, labels)
+    return Overlap(trained, trained, holdout, 1 - heldout, step, labels)
+
+
+def _before(cells: Mapping[str, Cell], run: Cell) -> int:
+    """Updates behind the weights that a run begins with."""
+    if "start" not in run.needs:
+        return 0
+    return int(run.identity["start"]["step"]) + _before(cells, cells[run.needs["start"]])
 
 
 def _sharing(features: Mapping[str, Cell], content: str, name: str) -> tuple[str, ...]:

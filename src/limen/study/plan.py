@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
+from limen.pretrain.spec import OBJECTIVES as OPTIONS
 from limen.records.cell import Cell
 from limen.study.cost import dimension_of, features_cost, fit_cost, pretrain_cost
 from limen.study.encoders import Encoder, Pretrain, SentenceTransformers, Torch, Transformers
@@ -127,6 +128,12 @@ def label_of(task: Task, kinds: Mapping[str, str]) -> str:
     return task.label if chosen else "y"
 
 
+def learned_label(encoder: Pretrain, kinds: Mapping[str, str]) -> str:
+    """The column of the labels that a supervised run learns, told as `label_of` tells those of a task."""
+    chosen = "label" in encoder.model_fields_set or "label" in kinds or "y" not in kinds
+    return encoder.label if chosen else "y"
+
+
 def place_of(task: Task, table: str, files: Files) -> dict[str, Any]:
     """Where the rows of one population are and what its columns are called: what `limen.study.rows` reads."""
     label = label_of(task, files.describe(table).columns)
@@ -163,7 +170,7 @@ class _Planner:
     def pretrain(self, name: str, seed: int, encoder: Pretrain) -> str:
         reference = EncoderReference(name, seed)
         if reference not in self.pretrained:
-            identity = semantic(encoder, "data", "heldout", "checkpoints", "seeds")
+            identity = semantic(encoder, "data", "heldout", "checkpoints", "seeds", "start")
             heldout = encoder.heldout
             tables = (encoder.data, *([heldout] if isinstance(heldout, str) else []))
             spec = self.pretrain_spec(encoder) | {"seed": seed, "files": self.hashes(*tables)}
@@ -176,16 +183,32 @@ class _Planner:
                 "seed": seed,
                 "split_seed": self.study.seed,
             }
-            self.pretrained[reference] = self.add(Cell("pretrain", str(reference), identity, spec, {}, seconds))
+            needs = {}
+            if encoder.start is not None:
+                start, step = self.start(encoder.start)
+                needs = {"start": start}
+                identity["start"], spec["start"] = {"run": start, "step": step}, step
+            self.pretrained[reference] = self.add(Cell("pretrain", str(reference), identity, spec, needs, seconds))
         return self.pretrained[reference]
+
+    def start(self, text: str) -> tuple[str, int]:
+        """The run that another begins with, and its step."""
+        reference = parse_reference(text)
+        base = self.study.encoder[reference.name]
+        assert isinstance(base, Pretrain)  # limen.study.contradictions refuses others
+        step = base.kept_steps()[-1] if reference.step is None else reference.step
+        return self.pretrain(reference.name, reference.seed, base), step
 
     def pretrain_spec(self, encoder: Pretrain) -> dict[str, Any]:
         """The keys of `limen.pretrain.spec.PretrainSpec`."""
         plain = encoder.model_dump(mode="json", exclude_none=True)
         heldout = encoder.heldout
-        objective = {k: plain.pop(k) for k in ("temperature", "projection", "augmentation") if k in plain}
-        for key in ("source", "input", "seeds"):
-            plain.pop(key)
+        options = OPTIONS[encoder.objective]
+        objective = {key: plain[key] for key in options if key in plain}
+        if "label" in objective:
+            objective["label"] = learned_label(encoder, self.files.describe(encoder.data).columns)
+        for key in ("source", "input", "seeds", "start", *(k for every in OPTIONS.values() for k in every)):
+            plain.pop(key, None)
         given: dict[str, Any] = {
             "data": self.files.table(encoder.data),
             "heldout": self.files.table(heldout) if isinstance(heldout, str) else heldout,

@@ -1,6 +1,6 @@
 """The stages of a study by name: what a worker runs for one cell.
 
-    pretrain(spec)                          weights at every checkpoint, losses of each
+    pretrain(spec, start?)                  weights at every checkpoint, losses of each
     features(spec, encoder?)                features [n, d] of one column of one table
     fit(spec, train, test, shift sets …)    everything that the budget of (encoder, task, method) is made of
 
@@ -35,11 +35,11 @@ def run_stage(stage: str, spec: Mapping[str, Any], inputs: Mapping[str, StageRec
 
 
 def pretrain(spec: Mapping[str, Any], inputs: Mapping[str, StageRecord]) -> StageRecord:
-    """Train one encoder. `spec` has the keys of `limen.pretrain.spec.PretrainSpec`."""
+    """Train one encoder. `spec` has the keys of `limen.pretrain.spec.PretrainSpec`; `inputs` = {start}, if any."""
     from limen.pretrain.run import pretrain as train
+    from limen.study.recording import observers_of
 
-    del inputs
-    return train(spec)
+    return train(spec, observers_of(spec), inputs.get("start"))
 
 
 def features(spec: Mapping[str, Any], inputs: Mapping[str, StageRecord]) -> StageRecord:

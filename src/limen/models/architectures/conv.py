@@ -17,15 +17,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
-from limen.records.errors import BadInput, Problem
+from limen.models.architectures.base import ImageEncoder, option_problems
+from limen.records.errors import BadInput
 
 GROUP_CHANNELS = 8
 SMALLEST = 4
 """No stage makes the image smaller than this many positions a side."""
+LEAST: Mapping[str, int] = {"width": 1, "in_channels": 1, "image_size": SMALLEST, "stem_stride": 1}
+"""Options and the least value of each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,19 +61,18 @@ def conv_encoder(options: Mapping[str, Any]) -> ConvEncoder:
     >>> conv_encoder({"width": 8, "in_channels": 1, "image_size": 8}).dimension()
     16
     """
-    problems = _problems(options)
+    problems = option_problems(options, LEAST)
     if problems:
         raise BadInput(problems)
     return ConvEncoder(ConvShape(**options))
 
 
-class ConvEncoder(nn.Module):  # type: ignore[misc]  # torch is untyped here
-    """Images [n, c, h, w] in [0, 1] → representations [n, d] of a named layer: `stem`, `stage1`, …"""
+class ConvEncoder(ImageEncoder):
+    """The encoder above; its layers are `stem`, `stage1`, …"""
 
     def __init__(self, shape: ConvShape) -> None:
-        super().__init__()
+        super().__init__(shape.in_channels)
         self.shape = shape
-        self.normalise = _Normalise(shape.in_channels)
         self.stem = nn.Sequential(
             nn.Conv2d(shape.in_channels, shape.width, 3, stride=shape.stem_stride, padding=1, bias=False),
             _norm(shape.width),
@@ -100,58 +101,8 @@ class ConvEncoder(nn.Module):  # type: ignore[misc]  # torch is untyped here
 
     def dimension(self, layer: str | None = None) -> int:
         """Columns of the representation of `layer` (default: the last)."""
-        layer = self._known(layer)
-        return self.shape.width if layer == "stem" else self.shape.channels(int(layer.removeprefix("stage")))
-
-    def forward(self, images: Any, layer: str | None = None) -> Any:
-        """Representation [n, d] of images [n, c, h, w] in [0, 1] at `layer` (default: the last), mean over positions.
-
-        Raises BadInput for a layer this encoder does not have.
-        """
-        layer = self._known(layer)
-        x = self.normalise(images)
-        for name in self.layers:
-            x = self.get_submodule(name)(x)
-            if name == layer:
-                break
-        return x.mean(dim=(2, 3))
-
-    def set_normalisation(self, mean: Any, std: Any) -> None:
-        """Fix the per-channel mean and standard deviation of the images; they are saved with the weights."""
-        self.normalise.mean.copy_(torch.as_tensor(mean).reshape(-1, 1, 1))
-        self.normalise.std.copy_(torch.as_tensor(std).reshape(-1, 1, 1))
-
-    def initialise(self, rng: np.random.Generator) -> None:
-        """Draw all weights from `rng`: He-normal convolutions, norms at scale 1 and shift 0."""
-        with torch.no_grad():
-            for module in self.modules():
-                if isinstance(module, nn.Conv2d):
-                    fan_in = module.in_channels * math.prod(module.kernel_size)
-                    draw = rng.standard_normal(tuple(module.weight.shape)) * math.sqrt(2 / fan_in)
-                    module.weight.copy_(torch.from_numpy(draw))
-                elif isinstance(module, nn.GroupNorm):
-                    module.weight.fill_(1.0)
-                    module.bias.zero_()
-
-    def _known(self, layer: str | None) -> str:
-        if layer is None:
-            return self.layers[-1]
-        if layer not in self.layers:
-            what = f"expected one of the layers {', '.join(self.layers)}, got {layer!r}"
-            raise BadInput(Problem("layer", what, fix=f"NAME:{self.layers[-1]} is the last one"))
-        return layer
-
-
-class _Normalise(nn.Module):  # type: ignore[misc]
-    """(x − mean)/std per channel; both are buffers, so that weights and preprocessing cannot be separated."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.zeros(channels, 1, 1))
-        self.register_buffer("std", torch.ones(channels, 1, 1))
-
-    def forward(self, images: Any) -> Any:
-        return (images - self.mean) / self.std
+        layer = self.known(layer)
+        return int(self.shape.width if layer == "stem" else self.shape.channels(int(layer.removeprefix("stage"))))
 
 
 class _Residual(nn.Module):  # type: ignore[misc]
@@ -174,18 +125,3 @@ class _Residual(nn.Module):  # type: ignore[misc]
 def _norm(channels: int) -> Any:
     # Groups of 8 channels where the width is a multiple of 8, else one group.
     return nn.GroupNorm(channels // GROUP_CHANNELS if channels % GROUP_CHANNELS == 0 else 1, channels)
-
-
-def _problems(options: Mapping[str, Any]) -> list[Problem]:
-    least = {"width": 1, "in_channels": 1, "image_size": SMALLEST, "stem_stride": 1}
-    problems = []
-    for key, value in options.items():
-        if key not in least:
-            what = f"expected the options {', '.join(least)}, got {key!r}"
-            problems.append(
-                Problem(f"architecture.{key}", what, "a misspelt key, or an option of another architecture")
-            )
-        elif isinstance(value, bool) or not isinstance(value, int) or value < least[key]:
-            what = f"expected a whole number of at least {least[key]}, got {value!r}"
-            problems.append(Problem(f"architecture.{key}", what))
-    return problems

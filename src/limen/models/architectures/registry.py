@@ -10,13 +10,18 @@ import difflib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from limen.models.architectures.conv import ConvEncoder, conv_encoder
+from limen.models.architectures.base import ImageEncoder
+from limen.models.architectures.conv import conv_encoder
+from limen.models.architectures.mlp import linear, mlp
+from limen.models.architectures.resnet import resnet18
 from limen.records.errors import BadInput, Problem
 
-ARCHITECTURES: Mapping[str, Callable[[Mapping[str, Any]], ConvEncoder]] = {"conv": conv_encoder}
+ARCHITECTURES: Mapping[str, Callable[[Mapping[str, Any]], ImageEncoder]] = {
+    "conv": conv_encoder, "resnet18": resnet18, "mlp": mlp, "linear": linear,
+}  # fmt: skip
 
 
-def build(architecture: Mapping[str, Any]) -> ConvEncoder:
+def build(architecture: Mapping[str, Any]) -> ImageEncoder:
     """The module described by `{name, …options}`, with freshly made (not yet drawn or loaded) weights.
 
     Raises BadInput for an unknown name, an unknown option, an option out of range.

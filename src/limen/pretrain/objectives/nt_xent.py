@@ -26,6 +26,7 @@ from torch.nn import functional
 
 from limen.pretrain.augment import random_view
 from limen.pretrain.augmentation import Augmentation
+from limen.pretrain.examples import Batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +56,9 @@ class NTXent:
                 layer.bias.zero_()
         return head
 
-    def batch_loss(self, encoder: Any, head: Any, images: Any, rng: np.random.Generator) -> Any:
-        """ℓ of one batch of images [B, c, h, w] in [0, 1]: a scalar tensor; the views are drawn from `rng`."""
-        views = torch.cat([random_view(images, self.augmentation, rng) for _ in range(2)])
+    def batch_loss(self, encoder: Any, head: Any, batch: Batch, rng: np.random.Generator) -> Any:
+        """ℓ of one batch: a scalar tensor; the views are drawn from `rng`, labels are not looked at."""
+        views = torch.cat([random_view(batch.images, self.augmentation, rng) for _ in range(2)])
         return nt_xent(head(encoder(views)), self.temperature)
 
 

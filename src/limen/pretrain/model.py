@@ -1,0 +1,71 @@
+"""The model of a run before its first update: drawn from the run's seed, or a checkpoint of another run.
+
+A run that starts from a checkpoint has all its tensors: encoder, normalisation and running statistics, head. The
+optimizer begins anew, with velocity 0.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from limen.arrays.random import stream
+from limen.models.architectures.registry import build
+from limen.pretrain.checkpoints import unpack
+from limen.pretrain.examples import Examples
+from limen.pretrain.images import channel_moments
+from limen.pretrain.objectives.objective import Objective
+from limen.pretrain.spec import PretrainSpec
+from limen.records.errors import BadInput, Problem
+from limen.records.stage import StageRecord
+
+
+def make_model(run: PretrainSpec, objective: Objective, training: Examples) -> Any:
+    """Encoder and head with weights drawn for this run's seed and the normalisation of its training images.
+
+    Raises BadInput for an architecture that is not there or made for other images.
+    """
+    images = training.images
+    given = {"in_channels": int(images.shape[3]), "image_size": int(images.shape[1])}
+    wrong = [
+        Problem(f"architecture.{key}", f"expected {value}, as in the images of {run.data}, got {run.architecture[key]}")
+        for key, value in given.items()
+        if run.architecture.get(key, value) != value
+    ]
+    if wrong:
+        raise BadInput(wrong)
+    with torch.random.fork_rng():  # torch draws default weights on construction; they are replaced at once
+        encoder = build({**run.architecture, **given})
+        encoder.initialise(stream("pretrain/encoder-weights", run.seed))
+        head = objective.head(encoder.dimension(), stream("pretrain/head-weights", run.seed))
+    encoder.set_normalisation(*channel_moments(images, np.arange(len(images))))
+    return nn.ModuleDict({"encoder": encoder, "head": head})
+
+
+def load_start(model: Any, start: StageRecord, step: int) -> None:
+    """Give the model the tensors of another run's checkpoint.
+
+    Raises BadInput for a step that was not kept and for tensors of other names or shapes.
+    """
+    weights = unpack(start.arrays, step)
+    if not weights:
+        steps = [int(found["step"]) for found in start.data["checkpoints"]]
+        diverged = start.data.get("diverged")
+        what = f"expected one of the kept steps {', '.join(map(str, steps))}, got {step}"
+        raise BadInput(Problem("start", what, cause=diverged["reason"] if diverged else "", fix="name a kept step"))
+    expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    found = {name: tuple(array.shape) for name, array in weights.items()}
+    differing = [name for name in sorted(expected | found) if expected.get(name) != found.get(name)]
+    if differing:
+        name = differing[0]
+        what = f"{name}: expected shape {_shape(expected, name)}, got {_shape(found, name)} ({len(differing)} differ)"
+        fix = "take the architecture and objective of the run that it starts from"
+        raise BadInput(Problem("start", what, "another architecture or another objective", fix))
+    model.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in weights.items()})
+
+
+def _shape(shapes: dict[str, tuple[int, ...]], name: str) -> str:
+    return str(list(shapes[name])) if name in shapes else "none"
