@@ -106,6 +106,7 @@ def test_no_verb_that_does_not_train_imports_torch(tmp_path: Path) -> None:
         ("budget", a, "--labels", "64", "--seeds", 1, "-o", page),
         ("compare", a, b, "-o", page),
         ("init", study.parent),
+        ("predict", "sgd", "--curvature", 1, "--noise", 1, "--learning-rate", 0.1),
     ]
     for words in calls:
         assert "torch" not in loaded_by(*words, "--json"), words

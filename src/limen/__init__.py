@@ -27,6 +27,7 @@ NAMES: dict[str, str] = {
     "init": "limen.verbs.init",
     "learning_curve": "limen.verbs.learning_curve",
     "leave_one_out": "limen.adapt.leave_one_out",
+    "predict": "limen.verbs.predict",
     "probe_path": "limen.adapt.probe_path",
     "report": "limen.verbs.report",
     "run": "limen.verbs.run",

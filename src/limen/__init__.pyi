@@ -18,6 +18,7 @@ from limen.verbs.inspect import gc as gc
 from limen.verbs.inspect import status as status
 from limen.verbs.inspect import verify as verify
 from limen.verbs.learning_curve import learning_curve as learning_curve
+from limen.verbs.predict import predict as predict
 from limen.verbs.report import report as report
 from limen.verbs.run import run as run
 

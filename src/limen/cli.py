@@ -24,6 +24,11 @@ app = typer.Typer(
     epilog="Start with `limen demo`, or with your own embeddings: `limen budget embeddings.npz`.",
 )
 
+prediction = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, help="Theory: what a problem implies, without data."
+)
+app.add_typer(prediction, name="predict")
+
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr; answers stay.")]
 Output = Annotated[Path | None, typer.Option("-o", "--output", help="Write a .html, .md, .csv or .json report.")]
@@ -65,8 +70,10 @@ def _exit_code() -> int:
 def _options() -> dict[str, str]:
     """Argument of a verb → its option, as the commands below declare them."""
     found: dict[str, str] = {}
-    for command in typer.main.get_command(app).commands.values():  # type: ignore[attr-defined]
-        for parameter in command.params:
+    verbs = list(typer.main.get_command(app).commands.values())  # type: ignore[attr-defined]
+    verbs += [inner for verb in verbs for inner in getattr(verb, "commands", {}).values()]
+    for verb in verbs:
+        for parameter in verb.params:
             option = max(parameter.opts, key=len)
             if option.startswith("--"):
                 found |= dict.fromkeys((parameter.name, option[2:].replace("-", "_")), option)
@@ -333,6 +340,51 @@ def gc(
         speak.document(found.to_json())
     else:
         print(found.text())
+
+
+@prediction.command()
+def sgd(
+    learning_rate: Annotated[float, typer.Option(help="Step size of the optimizer.")],
+    curvature: Annotated[str | None, typer.Option(help="Hessian eigenvalues, with commas.")] = None,
+    noise: Annotated[str | None, typer.Option(help="Gradient variance of one example along each.")] = None,
+    table: Annotated[Path | None, typer.Option(help="Or a .csv or .parquet with these columns.")] = None,
+    momentum: Annotated[float, typer.Option(help="As in torch.optim.SGD.")] = 0.0,
+    batch_size: Annotated[int, typer.Option(help="Examples a step.")] = 1,
+    weight_decay: Annotated[float, typer.Option(help="As in torch.optim.SGD.")] = 0.0,
+    decoupled: Annotated[bool, typer.Option("--decoupled", help="Decay outside of the gradient.")] = False,
+    nesterov: Annotated[bool, typer.Option("--nesterov", help="Nesterov momentum.")] = False,
+    dampening: Annotated[float, typer.Option(help="As in torch.optim.SGD.")] = 0.0,
+    examples: Annotated[int | None, typer.Option(help="Size of the data: batches are subsets of it.")] = None,
+    law: Annotated[str, typer.Option(help="discrete (exact), langevin or epoch (reshuffled).")] = "discrete",
+    steps_per_epoch: Annotated[int | None, typer.Option(help="Batches an epoch, for --law epoch.")] = None,
+    white: Annotated[float, typer.Option(help="Share of noise that augmentation makes, for --law epoch.")] = 0.0,
+    steps: Annotated[str, typer.Option(help="Numbers of steps, with commas.")] = "1,10,100,1000,10000",
+    start: Annotated[str, typer.Option(help="stationary, or fixed: minimum + offset at rest.")] = "stationary",
+    offset: Annotated[str | None, typer.Option(help="Distance of a fixed start, one or one a mode.")] = None,
+    allow_unstable: Annotated[
+        bool, typer.Option("--allow-unstable", help="Go on beyond the edge of stability.")
+    ] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Limiting dynamics of SGD on a quadratic loss."""
+    from limen.verbs import ask
+    from limen.verbs.predict import predict
+
+    settings: dict[str, Any] = {"momentum": momentum, "batch_size": batch_size, "weight_decay": weight_decay}
+    settings |= {"decoupled": decoupled, "nesterov": nesterov, "dampening": dampening, "examples": examples}
+    lists = ask.lists_of({"--curvature": curvature, "--noise": noise, "--offset": offset, "--steps": steps})
+    if offset is not None:
+        settings["offset"] = lists["--offset"]
+    settings |= {"start": start, "steps_per_epoch": steps_per_epoch, "white": white, "allow_unstable": allow_unstable}
+    settings |= {"learning_rate": learning_rate, "law": law, "steps": lists["--steps"], "table": table}
+    found = predict("sgd", lists["--curvature"], lists["--noise"], **settings)
+    if as_json:
+        speak.document(found.to_json())
+    elif not quiet:
+        from limen.pages.sgd_prediction import render_prediction
+
+        render_prediction(found, _console())
 
 
 @app.callback(invoke_without_command=True)

@@ -101,3 +101,25 @@ def one_of(option: str, value: str, allowed: tuple[str, ...]) -> None:
         near = get_close_matches(value, allowed, 1)
         what = f"expected {', '.join(allowed)}, got {value!r}"
         raise BadInput(Problem(option, what, fix=f"did you mean {near[0]}?" if near else ""))
+
+
+def lists_of(words: Mapping[str, str | None]) -> dict[str, list[float] | None]:
+    """Lists of numbers from the words of a command line, by option; BadInput naming every word that is none.
+
+    >>> lists_of({"--curvature": "0.1, 10", "--offset": None})
+    {'--curvature': [0.1, 10.0], '--offset': None}
+    """
+    found: dict[str, list[float] | None] = {}
+    problems: list[Problem] = []
+    for option, text in words.items():
+        found[option] = None if text is None else []
+        for part in [] if text is None else text.split(","):
+            try:
+                value = float(part)
+            except ValueError:
+                problems.append(Problem(option, f"expected numbers with commas between them, got {part.strip()!r}"))
+                continue
+            found[option].append(value)  # type: ignore[union-attr]
+    if problems:
+        raise BadInput(problems)
+    return found

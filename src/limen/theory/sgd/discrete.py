@@ -116,7 +116,10 @@ def pull(law: Law, steps: Steps) -> Floats:
     p, recursion = law.problem, law.recursion
     force = p.learning_rate * (1 - p.dampening) * p.stiffness
     first = 1 - p.shrink + force * (1 + p.momentum if p.nesterov else 1)
-    back = recursion.a * recursion.response(steps) + (first - recursion.a) * recursion.impulse(steps)
+    with np.errstate(invalid="ignore", over="ignore"):  # an unstable mode may leave the floats
+        back = recursion.a * recursion.response(steps) + np.where(
+            first == recursion.a, 0.0, (first - recursion.a) * recursion.impulse(steps)
+        )
     if p.dampening:
         back = back + p.dampening / (1 - p.dampening) * force * _impulse(law, steps)
     return np.asarray(back)

@@ -73,6 +73,11 @@ class Langevin(Law):
         return variance
 
     @property
+    def local_displacement(self) -> float:
+        """η²E‖v‖²: the displacement of the continuous process over time η is low even as η → 0 (.57 of it at β = 0)."""
+        return float(self.problem.learning_rate**2 * (self.velocity_variance @ self.problem.weight))
+
+    @property
     def velocity_variance(self) -> Floats:
         """s²/(η²(1 − b²)) of dx/dt [L]; NaN for unstable modes."""
         variance = self.step_variance / self.problem.learning_rate**2 / (1 - self.recursion.b**2)

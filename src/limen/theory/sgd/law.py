@@ -109,7 +109,8 @@ class Law(ABC):
             steps = -1 / np.log(root)
         slow = np.abs(self.recursion.a) < 1e-3 * (1 - self.recursion.b)  # the root of a slow mode has lost its digits
         if slow.any():
-            steps = np.where(slow, -1 / np.log1p(-self._slow_gap), steps)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                steps = np.where(slow, -1 / np.log1p(-self._slow_gap), steps)
         return np.where(self.regime == "flat", np.inf, np.where(self.regime == "unstable", np.nan, steps))
 
     @property
