@@ -83,8 +83,11 @@ def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 def test_verbs_and_functions_have_the_same_names_and_ways_to_speak() -> None:
     verbs = {name for name, module in limen.NAMES.items() if module.startswith("limen.verbs.")}
-    assert set(COMMANDS) == verbs - {"learning_curve"}  # a part of a budget, for those who call
-    for command in COMMANDS.values():
+    groups = {str(group.name): group.typer_instance for group in app.registered_groups}
+    assert {*COMMANDS, *groups} == verbs - {"learning_curve"}  # a part of a budget, for those who call
+    inner = [command.callback for group in groups.values() for command in group.registered_commands]
+    for command in [*COMMANDS.values(), *inner]:
+        assert command is not None
         assert {"as_json", "quiet"} <= set(inspect.signature(command).parameters)
         assert inspect.getdoc(command)
 
