@@ -1,0 +1,146 @@
+"""What recording costs: training steps with and without it, interleaved in one process; memory and disk of a recording.
+
+    python benchmarks/recorder.py                     # ResNet-18 of width 64 on 3×32×32, batches of 128 and 32
+    python benchmarks/recorder.py --steps 60 --batches 128 --modes 20 --weight-decay 0
+
+One thread. Two copies of the same network are trained on the same batches, in turn, one step each; only one of them is
+recorded. Shown are medians of the step, their difference over the step without (median of the pairs' differences), the
+mean difference (it holds flushes and anchors), peak memory that recording adds, and bytes on disk an update.
+`same weights` says whether both copies ended with identical weights.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import numpy as np
+import psutil
+import torch
+from torch import nn
+
+from limen.measure.recorder.recorder import record
+
+WARM = 20
+
+
+class Block(nn.Module):
+    """Two 3×3 convolutions beside the identity or a 1×1 convolution."""
+
+    def __init__(self, before: int, after: int, stride: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(before, after, 3, stride, 1, bias=False),
+            nn.BatchNorm2d(after),
+            nn.ReLU(),
+            nn.Conv2d(after, after, 3, 1, 1, bias=False),
+            nn.BatchNorm2d(after),
+        )
+        plain = stride == 1 and before == after
+        self.side = (
+            nn.Identity()
+            if plain
+            else nn.Sequential(nn.Conv2d(before, after, 1, stride, bias=False), nn.BatchNorm2d(after))
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.relu(self.body(x) + self.side(x))
+
+
+def resnet18(width: int, *, stem: int) -> nn.Module:
+    """18 layers for 3×32×32; `stem` is the stride of the first convolution."""
+    widths = [width, width, 2 * width, 2 * width, 4 * width, 4 * width, 8 * width, 8 * width]
+    strides = [1, 1, 2, 1, 2, 1, 2, 1]
+    first = [nn.Conv2d(3, width, 3, stem, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
+    if stem > 1:
+        first = [nn.Conv2d(3, width, 7, 2, 3, bias=False), nn.BatchNorm2d(width), nn.ReLU(), nn.MaxPool2d(3, 2, 1)]
+    blocks = [Block(a, b, s) for a, b, s in zip([width, *widths], widths, strides, strict=False)]
+    return nn.Sequential(*first, *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8 * width, 10))
+
+
+def trainer(width: int, stem: int, decay: float) -> tuple[nn.Module, torch.optim.Optimizer]:
+    torch.manual_seed(0)
+    net = resnet18(width, stem=stem)
+    return net, torch.optim.SGD(net.parameters(), lr=0.01, momentum=0.9, weight_decay=decay)
+
+
+def step(net: nn.Module, optimizer: torch.optim.Optimizer, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    loss = nn.functional.cross_entropy(net(x), y)
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    return loss
+
+
+def compare(asked: argparse.Namespace, batch: int, folder: Path) -> dict[str, float | str]:
+    rng = torch.Generator().manual_seed(1)
+    plain, plain_optimizer = trainer(asked.width, asked.stem, asked.weight_decay)
+    seen, seen_optimizer = trainer(asked.width, asked.stem, asked.weight_decay)
+    numbers = sum(p.numel() for p in seen.parameters())
+    modes = None
+    if asked.modes:
+        basis = np.random.default_rng(0).standard_normal((asked.modes, numbers), dtype=np.float32)
+        basis /= np.linalg.norm(basis, axis=1, keepdims=True)
+        modes = SimpleNamespace(eigenvalues=np.ones(asked.modes), vectors=basis)
+    before = psutil.Process().memory_info().rss
+    without, with_it = [], []
+    with record(seen, seen_optimizer, folder, modes=modes, mode=asked.mode, batch_size=batch) as run:
+        for index in range(WARM + asked.steps):
+            x = torch.randn(batch, 3, 32, 32, generator=rng)
+            y = torch.randint(10, (batch,), generator=rng)
+            begun = time.perf_counter()
+            step(plain, plain_optimizer, x, y).item()
+            between = time.perf_counter()
+            run.step(step(seen, seen_optimizer, x, y))
+            ended = time.perf_counter()
+            if index >= WARM:
+                without.append(between - begun)
+                with_it.append(ended - between)
+        after = psutil.Process().memory_info().rss
+        predicted = run.forecast.memory
+    apart = np.array(with_it) - np.array(without)
+    same = all(torch.equal(a, b) for a, b in zip(plain.parameters(), seen.parameters(), strict=True))
+    written = sum(path.stat().st_size for path in folder.iterdir() if path.suffix == ".parquet")
+    return {
+        "batch": batch,
+        "step, ms": f"{np.median(without) * 1e3:.1f}",
+        "recorded, ms": f"{np.median(with_it) * 1e3:.1f}",
+        "median": f"{100 * np.median(apart) / np.median(without):.2f} %",
+        "mean": f"{100 * apart.mean() / np.mean(without):.2f} %",
+        "memory, MB": f"{(after - before) / 1e6:.0f}",
+        "forecast, MB": f"{predicted / 1e6:.0f}",
+        "disk, KB an update": f"{written / (WARM + asked.steps) / 1e3:.2f}",
+        "same weights": str(same),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--batches", type=int, nargs="+", default=[128, 32])
+    parser.add_argument("--width", type=int, default=64)
+    parser.add_argument("--stem", type=int, default=2, choices=[1, 2], help="stride of the first convolution")
+    parser.add_argument("--mode", default="full", choices=["full", "lean"])
+    parser.add_argument("--modes", type=int, default=0)
+    parser.add_argument("--weight-decay", type=float, default=5e-4)
+    asked = parser.parse_args()
+    torch.set_num_threads(1)
+    rows = []
+    for batch in asked.batches:
+        with tempfile.TemporaryDirectory() as folder:
+            rows.append(compare(asked, batch, Path(folder) / "run"))
+    print("| " + " | ".join(rows[0]) + " |")
+    print("|" + "---|" * len(rows[0]))
+    for row in rows:
+        print("| " + " | ".join(str(value) for value in row.values()) + " |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,181 @@
+"""The recorder: an observer of a training loop that writes a trajectory and changes nothing.
+
+It reads weights, gradients and buffers inside a hook that torch calls right after `optimizer.step()`, so it does not
+matter when gradients are cleared; `step(loss)` then closes the row. Training gives the same weights bit for bit.
+What a row means: limen.records.trajectory. What it costs: limen.measure.recorder.forecast and docs/recording.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, Unpack
+
+import numpy as np
+
+from limen.measure.recorder.asked import Asked, Options
+from limen.measure.recorder.forecast import Forecast
+from limen.measure.recorder.observation import Observation, Observed
+from limen.measure.recorder.record_file import RecordFile
+from limen.measure.recorder.start import Start, started
+from limen.measure.recorder.trained import not_readable
+from limen.measure.recorder.update_rule import settings_of, unwrapped
+from limen.records.errors import BadInput, Problem
+from limen.records.observer import Step
+from limen.records.trajectory import NOT_FINITE, RECORDED
+
+
+def record(model: Any, optimizer: Any, path: str | Path, *, modes: Any = None, **options: Unpack[Options]) -> Recorder:
+    """Record a training loop: `with record(…) as run:` around it and `run.step(loss)` after every `optimizer.step()`.
+
+    `modes` has `eigenvalues` [k] and `vectors` [k, n] (a curvature): positions and velocities along them are recorded.
+    Raises BadInput, all problems at once: an optimizer whose updates are not known, a folder that is in use, modes of
+    another model, more memory than allowed; while training: a missing `optimizer.step()`, parameters that change.
+    """
+    run = Recorder(path, Asked(modes=modes, **options))
+    run.prepare(model, optimizer)
+    return run
+
+
+class Recorder:
+    """One recording: a context manager in one's own loop, a `limen.records.observer.StepObserver` elsewhere."""
+
+    def __init__(self, path: str | Path, asked: Asked | None = None) -> None:
+        self.path = Path(path)
+        self.asked = asked or Asked()
+        self.active = _first_rank()
+        self._start: Start | None = None
+        self._observation: Observation | None = None
+        self._file: RecordFile | None = None
+        self._hook: Any = None
+        self._pending: Observed | None = None
+        self._failure: Exception | None = None
+
+    @property
+    def forecast(self) -> Forecast:
+        """Memory and disk that this recording takes. Raises BadInput before model and optimizer are known."""
+        if self._start is None:
+            raise BadInput(
+                Problem("forecast", "expected a prepared recording", fix="limen.record(model, optimizer, …)")
+            )
+        return self._start.forecast
+
+    @property
+    def done(self) -> int:
+        """Updates recorded."""
+        return self._file.done if self._file is not None else 0
+
+    @property
+    def durable(self) -> int:
+        """Updates that survive a kill."""
+        return self._file.durable if self._file is not None else 0
+
+    def prepare(self, model: Any, optimizer: Any) -> None:
+        """Check everything that can be checked before training. Raises BadInput."""
+        if self.active:
+            self._start = started(model, unwrapped(optimizer), self.path, self.asked)
+
+    def begin(self, model: Any, optimizer: Any, steps: int = 0) -> None:
+        """Take the reference and look at every update from here on; `steps` is not needed. Raises BadInput."""
+        if not self.active or self._hook is not None:
+            return
+        if self._start is None:
+            self.prepare(model, optimizer)
+        assert self._start is not None
+        self._observation, self._file = self._start.opened()
+        self._hook = self._start.optimizer.register_step_post_hook(self._after_update)
+
+    def step(self, loss: Any, *, batch_size: int | None = None, skipped: bool = False) -> None:
+        """Close the row of the update just made. `loss` is a number, a tensor or a `Step`.
+
+        `batch_size` where it is not the one given at the start; `skipped` where the caller knows that a gradient scaler
+        skipped the update. Raises BadInput where no update, or more than one, was made since the last call.
+        """
+        if not self.active:
+            return
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
+            raise failure
+        if self._observation is None or self._file is None:
+            raise BadInput(Problem("step", "expected a recording that has begun", fix="with limen.record(…) as run:"))
+        value = float(loss.loss if isinstance(loss, Step) else getattr(loss, "detach", lambda: loss)())
+        observed, self._pending = self._pending, None
+        if observed is None:
+            observed = self._skipped(known=skipped)
+        if observed.excluded == RECORDED and not np.isfinite(value):
+            observed = replace(observed, excluded=NOT_FINITE)
+        self._file.add(observed, value, batch_size or self.asked.batch_size)
+
+    def flush(self) -> None:
+        """Make every recorded update durable now, such as before a checkpoint of the weights is saved."""
+        if self._file is not None:
+            self._file.flush(ended=False)
+
+    def end(self) -> None:
+        """Write what is left and look no more; nothing happens at a second call."""
+        if self._hook is not None:
+            self._hook.remove()
+            self._hook = None
+            if self._file is not None:
+                self._file.flush(ended=True)
+
+    def __enter__(self) -> Self:
+        if self.active:
+            if self._start is None:
+                raise BadInput(Problem("record", "expected a model", fix="with limen.record(model, optimizer, path)"))
+            self.begin(None, self._start.optimizer)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.end()
+
+    def _after_update(self, optimizer: Any, args: Any, kwargs: Any) -> None:
+        """Torch's hook; what goes wrong is raised by the next `step`, not inside the optimizer."""
+        if self._failure is None:
+            try:
+                self._observe(optimizer)
+            except Exception as failure:
+                self._failure = failure
+
+    def _observe(self, optimizer: Any) -> None:
+        assert self._observation is not None
+        assert self._start is not None
+        if self._pending is not None:
+            what = "expected run.step(loss) after every optimizer.step(), got a second update"
+            raise BadInput(Problem("step", what, fix="call run.step(loss) right after optimizer.step()"))
+        chosen = self._start.trained
+        problems = not_readable(chosen.parameters, chosen.names)
+        now = [id(p) for group in optimizer.param_groups for p in group["params"] if p.requires_grad]
+        if now != self._start.identities:
+            what = "the optimizer's trained parameters are not those that recording began with"
+            cause = "parameters were frozen, unfrozen, added or created anew"
+            problems.append(Problem("optimizer", what, cause=cause, fix="end this recording and begin another"))
+        if problems:
+            raise BadInput(problems)
+        found = getattr(optimizer, "found_inf", None)
+        if found is not None and float(found) > 0:  # a fused optimizer that skips inside
+            self._pending = self._observation.skipped(settings_of(optimizer, self._start.kind))
+        else:
+            self._pending = self._observation.look(optimizer)
+
+    def _skipped(self, *, known: bool) -> Observed:
+        """The row of an update that a scaler skipped; raises BadInput where there is no sign of one."""
+        assert self._observation is not None
+        assert self._start is not None
+        gradients = [p.grad for p in self._start.trained.parameters if p.grad is not None]
+        if not known and all(bool(gradient.isfinite().all()) for gradient in gradients):
+            what = "expected optimizer.step() before run.step(loss), and there was none"
+            cause = "gradients are being accumulated, or a scaler skipped the update and its gradients were cleared"
+            fix = "call run.step after optimizer.step() only; with GradScaler before zero_grad(), or skipped=True"
+            raise BadInput(Problem("step", what, cause=cause, fix=fix))
+        return self._observation.skipped(settings_of(self._start.optimizer, self._start.kind))
+
+
+def _first_rank() -> bool:
+    """Whether this process is the one that records: rank 0, or the only one."""
+    import torch.distributed as distributed
+
+    return not (distributed.is_available() and distributed.is_initialized() and distributed.get_rank() != 0)

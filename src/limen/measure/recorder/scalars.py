@@ -1,0 +1,202 @@
+"""The exact scalars of one update, read once from memory: two ways that must agree.
+
+Anew (slow, plain): θ, g and u are formed stretch by stretch (`Update.formed`) and multiplied out.
+
+By recursion, for SGD with a buffer: b = βb₀ + cg ties three of the products to those of the update before (index 0),
+so that only ⟨b, b⟩, ⟨o', b⟩, ⟨G, G⟩ and, with decay, ⟨θ', b⟩ are taken (o' = θ' − θ_ref):
+
+    ⟨o, g⟩ = (⟨o, b⟩ − β⟨o, b⟩₀)/c,   ⟨o, b⟩ = ⟨o', b⟩ + η⟨u, b⟩,   ‖g‖² = ‖G‖² + 2λ⟨θ, g⟩ − λ²‖θ‖²
+    Nesterov (c = 1, u = g + βb):   ⟨g, b⟩ = (‖b‖² + ‖g‖² − β²‖b‖₀²)/2
+
+Products of float32 weights are summed in float32 over at most 65,536 numbers and then in float64: relative to ‖x‖‖y‖
+their rounding is below 1e-6. The recursion is right only while nobody else changes weights or buffers; it is
+held to the plain way every `every` updates and after each change of setting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from limen.measure.recorder.flat import Array
+from limen.measure.recorder.sketch import CountSketch, Stretch
+from limen.measure.recorder.update_rule import Update
+from limen.records.trajectory import Floats
+
+SMALLEST_SHARE = 0.05
+"""c below which the recursion would lose too many digits."""
+Visitor = Callable[[Stretch, Array], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Products:
+    """By parameter group [G]: what the next update's recursion needs, taken at θ'."""
+
+    buffer2: Floats
+    """⟨b, b⟩"""
+    offset_buffer: Floats
+    """⟨o', b⟩"""
+    weights_buffer: Floats
+    """⟨θ', b⟩; 0 without decay."""
+    weights2: Floats
+    """⟨θ', θ'⟩; 0 without decay."""
+    offset2: Floats
+    """⟨o', o'⟩"""
+
+
+@dataclass(frozen=True, slots=True)
+class Scalars:
+    """The numbers of one row (see limen.records.trajectory)."""
+
+    velocity_norm2: float
+    gradient_norm2: float
+    offset_dot_gradient: float
+    offset_dot_velocity: float
+    offset_norm2: float
+    step_norm2: float
+
+    @property
+    def finite(self) -> bool:
+        """Whether weights, gradient and buffers are numbers."""
+        return bool(np.isfinite([self.velocity_norm2, self.gradient_norm2, self.offset_norm2]).all())
+
+
+class Reader:
+    """Takes the products of an update with one pass over the weights, and the sketch on the way."""
+
+    def __init__(self, reference: list[Array], sketch: CountSketch, groups: int) -> None:
+        self.reference = reference
+        self.sketch = sketch
+        self.groups = groups
+        size = max((s.stop - s.start for s in sketch.stretches), default=0)
+        self._scratch = np.empty(size, dtype=reference[0].dtype)
+        self._plan: list[tuple[Stretch, int, Array, Array, Array, Array]] = []
+        self._planned: tuple[int, int] | None = None
+
+    def anew(self, update: Update, visit: Visitor | None = None) -> tuple[Scalars, Products]:
+        """Everything multiplied out; `visit` is shown minus the velocity of every stretch."""
+        said, rate = update.settings, update.settings.learning_rate
+        sums = np.zeros((9, self.groups))
+        for stretch in self.sketch.stretches:
+            index, where = stretch.parameter, stretch.where
+            after = update.after[index][where]
+            offset = after - self.reference[index][where]
+            formed = update.formed(index, where)
+            buffer = formed.buffer.astype(offset.dtype, copy=False)
+            self._show(stretch, buffer, visit)
+            before = offset + rate * formed.direction
+            pairs = (
+                (buffer, buffer),
+                (offset, buffer),
+                (formed.gradient, formed.gradient),
+                (before, formed.gradient),
+                (formed.direction, formed.direction),
+                (offset, offset),
+                *(((after, buffer), (after, after)) if any(said.weight_decay) else ()),
+            )
+            for product, (a, b) in enumerate(pairs):
+                sums[product, update.weights.groups[index]] += float(np.dot(a, b))
+        totals = sums.sum(1)
+        row = Scalars(
+            velocity_norm2=totals[0],
+            gradient_norm2=totals[2],
+            offset_dot_gradient=totals[3],
+            offset_dot_velocity=-totals[1],
+            offset_norm2=totals[5],
+            step_norm2=rate**2 * totals[4],
+        )
+        return row, Products(sums[0], sums[1], sums[6], sums[7], sums[5])
+
+    def recursive(self, update: Update, last: Products, visit: Visitor | None = None) -> tuple[Scalars, Products]:
+        """The same from four products and those of the update before; see `can_recur`."""
+        decays = np.array(update.settings.weight_decay)
+        buffer2, offset_buffer, weights_buffer = np.zeros((3, self.groups))
+        with_decay = bool(decays.any())
+        for stretch, group, after, reference, buffer, scratch in self._planned_for(update):
+            np.subtract(after, reference, out=scratch)
+            offset_buffer[group] += float(scratch.dot(buffer))
+            buffer2[group] += float(buffer.dot(buffer))
+            if with_decay:
+                weights_buffer[group] += float(after.dot(buffer))
+            self._show(stretch, buffer, visit)
+        raw2 = np.zeros(self.groups)
+        for group, raw in zip(update.weights.groups, update.raw, strict=True):
+            raw2[group] += float(raw.dot(raw))
+        return _recurred(update, last, (buffer2, offset_buffer, weights_buffer, raw2))
+
+    def _show(self, stretch: Stretch, buffer: Array, visit: Visitor | None) -> None:
+        self.sketch.add(stretch, buffer)
+        if visit is not None:
+            visit(stretch, buffer)
+
+    def _planned_for(self, update: Update) -> list[tuple[Stretch, int, Array, Array, Array, Array]]:
+        """Views of every stretch, made anew only when torch has moved a tensor."""
+        assert update.buffers is not None
+        now = (id(update.after), id(update.buffers))
+        if now != self._planned:
+            self._held = (update.after, update.buffers)
+            self._plan = []
+            for stretch in self.sketch.stretches:
+                index, where = stretch.parameter, stretch.where
+                views = (update.after[index][where], self.reference[index][where], update.buffers[index][where])
+                scratch = self._scratch[: stretch.stop - stretch.start]
+                self._plan.append((stretch, update.weights.groups[index], *views, scratch))
+            self._planned = now
+        return self._plan
+
+
+def can_recur(update: Update, last: Products | None) -> bool:
+    """Whether the products of the update before suffice for this one."""
+    said = update.settings
+    return last is not None and update.buffers is not None and 1 - said.dampening >= SMALLEST_SHARE
+
+
+def _recurred(update: Update, last: Products, taken: tuple[Floats, Floats, Floats, Floats]) -> tuple[Scalars, Products]:
+    """The identities of the header, by group."""
+    buffer2, offset_buffer, weights_buffer, raw2 = taken
+    said = update.settings
+    rate, beta, share = said.learning_rate, said.momentum, 1 - said.dampening
+    decays = np.array(said.weight_decay)
+    if said.nesterov:
+        lost = buffer2 - beta**2 * last.buffer2
+        weights_part = weights_buffer + rate * beta * buffer2 - beta * last.weights_buffer
+        gradient2 = (raw2 - decays**2 * last.weights2 + 2 * decays * weights_part + rate * decays * lost) / (
+            1 - rate * decays
+        )
+        if update.altered:
+            undone = (raw2 - beta * lost - beta**2 * buffer2) / (1 + beta)
+            gradient2 = np.where(decays == 0, undone, gradient2)
+        crossed = (lost + gradient2) / 2
+        direction_buffer = crossed + beta * buffer2
+        direction2 = gradient2 + 2 * beta * crossed + beta**2 * buffer2
+    else:
+        direction_buffer = direction2 = buffer2
+        before = weights_buffer + rate * direction_buffer
+        weights_gradient = (before - beta * last.weights_buffer) / share
+        gradient2 = raw2 + 2 * decays * weights_gradient - decays**2 * last.weights2
+    offset_gradient = (offset_buffer + rate * direction_buffer - beta * last.offset_buffer) / share
+    weights_gradient = (weights_buffer + rate * direction_buffer - beta * last.weights_buffer) / share
+    if said.nesterov:
+        offset_direction = offset_gradient + beta * (offset_buffer + rate * direction_buffer)
+        weights_direction = weights_gradient + beta * (weights_buffer + rate * direction_buffer)
+    else:
+        offset_direction = offset_buffer + rate * direction_buffer
+        weights_direction = weights_buffer + rate * direction_buffer
+    row = Scalars(
+        velocity_norm2=float(buffer2.sum()),
+        gradient_norm2=float(gradient2.sum()),
+        offset_dot_gradient=float(offset_gradient.sum()),
+        offset_dot_velocity=-float(offset_buffer.sum()),
+        offset_norm2=float((last.offset2 - 2 * rate * offset_direction + rate**2 * direction2).sum()),
+        step_norm2=rate**2 * float(direction2.sum()),
+    )
+    products = Products(
+        buffer2,
+        offset_buffer,
+        weights_buffer,
+        last.weights2 - 2 * rate * weights_direction + rate**2 * direction2 if decays.any() else last.weights2,
+        last.offset2 - 2 * rate * offset_direction + rate**2 * direction2,
+    )
+    return row, products

@@ -1,0 +1,167 @@
+"""What one update of torch's SGD, Adam and AdamW did, read off after it from θ_k, the gradient and the buffers.
+
+With θ = θ_{k−1} (before), θ' = θ_k (after), G = ∇ℓ_B(θ) as `backward` left it (negated for `maximize`):
+
+    SGD           g = G + λθ;  b ← βb + c·g, c = 1 − dampening (b = g at the first update);  θ' = θ − ηb;  v' = −b
+    … Nesterov    the same with θ' = θ − ηu, u = g + βb
+    … β = 0       θ' = θ − ηg;  v' = −g
+    Adam          g = G + λθ (coupled);  θ' = θ − ηm̂/(√ŝ + ε);  v' := (θ' − θ)/η
+    AdamW         g = G;  θ' = (1 − ηλ)θ − ηm̂/(√ŝ + ε);  v' := (θ' − θ)/η
+
+θ is not kept: it follows from θ' and u = (θ − θ')/η. Source: torch.optim 2.10–2.13 (`_single_tensor_*`,
+`_multi_tensor_*`, `_fused_*`). `foreach=True` Nesterov without decay leaves G + βb in `.grad`; that is undone.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from limen.measure.recorder.flat import Array, FlatParameters
+from limen.records.errors import BadInput, Problem
+from limen.records.trajectory import OptimizerSettings
+
+SUPPORTED = "torch.optim.SGD (every option), torch.optim.Adam and torch.optim.AdamW"
+FROZEN = (
+    "Adam's preconditioner changes with every update; read as SGD, the recording takes it as frozen (approximate): "
+    "v is (θ' − θ)/η and curvature has to be taken in the coordinates P^(−1/2)θ"
+)
+SAME = ("lr", "momentum", "dampening", "nesterov", "maximize", "betas", "eps", "amsgrad", "decoupled_weight_decay")
+
+
+@dataclass(frozen=True, slots=True)
+class Formed:
+    """Of one stretch of weights: minus the velocity, the step over −η, the gradient."""
+
+    buffer: Array
+    """b = −v'."""
+    direction: Array
+    """u = (θ − θ')/η."""
+    gradient: Array
+    """g."""
+
+
+def unwrapped(optimizer: Any) -> Any:
+    """The torch optimizer inside the wrappers of Accelerate and Lightning."""
+    for name in ("optimizer", "_optimizer"):
+        inner = getattr(optimizer, name, None)
+        if inner is not None and hasattr(inner, "param_groups"):
+            return unwrapped(inner)
+    return optimizer
+
+
+def kind_of(optimizer: Any) -> str:
+    """`SGD`, `Adam` or `AdamW`; raises BadInput for what makes other updates."""
+    import torch
+
+    for name in ("SGD", "AdamW", "Adam"):
+        known = getattr(torch.optim, name)
+        if isinstance(optimizer, known) and inspect.unwrap(type(optimizer).step) is inspect.unwrap(known.step):
+            return name
+    what = f"expected one of {SUPPORTED}, got {type(optimizer).__module__}.{type(optimizer).__qualname__}"
+    cause = "the velocity and the gradient are read off the update rule, which has to be known"
+    raise BadInput(Problem("optimizer", what, cause=cause, fix="train with one of these, or record without limen"))
+
+
+def settings_of(optimizer: Any, kind: str) -> OptimizerSettings:
+    """The setting of the next or last update; raises BadInput where groups differ in more than their decay."""
+    groups = optimizer.param_groups
+    first = groups[0]
+    problems = []
+    for key in (key for key in SAME if key in first):
+        values = sorted({str(_plain(group[key])) for group in groups})
+        if len(values) > 1:
+            what = f"expected one {key} for all parameter groups, got {', '.join(values)}"
+            cause = "the velocity of the run as a whole is defined for one rate and one momentum"
+            problems.append(
+                Problem("optimizer", what, cause=cause, fix="give groups the same, weight_decay may differ")
+            )
+    decays = tuple(float(group["weight_decay"]) for group in groups)
+    decoupled = kind == "AdamW" or bool(first.get("decoupled_weight_decay", False))
+    if problems:
+        raise BadInput(problems)
+    if kind == "SGD":
+        momentum, dampening = float(first["momentum"]), float(first["dampening"])
+    else:
+        momentum = dampening = float(first["betas"][0])
+    return OptimizerSettings(
+        name=kind,
+        learning_rate=float(first["lr"]),
+        momentum=momentum,
+        dampening=dampening,
+        nesterov=bool(first.get("nesterov", False)),
+        weight_decay=decays,
+        decoupled=decoupled,
+        maximize=bool(first["maximize"]),
+    )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple | list):
+        return tuple(float(entry) for entry in value)
+    return value if isinstance(value, bool) else float(value)
+
+
+class Update:
+    """One update that was just made, with views of everything it left behind."""
+
+    def __init__(self, optimizer: Any, settings: OptimizerSettings, weights: FlatParameters) -> None:
+        self.settings = settings
+        self.weights = weights
+        self.after = weights.kept("after", weights.parameters)
+        self.raw = weights.views([parameter.grad for parameter in weights.parameters])
+        state = [optimizer.state.get(parameter, {}) for parameter in weights.parameters]
+        self.buffers: list[Array] | None = None
+        self._moments: list[tuple[Array, Array, float, float]] = []
+        group = optimizer.param_groups[0]
+        if settings.name == "SGD":
+            if settings.momentum != 0:
+                self.buffers = weights.kept("buffer", [entry["momentum_buffer"] for entry in state])
+            foreach = group["foreach"] or (group["foreach"] is None and weights.parameters[0].is_cuda)
+            self.altered = bool(
+                settings.nesterov and foreach and not group["fused"] and not settings.maximize
+            )  # and λ = 0, by group
+        else:
+            self.altered = False
+            self._adam(group, state)
+
+    def _adam(self, group: dict[str, Any], state: Sequence[dict[str, Any]]) -> None:
+        """m, s, and the factors with which u = m·first/(√s·second + ε) is Adam's direction."""
+        self._epsilon = float(group["eps"])
+        beta1, beta2 = (float(beta) for beta in group["betas"])
+        name = "max_exp_avg_sq" if group["amsgrad"] else "exp_avg_sq"
+        means = self.weights.kept("mean", [entry["exp_avg"] for entry in state])
+        squares = self.weights.kept("square", [entry[name] for entry in state])
+        for mean, square, entry in zip(means, squares, state, strict=True):
+            done = float(entry["step"])
+            self._moments.append((mean, square, 1 / (1 - beta1**done), (1 - beta2**done) ** -0.5))
+
+    def formed(self, parameter: int, stretch: slice) -> Formed:
+        """b, u and g of a stretch of one parameter, in fresh arrays: the plain reading of the rule."""
+        said = self.settings
+        decay = said.weight_decay[self.weights.groups[parameter]]
+        rate = said.learning_rate
+        after = self.after[parameter][stretch]
+        gradient = self.raw[parameter][stretch] * (-1 if said.maximize else 1)
+        if said.name != "SGD":
+            mean, square, first, second = self._moments[parameter]
+            direction = mean[stretch] * first / (np.sqrt(square[stretch]) * second + self._epsilon)
+            if said.decoupled:
+                direction = (direction + decay * after) / (1 - rate * decay)
+            else:
+                gradient = gradient + decay * (after + rate * direction)
+            return Formed(direction, direction, gradient)
+        if self.buffers is None:
+            gradient = (gradient + decay * after) / (1 - rate * decay)
+            return Formed(gradient, gradient, gradient)
+        buffer = self.buffers[parameter][stretch]
+        if not said.nesterov:
+            return Formed(buffer, buffer, gradient + decay * (after + rate * buffer))
+        if self.altered and decay == 0:
+            gradient = gradient - said.momentum * buffer
+        gradient = (gradient + decay * (after + rate * said.momentum * buffer)) / (1 - rate * decay)
+        return Formed(buffer, gradient + said.momentum * buffer, gradient)
