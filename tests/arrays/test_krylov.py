@@ -62,7 +62,9 @@ def test_the_residual_is_the_true_one_and_an_eigenvalue_lies_within_it(seed, cou
     a = planted(np.repeat(rng.normal(size=5) * 3, copies), seed)
     found = lanczos(lambda v: a @ v, N, Wanted(count, tolerance=1e-2, basis=basis, seed=seed), start(seed=seed))
     scale = np.abs(a).sum(axis=0).max()
-    assert np.abs(residuals(a, found) - found.residuals).max() < 1e-12 * scale
+    above = found.residuals - residuals(a, found)
+    assert above.min() > -1e-12 * scale  # a bound on it where copies were recovered
+    assert found.recovered or above.max() < 1e-12 * scale
     distance = np.abs(np.linalg.eigvalsh(a)[None, :] - found.values[:, None]).min(axis=1)
     assert (distance <= found.residuals + 1e-12 * scale).all()
 

@@ -9,12 +9,13 @@ matrix as computed lacks in symmetry. For orthonormal u_i some eigenvalue lies w
 all of them together as many eigenvalues as pairs within √Σ r² (Kahan; Parlett, The Symmetric Eigenvalue Problem, 11.5).
 The ghost check is ‖UUᵀ − I‖: rows that lost orthogonality return one eigenvalue many times, each with a small residual.
 
-A Krylov space of one start holds one vector of every eigenspace: copies of a multiple eigenvalue are not in it, whatever
-the residuals say. So when pairs have converged, a second space, from a random start orthogonal to the whole first one, is
-grown for `check` steps: a Ritz value there that belongs among the wanted ones proves that pairs were missed, and the
-search goes on beside the locked ones.
+A Krylov space of one start holds one vector of every eigenspace: copies of a multiple eigenvalue are not in it,
+whatever the residuals say. So when pairs have converged, a second space, from a random start orthogonal to the whole
+first one, is grown for `check` steps: a Ritz value there that belongs among the wanted ones proves that pairs were
+missed, and the search goes on beside the locked ones.
 
-Source: Wu, Simon, SIAM J. Matrix Anal. 22 (2000), thick restart; Daniel, Gragg, Kaufman, Stewart 1976, "twice is enough".
+Source: Wu, Simon, SIAM J. Matrix Anal. 22 (2000), thick restart; Daniel, Gragg, Kaufman, Stewart 1976, "twice is
+enough".
 """
 
 from __future__ import annotations
@@ -29,13 +30,12 @@ from numpy.typing import NDArray
 from limen.arrays.krylov_space import Floats, Space, Vector
 
 Ends = Literal["magnitude", "largest", "both"]
+Indices = NDArray[np.int64]
 
 LEAST_BASIS, BASIS, PRODUCTS = 20, 8, 60
 """Rows at least, rows and products per wanted pair where none are given."""
 FAR = 0.1
 """A leading pair is known well enough when its residual is this share of its distance to the wanted ones."""
-NOTHING = (np.zeros(0), np.zeros((0, 0)), np.zeros(0))
-"""No Ritz pairs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class Pairs:
     vectors: Vector
     """Unit rows [k, n]."""
     residuals: Floats
-    """‖Au − θu‖ [k]: some eigenvalue lies within that of θ."""
+    """‖Au − θu‖ [k], where copies were recovered a bound on it: some eigenvalue lies within that of θ."""
     gaps: Floats
     """Distance to the nearest other Ritz value [k]; sin of the angle to the eigenvector is at most residual/gap."""
     converged: NDArray[np.bool_]
@@ -80,8 +80,9 @@ class Pairs:
 def lanczos(product: Callable[[Vector], Vector], size: int, wanted: Wanted, start: Vector | None = None) -> Pairs:
     """The wanted eigenpairs of the symmetric matrix [size, size] whose products are `product`.
 
-    `product` takes a row of `start`'s type (float32 without one) and returns a new or reused array of that type. `start`
-    [n] or [s, n]: where to begin, for instance earlier eigenvectors. Raises ValueError for a count outside 1…size.
+    `product` takes a row of `start`'s type (float32 without one) and returns a new or reused array of that type.
+    `start` [n] or [s, n]: where to begin, for instance earlier eigenvectors. Raises ValueError for a count outside
+    1…size.
 
     >>> pairs = lanczos(lambda v: np.array([1.0, 2.0, -5.0]) * v, 3, Wanted(2), np.ones(3))
     >>> pairs.values.round(9).tolist(), pairs.vectors[0].round(6).tolist()
@@ -119,11 +120,11 @@ def orthogonality(vectors: Vector) -> float:
     return float(np.abs(vectors @ vectors.T - np.eye(len(vectors))).max())
 
 
-def select(values: Floats, count: int, ends: Ends) -> NDArray[np.int64]:
+def select(values: Floats, count: int, ends: Ends) -> Indices:
     """Indices of the wanted values, in the order of `Pairs`.
 
-    >>> select(np.array([1.0, -3.0, 2.0]), 2, "magnitude").tolist(), select(np.array([1.0, -3.0, 2.0]), 2, "both").tolist()
-    ([1, 2], [2, 1])
+    >>> [select(np.array([1.0, -3.0, 2.0]), 2, ends).tolist() for ends in ("magnitude", "both")]
+    [[1, 2], [2, 1]]
     """
     if ends == "magnitude":
         return np.argsort(-np.abs(values), kind="stable")[:count]
@@ -140,19 +141,19 @@ class _Search:
     def __init__(self, space: Space, wanted: Wanted, capacity: int) -> None:
         self.space, self.wanted, self.capacity = space, wanted, capacity
         self.most = PRODUCTS * wanted.count + LEAST_BASIS if wanted.products is None else wanted.products
-        self.values, self.residuals = np.zeros(0), np.zeros(0)  # of the locked rows
-        self.ritz = NOTHING
+        self.held = self.remainders = np.zeros(0)  # θ and residuals of the locked rows
+        self.values = self.residuals = np.zeros(0)
+        self.coordinates = np.zeros((0, 0))
         self.restarts = self.recovered = 0
 
     def run(self) -> None:
         while self._converge():
+            start = None
             if self.recovered == 0:
                 start = self._missed()
                 if start is None:
                     return
-            elif self._new(self.ritz[0]):
-                start = None
-            else:
+            elif not self._grown():
                 return
             self.recovered += 1
             self._lock()
@@ -160,80 +161,91 @@ class _Search:
 
     def pairs(self) -> Pairs:
         """The best pairs so far; their vectors are written over the rows."""
-        values, residuals, chosen = self._chosen()
-        space, held = self.space, len(self.values)
-        own = chosen[chosen >= held] - held
-        space.rotate(self.ritz[1][:, own])
-        place = np.where(chosen < held, chosen, 0)
-        place[chosen >= held] = held + np.arange(len(own))
-        vectors = space.rows[place]
-        distances = np.abs(values[chosen][:, None] - values[None, :])
+        chosen, space = self._chosen(), self.space
+        space.rotate(0, self.coordinates[:, chosen])
+        vectors = space.rows[: len(chosen)].copy()
+        distances = np.abs(self.values[chosen][:, None] - self.values[None, :])
         distances[np.arange(len(chosen)), chosen] = np.inf
         return Pairs(
-            values[chosen],
+            self.values[chosen],
             vectors,
-            residuals[chosen],
-            distances.min(axis=1) if len(values) > 1 else np.full(len(chosen), np.inf),
-            self._good(values, residuals)[chosen],
+            self.residuals[chosen],
+            distances.min(axis=1),
+            self._good(chosen),
             orthogonality(vectors),
             space.products,
             self.restarts,
             self.recovered,
         )
 
-    def _chosen(self) -> tuple[Floats, Floats, NDArray[np.int64]]:
-        values = np.concatenate((self.values, self.ritz[0]))
-        residuals = np.concatenate((self.residuals, self.ritz[2]))
-        return values, residuals, select(values, self.wanted.count, self.wanted.ends)
+    def _chosen(self) -> Indices:
+        return select(self.values, self.wanted.count, self.wanted.ends)
 
-    def _good(self, values: Floats, residuals: Floats) -> NDArray[np.bool_]:
-        return residuals <= np.maximum(self.wanted.tolerance * np.abs(values), self.space.zero)
+    def _good(self, chosen: Indices) -> NDArray[np.bool_]:
+        least = self.wanted.tolerance * np.abs(self.values[chosen])
+        return self.residuals[chosen] <= np.maximum(least, self.space.zero)
+
+    def _size(self, values: Floats) -> Floats:
+        """What values are ordered by."""
+        return np.abs(values) if self.wanted.ends == "magnitude" else values
 
     def _converge(self) -> bool:
         """Grow the space until the wanted pairs are good (True), or the products are spent (False)."""
         space = self.space
-        while True:
-            if space.exhausted and space.used == space.locked:
-                self.ritz = NOTHING
-                return True
-            if space.products >= self.most and space.used > space.locked:
+        while space.used < space.size:
+            if space.products >= self.most and len(self.values) >= self.wanted.count:
                 return False
             space.step()
-            self.ritz = space.ritz()
-            values, residuals, chosen = self._chosen()
-            if len(chosen) == self.wanted.count and self._good(values, residuals)[chosen].all() and self._led():
+            self._ritz()
+            chosen = self._chosen()
+            if len(chosen) == self.wanted.count and self._good(chosen).all() and self._led():
                 return True
-            if space.exhausted:
-                return False
-            if space.used - space.locked >= self._room():
+            room = min(self.capacity, len(space.rows) - 1 - space.locked)
+            if space.used - space.locked >= room and not space.exhausted:
                 self._restart()
+        return len(self.values) >= self.wanted.count and bool(self._good(self._chosen()).all())
 
-    def _room(self) -> int:
-        return min(self.capacity, len(self.space.rows) - 1 - self.space.locked)
+    def _ritz(self) -> None:
+        """Ritz pairs of locked and active rows together; of a locked row's residual the part outside them remains."""
+        space, held = self.space, len(self.held)
+        if not held:
+            self.values, self.coordinates, self.residuals = space.ritz()
+            return
+        own, shared = space.coefficients[space.active, space.active], space.coefficients[:held, space.active]
+        symmetric = np.triu(own) + np.triu(own, 1).T
+        self.values, self.coordinates = np.linalg.eigh(np.block([[np.diag(self.held), shared], [shared.T, symmetric]]))
+        locked, active = self.coordinates[:held], self.coordinates[held:]
+        outside = np.sqrt(np.maximum(self.remainders**2 - (shared**2).sum(axis=1), 0.0))  # Bessel, up to rounding
+        new = (((own - symmetric) @ active) ** 2).sum(axis=0) + (space.coupling @ active) ** 2
+        self.residuals = outside @ np.abs(locked) + np.sqrt(new)
 
     def _restart(self) -> None:
         """Keep the wanted pairs and half of the room that is left for those nearest to them."""
-        values, coordinates, _ = self.ritz
+        values, coordinates, _ = self.space.ritz()
         keep = min(self.wanted.count + (len(values) - self.wanted.count) // 2, len(values) - 2)
         kept = select(values, max(keep, 1), self.wanted.ends)
         self.space.restart(values[kept], coordinates[:, kept])
         self.restarts += 1
 
     def _led(self) -> bool:
-        """Beside locked pairs: whether the leading new pairs are good, or too far from being wanted to matter."""
-        held, ends = len(self.values), self.wanted.ends
-        values, _, residuals = self.ritz
-        if held < self.wanted.count or not len(values):
+        """Beside locked pairs: whether the best of the others are known well enough not to be wanted."""
+        count, ends = self.wanted.count, self.wanted.ends
+        if not len(self.held):
             return True
-        leading = select(values, 2 if ends == "both" else 1, ends)
-        last = self._size(self.values)[select(self.values, self.wanted.count, ends)[:, None]]
-        far = np.abs(last - self._size(values[leading])).min(axis=0)
-        far[np.isin(held + leading, self._chosen()[2])] = 0.0
-        return bool((self._good(values, residuals)[leading] | (residuals[leading] <= FAR * far)).all())
+        chosen = self._chosen()
+        others = np.setdiff1d(select(self.values, count + (2 if ends == "both" else 1), ends), chosen)
+        size = self._size(self.values)
+        far = np.abs(size[others][:, None] - size[chosen]).min(axis=1)
+        return bool((self._good(others) | (self.residuals[others] <= FAR * far)).all())
+
+    def _grown(self) -> bool:
+        """Whether pairs came to the locked ones; another copy of the last one would change nothing."""
+        before, now = np.sort(self._size(self.held)), np.sort(self._size(self.values[self._chosen()]))
+        return bool((np.abs(now - before) > self.wanted.tolerance * np.abs(now) + self.space.zero).any())
 
     def _missed(self) -> Vector | None:
         """A start towards pairs that the space cannot hold; None where there are none in sight."""
-        space = self.space
+        space, chosen = self.space, self._chosen()
         steps = min(self.wanted.check, len(space.rows) - 2 - space.used, self.most - space.products)
         if steps < 1 or space.exhausted:
             return None
@@ -244,37 +256,20 @@ class _Search:
             space.step()
             steps -= 1
         others, coordinates, _ = space.ritz()
-        new = self._new(others)
-        start = (coordinates[:, new].sum(axis=1).astype(space.dtype) @ space.rows[space.active]) if new else None
+        union = np.concatenate((self.values[chosen], others))
+        best = select(union, len(chosen), self.wanted.ends)
+        size = self._size(union)
+        displaced = size[np.setdiff1d(np.arange(len(chosen)), best)]
+        margin = self.wanted.tolerance * np.abs(union) + space.zero
+        new = [i for i in best if i >= len(chosen) and np.abs(size[i] - displaced).min() > margin[i]]
+        mix = coordinates[:, [i - len(chosen) for i in new]].sum(axis=1).astype(space.dtype)
+        start = mix @ space.rows[space.active] if new else None
         space.locked, space.used, space.coupling = before
         return start
 
-    def _new(self, others: Floats) -> list[int]:
-        """Which of other values belong among the wanted ones; a copy of the last wanted one would change nothing."""
-        values, _, chosen = self._chosen()
-        held = len(self.values)
-        known = self.values if others is self.ritz[0] and held >= self.wanted.count else values[chosen]
-        union = np.concatenate((known, others))
-        best = select(union, self.wanted.count, self.wanted.ends)
-        size = self._size(union)
-        displaced = size[np.setdiff1d(select(known, self.wanted.count, self.wanted.ends), best)]
-        margin = self.wanted.tolerance * np.abs(union) + self.space.zero
-        return [int(i) - len(known) for i in best if i >= len(known) and np.abs(size[i] - displaced).min() > margin[i]]
-
-    def _size(self, values: Floats) -> Floats:
-        """What values are ordered by."""
-        return np.abs(values) if self.wanted.ends == "magnitude" else values
-
     def _lock(self) -> None:
         """The wanted pairs become the locked rows."""
-        space, held = self.space, len(self.values)
-        values, residuals, chosen = self._chosen()
-        old, own = np.sort(chosen[chosen < held]), chosen[chosen >= held] - held
-        space.rotate(self.ritz[1][:, own])
-        for place, row in enumerate([*old, *(held + np.arange(len(own)))]):
-            if row != place:
-                space.rows[place] = space.rows[row]
-        kept = np.concatenate((old, held + own))
-        self.values, self.residuals = values[kept], residuals[kept]
-        space.locked = len(kept)
-        self.ritz = NOTHING
+        chosen = self._chosen()
+        self.space.rotate(0, self.coordinates[:, chosen])
+        self.space.locked = len(chosen)
+        self.held, self.remainders = self.values[chosen], self.residuals[chosen]

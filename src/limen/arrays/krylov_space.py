@@ -5,8 +5,9 @@ Rows: locked ones, then the active Krylov rows, then the next one. With G the co
     A q_j = Σ_i G_ij q_i + c_j q_next,      c = β e_last, or after a restart from Ritz pairs s the arrowhead β s_last
 
 Every image is made orthogonal to all rows: first to the two of the three-term recurrence, then to all at once, again
-where that took more than a part of its norm ("twice is enough"). What a row loses to the locked ones stays in G, so that
-it counts in residuals. Where nothing is left the rows span an invariant space and a random row begins the next one.
+where that took more than a part of its norm ("twice is enough"). What a row loses to the locked ones stays in G, so
+that it counts in residuals. Where nothing is left the rows span an invariant space and a random row begins the next
+one.
 """
 
 from __future__ import annotations
@@ -109,20 +110,22 @@ class Space:
         squares = ((left @ coordinates) ** 2).sum(axis=0) + (self.coupling @ coordinates) ** 2
         return values, coordinates, np.sqrt(squares)
 
-    def rotate(self, coordinates: Floats) -> None:
-        """Put the combinations of the active rows (columns of `coordinates`) in their place; the others are dropped."""
+    def rotate(self, first: int, coordinates: Floats) -> None:
+        """Put combinations of the rows first, …, used − 1 (columns of `coordinates`) in their place."""
         kept, mix = coordinates.shape[1], np.ascontiguousarray(coordinates.T, self.dtype)
-        for first in range(0, self.size, COLUMNS):
-            block = slice(first, first + COLUMNS)
-            self.rows[self.locked : self.locked + kept, block] = mix @ self.rows[self.active, block]
+        for column in range(0, self.size, COLUMNS):
+            block = slice(column, column + COLUMNS)
+            self.rows[first : first + kept, block] = mix @ self.rows[first : self.used, block]
 
     def restart(self, values: Floats, coordinates: Floats) -> None:
-        """Go on from some Ritz pairs and the next row alone."""
-        self.rotate(coordinates)
+        """Go on from some Ritz pairs of the active rows and the next row alone."""
+        self.rotate(self.locked, coordinates)
         after = self.rows[self.used].copy()
         coupling = self.coupling @ coordinates
+        shared = self.coefficients[: self.locked, self.active] @ coordinates
         self.used = self.locked + len(values)
         self.coefficients[:, self.locked :] = 0.0
+        self.coefficients[: self.locked, self.active] = shared
         self.coefficients[self.active, self.active] = np.diag(values)
         self.rows[self.used], self.coupling = after, coupling
 

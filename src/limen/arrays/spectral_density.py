@@ -1,4 +1,4 @@
-"""The spectral density of a symmetric matrix A [n, n] known by its products, with what the probes leave uncertain of it.
+"""The spectral density of a symmetric matrix A [n, n] known by its products, and what its probes leave uncertain.
 
 For a unit probe z, m Lanczos steps give a tridiagonal T = S diag(θ) Sᵀ, and (Gauss quadrature; Golub, Meurant 2010)
 
@@ -8,8 +8,8 @@ For z uniform on the sphere E zᵀf(A)z = tr f(A)/n. So the density is the mean 
 Student's over probes, p − 1 degrees of freedom, pointwise. It is shown through a Gaussian of stated width: what is
 between is the density of A blurred by that width, once m steps resolve it. Moments need no width.
 
-Probes run in lockstep: one call of the products takes a row for each. Without reorthogonalisation three rows a probe are
-kept; rounding then splits converged nodes into copies whose weights add up to the right one (Greenbaum 1989).
+Probes run in lockstep: one call of the products takes a row for each. Without reorthogonalisation three rows a probe
+are kept; rounding then splits converged nodes into copies whose weights add up to the right one (Greenbaum 1989).
 
 Source: Ubaru, Chen, Saad, SIAM J. Matrix Anal. 38 (2017); Lin, Saad, Yang, SIAM Review 58 (2016).
 """
@@ -114,8 +114,8 @@ def lanczos_quadrature(
 def blurred(quadrature: Quadrature, width: float | None = None, confidence: float = 0.95) -> Blurred:
     """The density of a quadrature of two or more probes through a Gaussian of standard deviation `width`.
 
-    Width None: 1/50 of the range of the nodes (a matrix that is a multiple of the identity needs a width). The points cover
-    all nodes and three widths beyond. Raises ValueError for one probe, or a range of 0 without a width.
+    Width None: 1/50 of the range of the nodes (a matrix that is a multiple of the identity needs a width). The points
+    cover all nodes and three widths beyond. Raises ValueError for one probe, or a range of 0 without a width.
 
     >>> two = Quadrature(np.array([[0.0, 1.0], [0.0, 1.0]]), np.array([[0.5, 0.5], [0.5, 0.5]]), 4)
     >>> d = blurred(two, 0.1)

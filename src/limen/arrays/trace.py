@@ -5,8 +5,9 @@ From m probes ω_i and Y = AΩ = QR, every probe is left out in turn: Q_(i) span
     Q_(i)Q_(i)ᵀ = Q(I − s_i s_iᵀ)Qᵀ,   s_i ∝ column i of R⁻ᵀ,      x_i = (I − Q_(i)Q_(i)ᵀ)ω_i
     t_i = tr Q_(i)ᵀAQ_(i) + (n − m + 1)·x_iᵀAx_i/‖x_i‖²
 
-All t_i are unbiased and exchangeable: the estimate is their mean, its error √(Σ(t_i − t̄)²/(m(m − 1))), with which the
-paper's tables agree to a factor near 1. With H = QᵀAQ, W = QᵀΩ, c_i = (I − s_i s_iᵀ)w_i and A symmetric, all of it is m × m:
+All t_i are unbiased and exchangeable: the estimate is their mean, its error √(Σ(t_i − t̄)²/(m(m − 1))), which leaves
+out that they share probes (stated/true 0.6 to 1.1 on the spectra of the tests). With H = QᵀAQ, W = QᵀΩ,
+c_i = (I − s_i s_iᵀ)w_i and A symmetric, everything is m × m:
 
     tr Q_(i)ᵀAQ_(i) = tr H − s_iᵀHs_i,   x_iᵀAx_i = ω_iᵀy_i − 2r_iᵀc_i + c_iᵀHc_i,   ‖x_i‖² = ‖ω_i‖² − 2w_iᵀc_i + ‖c_i‖²
 
