@@ -39,6 +39,10 @@ def test_step_0_is_the_checkpoint_with_its_statistics_and_losses(base):
     assert run.data["start"] == 2
 
 
+def test_the_first_loss_is_that_of_an_encoder_with_settled_statistics(base):
+    assert np.mean(base.data["checkpoints"][0]["heldout_losses"]) < 4
+
+
 def test_starting_from_step_0_repeats_the_run_and_from_a_later_step_does_not(base):
     again = pretrain({**QUICK, "start": 0}, start=base)
     assert all(np.array_equal(again.arrays[name], base.arrays[name]) for name in base.arrays)

@@ -60,6 +60,15 @@ def test_the_losses_are_their_definitions_one_example_at_a_time(classes):
     assert float(supervised_loss(*given, "squared")) == pytest.approx(np.mean(half), rel=1e-12)
 
 
+def test_how_a_batch_lies_in_memory_is_not_what_it_holds():
+    examples = load_examples("digits:test", "label")
+    rows = np.array([5, 3, 8])
+    one, two = examples.batch(rows), examples.batch(rows, channels_last=True)
+    assert torch.equal(one.images, two.images)
+    assert two.images.is_contiguous(memory_format=torch.channels_last)
+    assert one.labels.tolist() == two.labels.tolist() == examples.labels[rows].tolist()
+
+
 def test_the_name_says_loss_classes_and_augmentation_and_not_the_batch():
     names = {
         Supervised(c, loss, a).loss_name(b)

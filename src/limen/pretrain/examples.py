@@ -44,10 +44,11 @@ class Examples:
         """Some of the examples."""
         return Examples(self.images[rows], None if self.labels is None else self.labels[rows], self.classes)
 
-    def batch(self, rows: NDArray[np.int64]) -> Batch:
-        """Some of the examples as tensors."""
+    def batch(self, rows: NDArray[np.int64], channels_last: bool = False) -> Batch:
+        """Some of the examples as tensors; `channels_last` says how they lie in memory, not what they hold."""
         labels = None if self.labels is None else torch.from_numpy(self.labels[rows])
-        return Batch(batch_tensor(self.images, rows), labels)
+        images = batch_tensor(self.images, rows)
+        return Batch(images.contiguous(memory_format=torch.channels_last) if channels_last else images, labels)
 
 
 def load_examples(data: str, label: str | None, classes: Sequence[str] | None = None) -> Examples:

@@ -16,11 +16,14 @@ from limen.arrays.random import stream
 from limen.models.architectures.registry import build
 from limen.pretrain.checkpoints import unpack
 from limen.pretrain.examples import Examples
-from limen.pretrain.images import channel_moments
+from limen.pretrain.images import batch_tensor, channel_moments
 from limen.pretrain.objectives.objective import Objective
 from limen.pretrain.spec import PretrainSpec
 from limen.records.errors import BadInput, Problem
 from limen.records.stage import StageRecord
+
+SETTLE = 512
+"""Training images behind the first running statistics of an encoder that has any."""
 
 
 def make_model(run: PretrainSpec, objective: Objective, training: Examples) -> Any:
@@ -42,6 +45,8 @@ def make_model(run: PretrainSpec, objective: Objective, training: Examples) -> A
         encoder.initialise(stream("pretrain/encoder-weights", run.seed))
         head = objective.head(encoder.dimension(), stream("pretrain/head-weights", run.seed))
     encoder.set_normalisation(*channel_moments(images, np.arange(len(images))))
+    rows = stream("pretrain/settle", run.seed).permutation(len(images))[:SETTLE]
+    encoder.settle(batch_tensor(images, rows))
     return nn.ModuleDict({"encoder": encoder, "head": head})
 
 

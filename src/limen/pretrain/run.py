@@ -141,7 +141,7 @@ def _training(run: PretrainSpec, objective: Objective, model: Any, training: Exa
     def losses() -> Iterator[Callable[[], Any]]:
         for step, rows in enumerate(sampler.batches(0, run.steps)):
             rng = stream("pretrain/augment", run.seed, step)
-            batch = training.batch(rows)
+            batch = training.batch(rows, model["encoder"].channels_last)
             yield partial(objective.batch_loss, model["encoder"], model["head"], batch, rng)
 
     optimizer = make_optimizer(run.optimizer, model.parameters())

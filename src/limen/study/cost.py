@@ -5,7 +5,8 @@ and layer pair:
 
     forward  ≈ 30 µs + 0.5 ns · S·w²·s²  per image      forward and backward ≈ 90 µs + 1.6 ns · S·w²·s²  per view
 
-and t threads are t^0.85 times as fast as one.
+and t threads are t^0.85 times as fast as one. resnet18 counts as 7.3·w²·s², an encoder of the whole image as its
+weights; every update costs 1 ms (resnet18: 6 ms) besides.
 
 A probe with all its refits (folds, halves, jackknife, radii) on N rows of d features, Σn rows in its learning curve:
 
@@ -45,10 +46,10 @@ FORWARD, FORWARD_LEAST = 5e-10, 3e-5
 TRAIN, TRAIN_LEAST = 1.6e-9, 9e-5
 RESNET = 7.3
 """Multiplications of resnet18 in the unit of a conv encoder: 132·w²·s² of them, 18 a unit."""
-FLAT_LEAST = 3e-6
+FLAT_LEAST = 1e-6
 """Seconds of an image that is one vector, whatever the network."""
-STEP = 1e-3
-"""Seconds of an update whatever the batch."""
+STEP, STEP_RESNET = 1e-3, 6e-3
+"""Seconds of an update whatever the batch; of an encoder of that many small tensors."""
 HEAD = 10
 """Classes of a typical linear head."""
 SPEEDUP = 0.85
@@ -110,9 +111,10 @@ def pretrain_cost(encoder: Pretrain, rows: int) -> Cost:
     count = 1 if supervised else 2  # views of an example
     flat = isinstance(encoder.architecture, MlpArchitecture | LinearArchitecture)
     train_least, forward_least = (FLAT_LEAST, FLAT_LEAST) if flat else (TRAIN_LEAST, FORWARD_LEAST)
+    step = STEP_RESNET if isinstance(encoder.architecture, ResNet18Architecture) else STEP
     work = _multiplications(encoder.architecture, side, channels)
     views = count * values * VIEW
-    training = encoder.steps * (STEP + encoder.batch_size * (views + count * (train_least + TRAIN * work)))
+    training = encoder.steps * (step + encoder.batch_size * (views + count * (train_least + TRAIN * work)))
     shown = encoder.evaluation.training_batches
     scored_rows = 0.1 * rows * encoder.evaluation.draws + (rows if shown is None else shown * encoder.batch_size)
     scored = len(encoder.kept_steps()) * scored_rows * (views + count * (forward_least + FORWARD * work))

@@ -61,6 +61,19 @@ def test_a_row_depends_on_its_batch_in_training_and_on_itself_alone_when_read_ou
     torch.testing.assert_close(encoder(images), alone, rtol=1e-4, atol=1e-5)
 
 
+def test_settled_statistics_are_those_of_the_images_so_both_functions_agree_on_them():
+    encoder, images = _drawn(), _images(64)
+    assert not torch.allclose(encoder.eval()(images), encoder.train()(images), rtol=0.1)
+    encoder = _drawn()
+    encoder.settle(images)
+    state = encoder.state_dict()
+    conv = torch.nn.functional.conv2d(encoder.normalise(images), state["stem.0.weight"], padding=1)
+    torch.testing.assert_close(state["stem.1.running_mean"], conv.mean(dim=(0, 2, 3)), rtol=1e-4, atol=1e-5)
+    assert (int(state["stem.1.num_batches_tracked"]), encoder.stem[1].momentum, encoder.training) == (0, 0.1, True)
+    # The running variance is the unbiased one, so the two differ by 1/(n − 1) relative.
+    torch.testing.assert_close(encoder.eval()(images), encoder.train()(images), rtol=0.02, atol=0.01)
+
+
 def test_a_residual_block_is_its_formula():
     block, x = _drawn().eval().stage2[0], torch.from_numpy(stream("block").standard_normal((2, 4, 8, 8))).float()
     conv = torch.nn.functional.conv2d
@@ -89,6 +102,19 @@ def test_weights_depend_on_the_key_and_not_on_torchs_global_generator():
     two, other = _drawn(key=0).state_dict(), _drawn(key=1).state_dict()
     assert all(torch.equal(one[name], two[name]) for name in one)
     assert not torch.equal(one["stage4.1.conv2.weight"], other["stage4.1.conv2.weight"])
+
+
+def test_saved_weights_are_an_encoder_of_the_torch_source(tmp_path):
+    from safetensors.numpy import save_file
+
+    from limen.models.torch_checkpoint import load_checkpoint
+
+    encoder = _drawn()
+    encoder.settle(_images())
+    save_file({name: tensor.numpy() for name, tensor in encoder.state_dict().items()}, tmp_path / "w.safetensors")
+    loaded = load_checkpoint({"path": tmp_path / "w.safetensors", "architecture": {"name": "resnet18", "width": 4}})
+    pixels = np.moveaxis(_images().numpy(), 1, 3)
+    torch.testing.assert_close(torch.from_numpy(loaded.encode(pixels)), encoder.eval()(_images()), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("change", [{"width": 0}, {"width": True}, {"stem_stride": 2}, {"image_size": 7}], ids=str)

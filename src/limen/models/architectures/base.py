@@ -24,6 +24,8 @@ class ImageEncoder(nn.Module):  # type: ignore[misc]  # torch is untyped here
 
     gain = 2.0
     """Variance of a weight times its fan-in."""
+    channels_last = False
+    """Whether training is faster on batches whose channels lie together in memory; their values are the same."""
     shape: Any
     """What fixes the tensors; has `in_channels` and `image_size`."""
 
@@ -93,6 +95,24 @@ class ImageEncoder(nn.Module):  # type: ignore[misc]  # torch is untyped here
                 elif isinstance(module, nn.GroupNorm | nn.BatchNorm2d):
                     module.weight.fill_(1.0)
                     module.bias.zero_()
+
+    def settle(self, images: Any) -> None:
+        """Take the running statistics from these images [n, c, h, w], where the encoder has any.
+
+        Without it a fresh encoder is read out with mean 0 and variance 1, which are not those of its activations.
+        """
+        norms = [module for module in self.modules() if isinstance(module, nn.BatchNorm2d)]
+        if not norms:
+            return
+        usual, training = [norm.momentum for norm in norms], self.training
+        for norm in norms:
+            norm.momentum = 1.0
+        with torch.no_grad():
+            self.train()(images)
+        for norm, momentum in zip(norms, usual, strict=True):
+            norm.momentum = momentum
+            norm.num_batches_tracked.zero_()
+        self.train(training)
 
 
 class _Normalise(nn.Module):  # type: ignore[misc]

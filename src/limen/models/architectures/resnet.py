@@ -9,8 +9,8 @@ stage s two residual blocks of two 3×3 convolutions with width·2^{s−1} chann
 Width 64, 3 channels and a linear head of 10 classes: 11,173,962 parameters. Other widths w: about (w/64)² of them.
 
 BatchNorm (Ioffe, Szegedy 2015) makes two functions of one set of weights. In training an image's representation depends
-on its batch; read out, it uses the running means of the statistics (factor 0.9 an update), so that a row depends on its
-image alone. Pretraining losses of checkpoints are those of the second function.
+on its batch; read out, it uses the running means of the statistics (factor 0.9 an update, begun with those of training
+images), so that a row depends on its image alone. Pretraining losses of checkpoints are those of the second function.
 
 Source: He, Zhang, Ren, Sun 2016 (arXiv:1512.03385), table 1, in the form usual for CIFAR.
 """
@@ -61,6 +61,8 @@ def resnet18(options: Mapping[str, Any]) -> ResNet18:
 
 class ResNet18(ImageEncoder):
     """The encoder above; its layers are `stem` and `stage1` to `stage4`."""
+
+    channels_last = True
 
     def __init__(self, shape: ResNetShape) -> None:
         super().__init__(shape.in_channels)
