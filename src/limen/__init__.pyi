@@ -1,6 +1,10 @@
 from limen.adapt.leave_one_out import leave_one_out as leave_one_out
 from limen.adapt.linear_probe import LinearProbe as LinearProbe
 from limen.adapt.probe_path import probe_path as probe_path
+from limen.measure.curvature.spectrum import curvature as curvature
+from limen.measure.dynamics.attach import attach as attach
+from limen.measure.noise.gradient_noise import gradient_noise as gradient_noise
+from limen.measure.recorder.recorder import record as record
 from limen.records.budget import Budget as Budget
 from limen.records.comparison import Comparison as Comparison
 from limen.records.errors import LimenError as LimenError
@@ -12,6 +16,7 @@ from limen.verbs.check import check as check
 from limen.verbs.compare import compare as compare
 from limen.verbs.demo import demo as demo
 from limen.verbs.doctor import doctor as doctor
+from limen.verbs.dynamics import dynamics as dynamics
 from limen.verbs.init import init as init
 from limen.verbs.inspect import explain as explain
 from limen.verbs.inspect import gc as gc

@@ -387,6 +387,33 @@ def sgd(
         render_prediction(found, _console())
 
 
+@app.command()
+def dynamics(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a recording (limen.record).")],
+    output: Output = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """A recorded training run beside what theory predicts."""
+    from limen.verbs.dynamics import dynamics as judge
+    from limen.verbs.dynamics import write_page
+
+    if output is not None:
+        speak.checked(output)
+    with speak.working(f"reading {run} …", quiet):
+        found = judge(run)
+    if output is not None:
+        write_page(found, output)
+        if not quiet:
+            print(f"wrote {output}", file=sys.stderr)
+    if as_json:
+        speak.document(found.to_json())
+    elif not quiet:
+        from limen.pages.dynamics_terminal import render_dynamics
+
+        render_dynamics(found, _console())
+
+
 @app.callback(invoke_without_command=True)
 def top(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
     """Where the downstream error of a foundation model comes from, how sure that is, and what would lower it."""

@@ -73,7 +73,7 @@ def _answers(law: Law, steps: np.ndarray, start: Literal["stationary", "fixed"])
         start=start,
         stable=not (law.regime == "unstable").any(),
         max_stable_learning_rate=law.max_stable_learning_rate,
-        curvature=finite(law.problem.curvature),
+        curvature=tuple(float(rho) for rho in law.problem.curvature),
         position_variance=finite(law.position_variance),
         velocity_variance=finite(law.velocity_variance),
         temperature=finite(law.temperature),

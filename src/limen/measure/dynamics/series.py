@@ -1,0 +1,132 @@
+"""Means and second moments of a correlated series, with errors from batches longer than its memory.
+
+A series of T steps is cut into B batches of equal length L, long against the memory of the process, so that batch
+means are nearly independent. With batch means m_b and their mean m,
+
+    mean      m,                                     standard error s(m_b)/√B
+    variance  mean (x − m)² + s²(m_b)/B,             standard error s(mean over batch b of (x − m)²)/√B
+
+the second term puts back what m itself took from the spread (its leading bias). Intervals are Student's with B − 1
+degrees of freedom. Drift: the least-squares slope of m_b on b against its own error, Student with B − 2. Law,
+Operations Research 31 (1983) on batch means.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from limen.arrays.means import student_interval
+from limen.records.estimate import Estimate, not_identified
+
+Floats = NDArray[np.float64]
+
+LEAST_BATCHES = 8
+MOST_BATCHES = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Batches:
+    """How a run is cut for one memory."""
+
+    length: int
+    count: int
+
+    @property
+    def steps(self) -> int:
+        """Steps that are used: the last length·count."""
+        return self.length * self.count
+
+
+def batches(steps: int, least_length: float) -> Batches | None:
+    """As many batches as `steps` allow of at least `least_length`, 8 to 40; None where fewer than 8 fit.
+
+    >>> batches(1000, 100), batches(10_000, 100)
+    (None, Batches(length=250, count=40))
+    """
+    if not np.isfinite(least_length) or steps < LEAST_BATCHES * least_length:
+        return None
+    count = int(min(MOST_BATCHES, steps // max(least_length, 1)))
+    return Batches(steps // count, count)
+
+
+def mean(values: Floats, cut: Batches, method: str, confidence: float = 0.95) -> Estimate:
+    """Mean over the last steps of a series [T], from batch means.
+
+    >>> mean(np.tile([1.0, 3.0], 40), Batches(10, 8), "of a wave").value
+    2.0
+    """
+    return of_batches(_cut(values, cut).mean(axis=1), method, confidence)
+
+
+def variance(values: Floats, cut: Batches, method: str, confidence: float = 0.95) -> Estimate:
+    """Variance over the last steps of a series [T], corrected for the mean's own error."""
+    found = _cut(values, cut)
+    means = found.mean(axis=1)
+    squares = ((found - means.mean()) ** 2).mean(axis=1) + means.var(ddof=1) / cut.count
+    return of_batches(squares, method, confidence)
+
+
+def of_batches(values: Floats, method: str, confidence: float = 0.95) -> Estimate:
+    """Student interval of the mean of independent batch values [B]."""
+    error = float(values.std(ddof=1)) / np.sqrt(len(values))
+    at = student_interval(float(values.mean()), error, len(values) - 1, confidence, len(values))
+    return Estimate(
+        at.value, at.low, at.high, confidence, "statistical", len(values), method,
+        ("batches are longer than the memory of the process, so that their means are independent",),
+        "docs/statements/sgd-dynamics.md",
+    )  # fmt: skip
+
+
+def ratio(above: Floats, below: Floats, method: str, confidence: float = 0.95) -> Estimate:
+    """Ratio of two means from batch values [B] of each, jackknife over batches."""
+    count, total = len(above), float(above.sum() / below.sum())
+    left = (above.sum() - above) / (below.sum() - below)
+    pseudo = count * total - (count - 1) * left
+    error = float(pseudo.std(ddof=1)) / np.sqrt(count)
+    at = student_interval(float(pseudo.mean()), error, count - 1, confidence, count)
+    return Estimate(
+        at.value, at.low, at.high, confidence, "statistical", count, f"{method}, jackknife over batches",
+        ("batches are longer than the memory of the process",), "docs/statements/sgd-dynamics.md",
+    )  # fmt: skip
+
+
+def drift_p(values: Floats, cut: Batches) -> float:
+    """Two-sided p of no trend in the batch means of a series."""
+    means = _cut(values, cut).mean(axis=1)
+    if np.ptp(means) == 0:
+        return 1.0
+    return float(stats.linregress(np.arange(cut.count), means).pvalue)
+
+
+def batch_means(values: Floats, cut: Batches) -> Floats:
+    """Means of the batches of a series [T] or of the columns of [T, …]."""
+    return np.asarray(_cut(values, cut).mean(axis=1))
+
+
+def too_short(steps: int, least_length: float, what: str) -> Estimate:
+    """Why there is no estimate, with the length that would do."""
+    if not np.isfinite(least_length):
+        return not_identified(f"{what}: this mode never forgets (flat or unstable)", method="batch means")
+    needed = int(np.ceil(LEAST_BATCHES * least_length))
+    return not_identified(
+        f"{what}: the run has {steps:,} steps in this segment; {needed:,} would do ({LEAST_BATCHES} batches of 5 "
+        "relaxation times)",
+        method="batch means",
+    )
+
+
+def standard_error(found: Estimate) -> float | None:
+    """Half-width over Student's quantile: the error behind an interval of this file."""
+    if found.low is None or found.high is None or found.n is None or found.confidence is None or found.n < 2:
+        return None
+    quantile = float(stats.t.ppf(0.5 + found.confidence / 2, found.n - 1))
+    return (found.high - found.low) / 2 / quantile
+
+
+def _cut(values: Floats, cut: Batches) -> Floats:
+    used = np.asarray(values, dtype=np.float64)[-cut.steps :]
+    return used.reshape(cut.count, cut.length, *used.shape[1:])

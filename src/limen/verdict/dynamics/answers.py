@@ -1,0 +1,281 @@
+"""The thirteen questions a practitioner asks, answered from this run; refused, with the reason, where an assumption
+fails.
+
+Each answer is one function: question → formula (docs/statements/sgd-dynamics.md) → one sentence and its evidence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from limen.records.dynamics import Answer, Compared, Lag, ModeVerdict
+from limen.theory.sgd import Law, correction, excess_loss_saved, rescale, window_average
+from limen.verdict.dynamics.problem import RunProblem
+
+DROP = 10.0
+TIMES = 4
+TOLERANCE = 0.05
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the answers read."""
+
+    problem: RunProblem
+    modes: tuple[ModeVerdict, ...]
+    identities: Mapping[str, Compared]
+    lags: tuple[Lag, ...]
+    verdict: str
+    law: Law | None
+    """Law of the whole network under the run's sampling."""
+
+    @property
+    def refusal(self) -> str:
+        """Why theory has nothing to say here."""
+        if self.problem.unpredictable:
+            return self.problem.unpredictable
+        if self.problem.noise is None:
+            return "gradient noise was not measured"
+        return "" if self.law is not None else f"no law for {self.problem.sampling} sampling of this run"
+
+
+def answers(
+    problem: RunProblem,
+    modes: tuple[ModeVerdict, ...],
+    found: Mapping[str, Compared],
+    lags: tuple[Lag, ...],
+    verdict: str,
+) -> tuple[Answer, ...]:
+    """All thirteen, in the order of the docs page."""
+    laws = {} if problem.whole is None else problem.laws(problem.whole)
+    seen = Seen(problem, modes, found, lags, verdict, laws.get(problem.law_name))
+    return tuple(ask(seen) for ask in ASKED)
+
+
+def _refused(question: str, reason: str) -> Answer:
+    return Answer(question, f"not answered: {reason}", "", refused=True)
+
+
+def stationary(seen: Seen) -> Answer:
+    """Drift of the modes, and the virial ratio beside its law."""
+    question = "Is training stationary?"
+    virial = seen.identities["V"]
+    value = virial.measured.value
+    beside = "" if virial.predicted is None else f", predicted {virial.predicted:.2f}"
+    evidence = "" if value is None else f"virial ratio {value:.2f}{beside}"
+    slow = sum(not mode.equilibrated for mode in seen.modes)
+    if seen.verdict == "not_identified":
+        return _refused(question, "no recorded mode has relaxed often enough in this run")
+    still = "yes, as far as the recorded modes tell" if seen.verdict == "stationary" else "no: modes still drift"
+    return Answer(question, f"{still}; {slow} modes cannot have equilibrated" if slow else still, evidence)
+
+
+def temperature(seen: Seen) -> Answer:
+    """h Var x per mode; ηtr C/(2(1 − β)…) is the law's."""
+    question = "What is the effective temperature?"
+    hot = [(m.temperature.measured.value, m) for m in seen.modes if m.temperature.measured.value is not None]
+    if not hot:
+        return _refused(question, "no equilibrated mode")
+    values = [value for value, _ in hot]
+    z = [m.temperature.z for _, m in hot if m.temperature.z is not None]
+    near = sum(abs(x) < 3 for x in z)
+    agree = f"{near} of {len(z)} modes within 3 standard errors of the law" if z else "no law to compare"
+    return Answer(question, f"{min(values):.3g} to {max(values):.3g} (loss) over {len(hot)} modes", agree)
+
+
+def distance(seen: Seen) -> Answer:
+    """The law's displacement after ten times the run."""
+    question = "How far will the weights move?"
+    if seen.refusal or seen.law is None:
+        return _refused(question, seen.refusal)
+    steps = [seen.problem.steps, 10 * seen.problem.steps]
+    now, later = np.sqrt(seen.law.displacement(steps))
+    radius = float(np.nansum(seen.law.position_variance * seen.law.problem.weight))
+    evidence = f"the {seen.law.name} law; modes with an equilibrium spread over a radius of {np.sqrt(radius):.3g}"
+    if seen.problem.flat_bulk:
+        evidence += "; an upper bound, since noise outside the recorded modes is taken for flat"
+    return Answer(question, f"{now:.3g} in {steps[0]:,} more steps, {later:.3g} in {steps[1]:,}", evidence)
+
+
+def batch(seen: Seen) -> Answer:
+    """Linear rule, its correction and what it costs."""
+    question = f"Which learning rate goes with {TIMES} times the batch?"
+    if seen.problem.unpredictable:
+        return _refused(question, seen.problem.unpredictable)
+    modes = seen.problem.modes(np.zeros(len(seen.modes)))
+    wide = rescale(modes, modes.batch_size * TIMES)
+    step = rescale(modes, modes.batch_size * TIMES, "local")
+    stable = "" if wide.correction < 0.5 else f", but then ηh/(2(1 + β)) = {wide.correction:.2f}: too close to the edge"
+    return Answer(
+        question,
+        f"{wide.settings.learning_rate:.3g} keeps the spread of the weights and their diffusion per epoch{stable}; "
+        f"{step.settings.learning_rate:.3g} keeps the size of a step",
+        f"linear rule: steps grow by {np.sqrt(wide.step_ratio):.2g}; square-root rule",
+    )
+
+
+def too_large(seen: Seen) -> Answer:
+    """q_max."""
+    question = "Is the learning rate too large for the theory?"
+    h = [mode.curvature for mode in seen.modes]
+    if not h or max(h) <= 0 or seen.problem.unpredictable:
+        return _refused(question, seen.problem.unpredictable or "no recorded mode of positive curvature")
+    q = correction(seen.problem.modes(np.zeros(len(h))))
+    said = "no" if q < TOLERANCE else "for the continuous law, yes; the discrete one holds" if q < 0.9 else "yes"
+    evidence = f"the continuous law's variances are low by a factor of {1 - min(q, 1):.3g} in the sharpest mode"
+    return Answer(question, f"{said}: q = {q:.3g}, 1 at the edge of stability", evidence)
+
+
+def damping(seen: Seen) -> Answer:
+    """ηh against (1 − √β)²."""
+    question = "Over- or underdamped, and would another momentum relax faster?"
+    moving = [mode for mode in seen.modes if mode.curvature > 0]
+    if not moving or seen.problem.unpredictable:
+        return _refused(question, seen.problem.unpredictable or "no recorded mode of positive curvature")
+    kinds = {kind: sum(m.regime == kind for m in moving) for kind in dict.fromkeys(m.regime for m in moving)}
+    slowest = min(moving, key=lambda mode: mode.curvature)
+    best = max(0.0, 1 - np.sqrt(seen.problem.learning_rate * slowest.curvature)) ** 2
+    return Answer(
+        question,
+        ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+        + f"; the slowest recorded mode (h = {slowest.curvature:.3g}) relaxes fastest at momentum {best:.4g}",
+        f"momentum is {seen.problem.momentum:g}; critical at (1 − √(ηh))²",
+    )
+
+
+def averaging(seen: Seen) -> Answer:
+    """Gain of a window of one epoch, or of 100 steps."""
+    question = "What would averaging checkpoints buy?"
+    law = seen.law
+    if seen.refusal or law is None:
+        return _refused(question, seen.refusal)
+    window = seen.problem.steps_per_epoch or 100
+    resting = np.isfinite(law.position_variance)
+    if not resting.any():
+        return _refused(question, "no mode has an equilibrium")
+    tracked = _only(law, resting)
+    saved = excess_loss_saved(tracked, window_average(tracked, window))
+    total = tracked.excess_loss
+    if saved is None or total is None or total <= 0:
+        return _refused(question, "no excess loss in modes with an equilibrium")
+    return Answer(
+        question,
+        f"the mean of {window:,} successive iterates saves {saved:.3g} of the {total:.3g} loss that noise costs",
+        f"{law.name} law, {int(resting.sum())} modes with an equilibrium",
+    )
+
+
+def drop(seen: Seen) -> Answer:
+    """(η(1 + β)/4)E‖v‖² is the excess loss of i.i.d. sampling."""
+    question = f"What would a learning rate {DROP:.0f} times lower buy?"
+    rows = seen.problem.rows
+    if not seen.problem.plain or seen.problem.trajectory.info.approximate:
+        return _refused(question, "the formula is that of heavy ball without dampening or decoupled decay")
+    speed = float(np.mean(seen.problem.trajectory.velocity_norm2[rows][-max(seen.problem.steps // 2, 1) :]))
+    excess = seen.problem.learning_rate * (1 + seen.problem.momentum) / 4 * speed
+    if seen.problem.sampling not in ("iid", "replacement"):
+        law = seen.law
+        if law is None or law.name != "epoch" or not np.isfinite(law.position_variance).any():
+            what = "the momentum buffer gives the excess loss of independent batches; these are"
+            return _refused(question, f"{what} {seen.problem.sampling}")
+        excess = float(np.nansum(law.temperature * law.problem.weight)) / 2
+        source = "reshuffled batches: ½Σh Var x of the epoch law"
+    else:
+        source = f"(η(1 + β)/4)·E‖v‖² with E‖v‖² = {speed:.3g}"
+    gain = f"about {excess * (1 - 1 / DROP):.3g} of training loss within (1 − β)/(η′h) steps of each mode"
+    return Answer(question, gain, source)
+
+
+def reshuffling(seen: Seen) -> Answer:
+    """Epoch law over i.i.d. law of the recorded modes."""
+    question = "Does reshuffling matter here?"
+    if seen.refusal or seen.problem.steps_per_epoch is None:
+        return _refused(question, seen.refusal or "examples or batch size unknown")
+    assert seen.problem.variances is not None
+    laws = seen.problem.laws(seen.problem.modes(seen.problem.variances))
+    if "epoch" not in laws:
+        return _refused(question, "a recorded mode is unstable or rising")
+    ratio = laws["epoch"].position_variance / laws["discrete"].position_variance
+    if not np.isfinite(ratio).any():
+        return _refused(question, "no recorded mode has an equilibrium")
+    return Answer(
+        question,
+        f"it multiplies the variance of the recorded modes by {np.nanmin(ratio):.2g} to {np.nanmax(ratio):.2g}",
+        f"epochs of {seen.problem.steps_per_epoch:,} batches against relaxation (1 − β)/(ηh)",
+    )
+
+
+def shape(seen: Seen) -> Answer:
+    """Slope of ln noise on ln curvature, coherence."""
+    question = "Is the noise proportional to curvature?"
+    noise = seen.problem.noise
+    if noise is None:
+        return _refused(question, "gradient noise was not measured")
+    slope, coherence = noise.slope, noise.coherence
+    if slope.value is None:
+        return _refused(question, slope.reason)
+    inside = slope.low is not None and slope.high is not None and slope.low <= 1 <= slope.high
+    said = "consistent with it" if inside else "no"
+    commutes = ""
+    if coherence.value is not None:
+        commutes = f"; coherence of H and Σ {coherence.value:.2f}, {noise.coherence_floor:.2f} of it sampling error"
+    return Answer(question, f"{said}: noise grows as curvature^{slope.text()}", f"over the recorded modes{commutes}")
+
+
+def exponent(seen: Seen) -> Answer:
+    """c(t), measured beside the law of the run's sampling."""
+    question = "Which exponent of diffusion should I expect?"
+    name = seen.problem.law_name
+    usable = [lag for lag in seen.lags if lag.exponent.value is not None]
+    if not usable:
+        return _refused(question, "no displacement over many origins was recorded")
+    lag = usable[2 * len(usable) // 3]
+    predicted = lag.predicted_exponent.get(name)
+    beside = "no law to compare" if predicted is None else f"the {name} law says {predicted:.2f}"
+    return Answer(question, f"{lag.exponent.text()} at {lag.lag:,} steps; {beside}",
+                  "it changes with the lag: ballistic 2, flat 1, confined 0; drift makes it 2 again")  # fmt: skip
+
+
+def tails(seen: Seen) -> Answer:
+    """Hill index of gradient noise."""
+    question = "Are there heavy tails?"
+    hill = None if seen.problem.noise is None else seen.problem.noise.hill
+    if hill is None or hill.value is None:
+        return _refused(question, "gradient noise was not measured" if hill is None else hill.reason)
+    heavy = hill.high is not None and hill.high < 2
+    said = "yes: the variance may not exist" if heavy else "no sign of an infinite variance"
+    return Answer(question, f"{said}; tail index {hill.text()}", "Hill estimate of the norms of batch noise")
+
+
+def decay(seen: Seen) -> Answer:
+    """ηλ/(1 − β) a step in flat directions."""
+    question = "Does weight decay pull the weights?"
+    s = seen.problem.segment.settings
+    rates = sorted(set(s.weight_decay))
+    if not rates or rates[-1] == 0:
+        return Answer(question, "no: there is none", "weight_decay = 0")
+    if s.name != "SGD":
+        return _refused(question, seen.problem.unpredictable)
+    pull = s.learning_rate * rates[-1] / (1 if s.decoupled else 1 - s.momentum)
+    share = 1 - np.exp(-pull * seen.problem.steps)
+    return Answer(
+        question,
+        f"flat directions lose {pull:.2g} of their length a step, {share:.1%} over this run; "
+        "a mode of curvature ρ ends λ/(ρ + λ) short of its minimum",
+        "ηλ/(1 − β)" if not s.decoupled else "ηλ",
+    )
+
+
+ASKED: tuple[Callable[[Seen], Answer], ...] = (
+    stationary, temperature, distance, batch, too_large, damping, averaging, drop, reshuffling, shape, exponent, tails,
+    decay,
+)  # fmt: skip
+
+
+def _only(law: Law, kept: np.ndarray) -> Law:
+    p = law.problem
+    cut = {name: getattr(p, name)[kept] for name in ("curvature", "noise", "offset", "weight")}
+    return replace(law, problem=replace(p, **cut))

@@ -1,0 +1,77 @@
+"""How far the weights moved at each lag, and the local exponent, beside all three laws.
+
+Measured: the mean of ‖θ_{k+t} − θ_k‖² over all origins of the segment, from the sketch. Its error joins that over time
+(blocks) with that of the sketch, √(2/d) of the value at worst. The local exponent at a lag is the slope of ln
+displacement on ln lag between its neighbours; its error takes theirs as independent, which they are not: it is wide.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from limen.records.dynamics import Lag
+from limen.records.estimate import Estimate, not_identified
+from limen.records.trajectory import Correlation
+from limen.theory.sgd import Law
+from limen.verdict.dynamics.problem import Floats, RunProblem
+
+NORMAL = 1.959963984540054
+METHOD = "mean over all origins, sketch of the velocities"
+ASSUMPTIONS = ("errors over time come from blocks longer than the lag", "the sketch adds √(2/d) at worst")
+
+
+def lags(problem: RunProblem) -> tuple[Lag, ...]:
+    """Every lag that the correlator of the analysed segment kept; empty where it kept none."""
+    found = _correlation(problem)
+    if found is None or not len(found.lag):
+        return ()
+    at, value = found.lag, np.asarray(found.displacement, dtype=np.float64)
+    error = np.hypot(found.displacement_error, problem.trajectory.sketch_error * value)
+    laws = {} if problem.whole is None else problem.laws(problem.whole)
+    predicted = {name: law.displacement(at) for name, law in laws.items()}
+    slopes = {name: law.exponent(at) for name, law in laws.items()}
+    return tuple(
+        Lag(
+            int(at[i]),
+            _estimate(value[i], error[i], int(found.origins[i]), METHOD),
+            {name: _number(values[i]) for name, values in predicted.items()},
+            _exponent(at, value, error, i, int(found.origins[i])),
+            {name: _number(values[i]) for name, values in slopes.items()},
+        )
+        for i in range(len(at))
+    )
+
+
+def laws_of(problem: RunProblem) -> dict[str, Law]:
+    """The laws of the whole network; empty where theory is refused."""
+    return {} if problem.whole is None else problem.laws(problem.whole)
+
+
+def _correlation(problem: RunProblem) -> Correlation | None:
+    """That of the analysed segment."""
+    first = problem.segment.start
+    inside = [c for c in problem.trajectory.correlations if first - 1 <= c.start <= problem.segment.stop]
+    return inside[-1] if inside else None
+
+
+def _exponent(at: np.ndarray, value: Floats, error: Floats, i: int, origins: int) -> Estimate:
+    low, high = max(i - 1, 0), min(i + 1, len(at) - 1)
+    if low == high or value[low] <= 0 or value[high] <= 0:
+        return not_identified("a slope needs two lags with a displacement above 0")
+    width = np.log(at[high] / at[low])
+    slope = float(np.log(value[high] / value[low]) / width)
+    # the sketch errs alike at both lags: only time separates them
+    spread = float(np.hypot(error[low] / value[low], error[high] / value[high]) / width)
+    return _estimate(slope, spread, origins, "slope of ln displacement between neighbouring lags")
+
+
+def _estimate(value: float, error: float, n: int, method: str) -> Estimate:
+    if not np.isfinite(error):
+        return Estimate(float(value), n=n, method=method, assumptions=("too few blocks for an error",))
+    half = NORMAL * float(error)
+    return Estimate(float(value), float(value - half), float(value + half), 0.95, "statistical", n, method, ASSUMPTIONS,
+                    "docs/recording.md")  # fmt: skip
+
+
+def _number(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None

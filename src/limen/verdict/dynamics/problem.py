@@ -1,0 +1,251 @@
+"""The quadratic problem of a recorded run: its modes, noise, optimizer and sampling, and the stretch that is analysed.
+
+Tracked modes are the eigenvectors that were recorded: h = ρ + decay (where it is in the gradient), noise uᵀΣu as
+measured. The whole network adds a bulk: the noise that is left, tr Σ − Σ uᵀΣu, spread over the nodes of the spectral
+density below the tracked modes in proportion to (multiplicity)·(curvature)^slope, or all of it at curvature 0 where
+there is no density (then displacements are too large at long lags). Modes of negative curvature have no law; they are
+counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from limen.records.curvature import Curvature
+from limen.records.errors import BadInput, Problem
+from limen.records.gradient_noise import GradientNoise
+from limen.records.trajectory import RECORDED, Segment, Trajectory
+from limen.theory.sgd import Law, Modes, discrete, epoch, langevin
+
+Floats = NDArray[np.float64]
+SAME_MODES = 1e-4
+"""Relative distance of eigenvalues up to which two lists are of the same modes."""
+
+
+@dataclass(frozen=True)
+class RunProblem:
+    """A run and what theory needs to know of it."""
+
+    trajectory: Trajectory
+    rows: slice
+    """Rows of the trajectory that are analysed: successive updates of one setting, none excluded."""
+    segment: Segment
+    curvature: Curvature | None
+    noise: GradientNoise | None
+
+    @property
+    def steps(self) -> int:
+        """Updates analysed."""
+        return int(self.rows.stop - self.rows.start)
+
+    @property
+    def learning_rate(self) -> float:
+        """η."""
+        return self.segment.settings.learning_rate
+
+    @property
+    def momentum(self) -> float:
+        """β."""
+        return self.segment.settings.momentum
+
+    @property
+    def plain(self) -> bool:
+        """Whether x_{k+1} = x_k + ηv_{k+1}: heavy ball without decoupled decay, which the identities are of."""
+        s = self.segment.settings
+        decay = s.weight_decay[0] if s.weight_decay else 0.0
+        return s.name == "SGD" and not s.nesterov and not (s.decoupled and decay) and s.dampening == 0
+
+    @property
+    def batch_size(self) -> int | None:
+        """S of this segment."""
+        return self.segment.batch_size or self.trajectory.info.batch_size
+
+    @property
+    def steps_per_epoch(self) -> int | None:
+        """M = ⌊N/S⌋, None where either is unknown."""
+        n, size = self.trajectory.info.examples, self.batch_size
+        return None if n is None or size is None or n // size < 2 else n // size
+
+    @property
+    def sampling(self) -> str:
+        """As the recording says; unknown where it does not."""
+        return self.trajectory.info.sampling or "unknown"
+
+    @property
+    def law_name(self) -> str:
+        """The law of this sampling."""
+        if self.sampling == "same-order":
+            return "same-order"
+        return "epoch" if self.sampling == "reshuffle" and self.steps_per_epoch else "discrete"
+
+    @property
+    def white(self) -> float:
+        """Share of the noise that augmentation draws afresh: unknown to a recording, taken as none."""
+        return 0.0
+
+    @cached_property
+    def stiffness(self) -> Floats:
+        """h_l of the tracked modes [k]."""
+        return np.asarray(self.trajectory.info.eigenvalues, dtype=np.float64) + self._coupled_decay
+
+    @cached_property
+    def variances(self) -> Floats | None:
+        """u_lᵀΣu_l of the tracked modes [k], one example; None without a measurement."""
+        return None if self.noise is None else np.maximum(self.noise.variance, 0.0)
+
+    @property
+    def _coupled_decay(self) -> float:
+        s = self.segment.settings
+        return 0.0 if s.decoupled else s.weight_decay[0]
+
+    def modes(self, noise: Floats) -> Modes:
+        """The tracked modes with this noise [k]."""
+        return self._problem(np.asarray(self.trajectory.info.eigenvalues, dtype=np.float64), noise, np.ones(1))
+
+    def _problem(self, curvature: Floats, noise: Floats, weight: Floats) -> Modes:
+        s, distinct = self.segment.settings, self.sampling in ("iid", "reshuffle", "same-order")
+        return Modes(
+            curvature, noise, s.learning_rate, s.momentum, self.batch_size or 1, s.weight_decay[0], s.decoupled,
+            s.nesterov, s.dampening, self.trajectory.info.examples if distinct else None, weight=weight,
+        )  # fmt: skip
+
+    @cached_property
+    def whole(self) -> Modes | None:
+        """Tracked modes of curvature above 0 and the bulk; None without noise or for another optimizer than SGD."""
+        if self.variances is None or self.noise is None or self.unpredictable:
+            return None
+        eigenvalues = np.asarray(self.trajectory.info.eigenvalues, dtype=np.float64)
+        rising = self.stiffness <= 0
+        curvature, noise = eigenvalues[~rising], self.variances[~rising]
+        weight = np.ones(len(curvature))
+        left = self.bulk_noise
+        if left > 0:
+            bulk = self._bulk(float(curvature.min()) if len(curvature) else np.inf)
+            share = bulk[1] * np.maximum(bulk[0], 0.0) ** self._slope if (bulk[0] > 0).any() else bulk[1]
+            curvature = np.concatenate([curvature, bulk[0]])
+            noise = np.concatenate([noise, left * share / share.sum() / bulk[1]])
+            weight = np.concatenate([weight, bulk[1]])
+        return self._problem(curvature, noise, weight) if len(curvature) else None
+
+    @property
+    def bulk_noise(self) -> float:
+        """tr Σ − Σ uᵀΣu of one example: noise that no recorded mode carries; not below 0."""
+        if self.noise is None or self.variances is None:
+            return 0.0
+        return max(0.0, (self.noise.trace.value or 0.0) - float(self.variances.sum()))
+
+    @property
+    def flat_bulk(self) -> bool:
+        """Whether that noise is taken to act on flat directions, for want of a spectral density."""
+        return self.bulk_noise > 0 and (self.curvature is None or self.curvature.density is None)
+
+    @property
+    def _slope(self) -> float:
+        value = None if self.noise is None else self.noise.slope.value
+        return 1.0 if value is None else max(value, 0.0)
+
+    def _bulk(self, below: float) -> tuple[Floats, Floats]:
+        """Curvatures ≥ 0 and how many modes each stands for; negative ones lie at 0."""
+        density = None if self.curvature is None else self.curvature.density
+        n = float(self.trajectory.info.parameters)
+        if density is None:
+            return np.zeros(1), np.array([n])
+        nodes, weights = density.nodes.ravel(), density.weights.ravel() / len(density.nodes) * n
+        kept = (nodes < below) & (weights > 0)
+        return np.maximum(nodes[kept], 0.0), weights[kept]
+
+    @cached_property
+    def unpredictable(self) -> str:
+        """Why no law of SGD is compared; empty where one is."""
+        s = self.segment.settings
+        if self.trajectory.info.approximate:
+            return f"{s.name} is not SGD: {self.trajectory.info.approximate}"
+        if len(set(s.weight_decay)) > 1:
+            return "parameter groups have different weight decay: no single quadratic problem"
+        if self.batch_size is None:
+            return "the batch size is not recorded: limen.record(…, batch_size=…)"
+        if s.maximize:
+            return "the optimizer maximises"
+        return ""
+
+    def laws(self, problem: Modes) -> dict[str, Law]:
+        """The laws that exist for this optimizer and sampling, by name; unstable modes make all of them absent."""
+        found: dict[str, Law] = {}
+        try:
+            found["discrete"] = discrete(problem)
+            if not problem.nesterov:
+                found["langevin"] = langevin(problem)
+            if self.steps_per_epoch is not None:
+                reshuffled = replace(problem, examples=self.trajectory.info.examples)
+                found["epoch"] = epoch(reshuffled, self.steps_per_epoch, self.white)
+        except BadInput:
+            return {}
+        return found
+
+
+def run_problem(trajectory: Trajectory, curvature: Curvature | None, noise: GradientNoise | None) -> RunProblem:
+    """The problem of a run: its last long segment of one setting, the longest stretch of good successive updates in it.
+
+    Raises BadInput where curvature or noise are of other modes than those recorded, and where no stretch is left.
+    """
+    recorded = np.asarray(trajectory.info.eigenvalues, dtype=np.float64)
+    problems = []
+    for name, found in (("curvature", curvature), ("noise", noise)):
+        if found is None:
+            continue
+        theirs = np.asarray(found.eigenvalues, dtype=np.float64)
+        apart = recorded.shape != theirs.shape or not np.allclose(recorded, theirs, rtol=SAME_MODES, atol=0)
+        if apart:
+            what = (
+                f"expected the {len(recorded)} modes that were recorded, got {len(theirs)} modes with other eigenvalues"
+            )
+            problems.append(Problem(name, what, fix=f"measure {name} with the Curvature that limen.record was given"))
+    if problems:
+        raise BadInput(problems)
+    segment, rows = _stretch(trajectory)
+    return RunProblem(trajectory, rows, segment, curvature, noise)
+
+
+def _stretch(trajectory: Trajectory) -> tuple[Segment, slice]:
+    """The longest run of good successive updates within one setting; of equal ones the last."""
+    step, good = trajectory.step, trajectory.excluded == RECORDED
+    best: tuple[Segment, slice] | None = None
+    for segment in trajectory.info.segments:
+        inside = good & (step >= segment.start) & (step <= segment.stop)
+        for first, last in _runs(inside, step):
+            if best is None or last - first >= best[1].stop - best[1].start:
+                best = (segment, slice(first, last))
+    if best is None:
+        raise BadInput(Problem(
+            "run", f"expected recorded updates, got {len(step)} rows of which none is usable",
+            "the run diverged at once, or nothing was flushed before it was killed",
+        ))  # fmt: skip
+    return best
+
+
+def _runs(inside: NDArray[np.bool_], step: NDArray[np.int64]) -> list[tuple[int, int]]:
+    """[first, last) of rows that are inside and follow each other by one update."""
+    at = np.flatnonzero(inside)
+    if not len(at):
+        return []
+    breaks = np.flatnonzero((np.diff(at) != 1) | (np.diff(step[at]) != 1)) + 1
+    return [(int(part[0]), int(part[-1]) + 1) for part in np.split(at, breaks)]
+
+
+def segments_of(trajectory: Trajectory) -> tuple[Mapping[str, Any], ...]:
+    """Segments as plain data."""
+    return tuple(
+        {
+            "start": s.start, "stop": s.stop, "learning_rate": s.settings.learning_rate, "momentum":
+            s.settings.momentum,
+            "weight_decay": s.settings.weight_decay[0] if s.settings.weight_decay else 0.0, "batch_size": s.batch_size,
+            "varying": s.varying,
+        }
+        for s in trajectory.info.segments
+    )  # fmt: skip
