@@ -1,4 +1,4 @@
-"""The verdict on a recorded run in a terminal: is it at rest, its modes, how far it moves, the identities, the answers."""
+"""The verdict on a recorded run in a terminal: at rest or not, modes, displacement, identities, answers."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def predict(
 ) -> SgdPrediction:
     """How far SGD moves weights, how wide they spread, how hot each mode is: by one of three laws, in the same units.
 
-    `curvature` and `noise` (variance of one example's gradient along each mode) [L], or `table`, a .csv or .parquet file
+    `curvature` and `noise` (variance of one example's gradient along each mode) [L], or `table`, a .csv or .parquet
     with these columns and, if there are, `offset` and `weight`. Further settings are those of `limen.theory.sgd.Modes`:
     momentum, batch_size, weight_decay, decoupled, nesterov, dampening, examples, offset, weight. law="epoch" is that of
     reshuffled data and needs `steps_per_epoch`; `white` is the share of noise that augmentation draws afresh.

@@ -1,14 +1,16 @@
 """Means and second moments of a correlated series, with errors from batches longer than its memory.
 
-A series of T steps is cut into B batches of equal length L, long against the memory of the process, so that batch
-means are nearly independent. With batch means m_b and their mean m,
+A series of T steps is cut into B batches of length L ≥ 5τ, τ its memory in steps. With batch means m_b and their mean
+m,
 
-    mean      m,                                     standard error s(m_b)/√B
+    mean      m,                                     standard error f·s(m_b)/√B
     variance  mean (x − m)² + s²(m_b)/B,             standard error s(mean over batch b of (x − m)²)/√B
 
-the second term puts back what m itself took from the spread (its leading bias). Intervals are Student's with B − 1
-degrees of freedom. Drift: the least-squares slope of m_b on b against its own error, Student with B − 2. Law,
-Operations Research 31 (1983) on batch means.
+Neighbouring batches of an exponential memory correlate by ρ = (1 − e^{−L/τ})²/(2(L/τ − 1 + e^{−L/τ})), .12 at L = 5τ:
+f² = 1 + 2ρ. The second term of the variance puts back what m itself took from the spread. Intervals are Student's with
+B − 1 degrees of freedom, of a variance on the scale of its logarithm. Drift: the least-squares slope of m_b on b
+against its own error. Law and Kelton, Simulation Modeling and Analysis, on batch means; ρ: the integral of
+e^{−|s−t|/τ} over two batches.
 """
 
 from __future__ import annotations
@@ -19,13 +21,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from limen.arrays.means import student_interval
+from limen.arrays.means import student_interval, student_quantile
 from limen.records.estimate import Estimate, not_identified
 
 Floats = NDArray[np.float64]
 
-LEAST_BATCHES = 8
-MOST_BATCHES = 40
+LEAST_BATCHES = 12
+MOST_BATCHES = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,17 @@ class Batches:
 
     length: int
     count: int
+    memory: float = 0.0
+    """τ, steps."""
+
+    @property
+    def inflation(self) -> float:
+        """f: by how much the correlation of neighbouring batches widens the error of a mean."""
+        if self.memory == 0:
+            return 1.0
+        ratio = self.length / self.memory
+        lost = -np.expm1(-ratio)
+        return float(np.sqrt(1 + lost**2 / (ratio - lost)))
 
     @property
     def steps(self) -> int:
@@ -41,25 +54,25 @@ class Batches:
         return self.length * self.count
 
 
-def batches(steps: int, least_length: float) -> Batches | None:
-    """As many batches as `steps` allow of at least `least_length`, 8 to 40; None where fewer than 8 fit.
+def batches(steps: int, least_length: float, memory: float = 0.0) -> Batches | None:
+    """As many batches as `steps` allow of at least `least_length`, 12 to 30; None where fewer than 12 fit.
 
-    >>> batches(1000, 100), batches(10_000, 100)
-    (None, Batches(length=250, count=40))
+    >>> batches(1100, 100), batches(10_000, 100)
+    (None, Batches(length=333, count=30, memory=0.0))
     """
     if not np.isfinite(least_length) or steps < LEAST_BATCHES * least_length:
         return None
     count = int(min(MOST_BATCHES, steps // max(least_length, 1)))
-    return Batches(steps // count, count)
+    return Batches(steps // count, count, memory)
 
 
 def mean(values: Floats, cut: Batches, method: str, confidence: float = 0.95) -> Estimate:
     """Mean over the last steps of a series [T], from batch means.
 
-    >>> mean(np.tile([1.0, 3.0], 40), Batches(10, 8), "of a wave").value
+    >>> mean(np.tile([1.0, 3.0], 60), Batches(10, 12), "of a wave").value
     2.0
     """
-    return of_batches(_cut(values, cut).mean(axis=1), method, confidence)
+    return of_batches(_cut(values, cut).mean(axis=1), method, confidence, cut.inflation)
 
 
 def variance(values: Floats, cut: Batches, method: str, confidence: float = 0.95) -> Estimate:
@@ -67,12 +80,17 @@ def variance(values: Floats, cut: Batches, method: str, confidence: float = 0.95
     found = _cut(values, cut)
     means = found.mean(axis=1)
     squares = ((found - means.mean()) ** 2).mean(axis=1) + means.var(ddof=1) / cut.count
-    return of_batches(squares, method, confidence)
+    plain = of_batches(squares, method, confidence)
+    error = standard_error(plain)
+    if plain.value is None or plain.value <= 0 or error is None:
+        return plain
+    width = student_quantile((1 - confidence) / 2, cut.count - 1) * error / plain.value
+    return plain.but(low=plain.value * np.exp(-width), high=plain.value * np.exp(width))
 
 
-def of_batches(values: Floats, method: str, confidence: float = 0.95) -> Estimate:
-    """Student interval of the mean of independent batch values [B]."""
-    error = float(values.std(ddof=1)) / np.sqrt(len(values))
+def of_batches(values: Floats, method: str, confidence: float = 0.95, inflation: float = 1.0) -> Estimate:
+    """Student interval of the mean of batch values [B], its error widened by `inflation`."""
+    error = inflation * float(values.std(ddof=1)) / np.sqrt(len(values))
     at = student_interval(float(values.mean()), error, len(values) - 1, confidence, len(values))
     return Estimate(
         at.value, at.low, at.high, confidence, "statistical", len(values), method,
@@ -120,10 +138,12 @@ def too_short(steps: int, least_length: float, what: str) -> Estimate:
 
 
 def standard_error(found: Estimate) -> float | None:
-    """Half-width over Student's quantile: the error behind an interval of this file."""
+    """The error behind an interval of this file: half-width over Student's quantile, of a variance on its log scale."""
     if found.low is None or found.high is None or found.n is None or found.confidence is None or found.n < 2:
         return None
-    quantile = float(stats.t.ppf(0.5 + found.confidence / 2, found.n - 1))
+    quantile = student_quantile((1 - found.confidence) / 2, found.n - 1)
+    if found.value is not None and found.low > 0 and np.isclose(found.low * found.high, found.value**2):
+        return float(found.value * np.log(found.high / found.low) / 2 / quantile)
     return (found.high - found.low) / 2 / quantile
 
 

@@ -42,7 +42,7 @@ def cut_of(problem: RunProblem, relaxation: float) -> Batches | None:
     """Batches for a mode of that relaxation time, with one batch left out at the start."""
     epoch = problem.steps_per_epoch if problem.sampling in ("reshuffle", "same-order") else None
     least = max(RELAXATIONS * relaxation, EPOCHS * (epoch or 0), 10.0)
-    return batches(int(problem.steps - least), least) if np.isfinite(least) else None
+    return batches(int(problem.steps - least), least, relaxation) if np.isfinite(least) else None
 
 
 def series(problem: RunProblem, i: int) -> tuple[Floats, Floats]:
