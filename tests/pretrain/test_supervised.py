@@ -17,7 +17,6 @@ from limen.pretrain.encoder import encode_checkpoint  # noqa: E402
 from limen.pretrain.examples import load_examples  # noqa: E402
 from limen.pretrain.objectives.supervised import Supervised, supervised_loss  # noqa: E402
 from limen.pretrain.run import pretrain  # noqa: E402
-from limen.records.errors import BadInput  # noqa: E402
 
 pytestmark = pytest.mark.torch
 QUICK = {
@@ -58,15 +57,6 @@ def test_the_losses_are_their_definitions_one_example_at_a_time(classes):
     given = torch.from_numpy(scores), torch.from_numpy(labels)
     assert float(supervised_loss(*given, "log")) == pytest.approx(np.mean(log), rel=1e-12)
     assert float(supervised_loss(*given, "squared")) == pytest.approx(np.mean(half), rel=1e-12)
-
-
-def test_how_a_batch_lies_in_memory_is_not_what_it_holds():
-    examples = load_examples("digits:test", "label")
-    rows = np.array([5, 3, 8])
-    one, two = examples.batch(rows), examples.batch(rows, channels_last=True)
-    assert torch.equal(one.images, two.images)
-    assert two.images.is_contiguous(memory_format=torch.channels_last)
-    assert one.labels.tolist() == two.labels.tolist() == examples.labels[rows].tolist()
 
 
 def test_the_name_says_loss_classes_and_augmentation_and_not_the_batch():
@@ -118,6 +108,26 @@ def test_the_linear_squared_run_is_heavy_ball_on_an_exact_quadratic():
     np.testing.assert_allclose(found, w, rtol=0, atol=1e-5)
     np.testing.assert_allclose(record.data["trace"]["loss"], losses, rtol=1e-5)
     assert all(a > b for a, b in pairwise(losses[::10]))
+
+
+def test_the_hessian_of_the_squared_loss_is_the_second_moment_of_the_inputs_once_a_class():
+    from limen.models.architectures.registry import build
+    from limen.pretrain.examples import Batch
+
+    encoder, objective = build({"name": "linear", "in_channels": 1, "image_size": 2}), Supervised(3, "squared")
+    images, labels = torch.from_numpy(stream("hessian").random((5, 1, 2, 2))), torch.tensor([0, 1, 2, 1, 0])
+
+    def loss(flat):
+        def head(z):
+            return z @ flat[:, :4].T + flat[:, 4]
+
+        return objective.batch_loss(encoder, head, Batch(images, labels), np.random.default_rng(0))
+
+    for key in range(2):  # the same at any weights
+        at = torch.from_numpy(stream("hessian", key).standard_normal((3, 5)))
+        found = torch.autograd.functional.hessian(loss, at).reshape(15, 15).numpy()
+        inputs = np.c_[images.reshape(5, 4).numpy(), np.ones(5)]
+        np.testing.assert_allclose(found, np.kron(np.eye(3), inputs.T @ inputs / 5), atol=1e-12)
 
 
 def test_the_head_of_a_linear_encoder_is_all_that_is_trained():
@@ -194,48 +204,3 @@ def test_augmentation_is_drawn_anew_at_every_step_and_is_part_of_the_loss(record
     augmented = pretrain({**QUICK, "objective": {"name": "supervised", "augmentation": {"noise": 0.5}}})
     assert augmented.data["loss_name"].endswith("noise 0.5")
     assert _heldout(augmented) > _heldout(record)
-
-
-# ----- labels ---------------------------------------------------------------------------------------------------------
-
-
-def _npz(path, images, labels, name="label"):
-    np.savez(path, image=images, **{name: labels})
-    return str(path)
-
-
-def test_another_column_and_names_of_classes(tmp_path):
-    images, labels = digits("digits:train")
-    words = np.array([f"d{y}" for y in labels])
-    data = _npz(tmp_path / "a.npz", images, words, "digit")
-    record = pretrain({**QUICK, "data": data, "objective": {"name": "supervised", "label": "digit"}})
-    assert record.data["classes"] == [f"d{c}" for c in range(10)]
-    plain = pretrain(QUICK)
-    assert np.array_equal(record.arrays["step-000040/head.weight"], plain.arrays["step-000040/head.weight"])
-
-
-@pytest.mark.parametrize(
-    ("labels", "message"),
-    [
-        (np.zeros(300, np.int64), "at least two classes"),
-        (np.linspace(0, 1, 300), "continuous"),
-        (np.arange(300), "class of its own"),
-        (np.array([""] * 300), "missing"),
-        (np.zeros((300, 2)), "one label a row"),
-    ],
-)
-def test_labels_that_are_no_classes_are_refused(tmp_path, labels, message):
-    images, _ = digits("digits:train")
-    data = _npz(tmp_path / "a.npz", images[:300], labels)
-    with pytest.raises(BadInput, match=message):
-        pretrain({**QUICK, "data": data})
-
-
-def test_a_missing_label_column_and_unknown_held_out_classes_are_named(tmp_path):
-    images, labels = digits("digits:train")
-    with pytest.raises(BadInput, match="labl"):
-        pretrain({**QUICK, "objective": {"name": "supervised", "label": "labl"}})
-    fewer = _npz(tmp_path / "fewer.npz", images[labels < 5], labels[labels < 5])
-    with pytest.raises(BadInput, match="do not occur in the train rows"):
-        pretrain({**QUICK, "data": fewer, "heldout": "digits:test"})
-    pretrain({**QUICK, "heldout": fewer, "steps": 1, "checkpoints": [1]})

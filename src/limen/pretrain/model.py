@@ -22,7 +22,7 @@ from limen.pretrain.spec import PretrainSpec
 from limen.records.errors import BadInput, Problem
 from limen.records.stage import StageRecord
 
-SETTLE = 512
+SETTLE = 256
 """Training images behind the first running statistics of an encoder that has any."""
 
 
