@@ -33,8 +33,10 @@ CLOSE = 1e-4
 """Roots count as close when disc < CLOSE·(1 − b)²: apart, forms lose a factor (1 − b)/√disc ≤ 100 of precision."""
 LEAST_EARLY, EARLY = 32, 4096
 """Early steps added up one by one, at least and at most: enough to a momentum of .999."""
-CACHED = 1 << 17
+CACHED = 1 << 15
 """Numbers of a block that stays in the processor's cache."""
+GONE = -45.0
+"""ln of what is nothing beside 1."""
 LOG_OF_ZERO = -1e300
 """Stands for ln 0: its multiples have exp 0, its multiple by 0 is 0."""
 
@@ -232,13 +234,18 @@ class RealRoots:
     def excursion(self, t: Floats) -> Floats:
         """W_t − b/(1 + b)·U_{t−1}, collected by root."""
         first, second = self._lost(t)
+        if first.shape[1] != len(self.first):
+            first = np.broadcast_to(first, (len(t), len(self.first))).copy()
         apart, damped = self.first - self.second, self.b / (1 + self.b)
         slow = (self.first + damped * self.below_one) / apart
         fast = -(self.second / (1 - self.second) + damped) / apart
         flat = self.below_one == 0
-        slow_each = slow / np.where(flat, 1.0, self.below_one)
-        total = first * slow_each + second * fast
-        return np.where(flat, t * slow + second * fast, total) if flat.any() else total
+        if flat.any():
+            each = np.where(flat, t, first / np.where(flat, 1.0, self.below_one))
+            return slow * each + fast * second
+        total = np.multiply(first, slow / self.below_one, out=first)
+        total += second * fast
+        return total
 
     def correlation(self, t: Floats) -> Floats:
         """[(1 − r₂²)r₁^{t+1} − (1 − r₁²)r₂^{t+1}]/[(r₁ − r₂)(1 + r₁r₂)]."""
@@ -277,29 +284,45 @@ class RoundRoots:
         angle = np.where(turning, np.arctan2(size, 1 + b - a), np.arcsinh(size / (2 * np.sqrt(b))))
         return cls(a, b, angle, turning)
 
+    def _gone(self, t: Floats) -> bool:
+        """Whether these steps are beyond all memory."""
+        return bool(float(t.min()) * float(np.log(self.b).max()) / 2 < GONE)
+
     def _scale(self, t: Floats) -> Floats:
-        """b^{t/2}; exactly 0 below 1e-300."""
-        return np.exp(np.maximum(t * np.log(self.b) / 2, -700.0)) * (t * np.log(self.b) > -1380)
+        """b^{t/2} [T, L], or [T, 1] where b is the same for all; exactly 0 below 1e-300."""
+        b = self.b[:1] if (self.b == self.b[0]).all() else self.b
+        return np.exp(np.maximum(t * np.log(b) / 2, -700.0)) * (t * np.log(b) > -1380)
+
+    def _waves(self, t: Floats) -> tuple[Floats, Floats]:
+        """cos tψ and sin(tψ)/sin ψ, or cosh tχ and sinh(tχ)/sinh χ [T, L]."""
+        if self.turning.all():
+            x = t * self.angle
+            return np.cos(x), np.sin(x) / np.sin(self.angle)
+        x, y = np.where(self.turning, self.angle, 0.0), np.where(self.turning, 0.0, self.angle)
+        sine = np.where(self.turning, np.sin(x), 1.0)
+        even = np.where(self.turning, np.cos(t * x), np.cosh(np.minimum(t * y, 700.0)))
+        return even, np.where(self.turning, np.sin(t * x) / sine, _sinh_ratio(t, y))
 
     def impulse(self, t: Floats) -> Floats:
         """b^{(t−1)/2}·sin(tψ)/sin ψ, or with sinh; t·b^{(t−1)/2} where ψ = 0."""
-        x = np.where(self.turning, self.angle, 0.0)
-        sine, y = np.sin(x), np.where(self.turning, 0.0, self.angle)
-        real = _sinh_ratio(t, y) if not self.turning.all() else np.zeros((1, 1))
-        turned = np.sin(t * x) / np.where(self.turning, sine, 1.0)
-        return self._scale(t - 1) * np.where(self.turning, turned, real)
+        if self._gone(t - 1):
+            return np.zeros((len(t), len(self.b)))
+        return self._scale(t - 1) * self._waves(t)[1]
 
     def correlation(self, t: Floats) -> Floats:
         """b^{t/2}[cos tψ + (1 − b)/(1 + b)·cot ψ·sin tψ], or with hyperbolic functions."""
+        if self._gone(t):
+            return np.zeros((len(t), len(self.b)))
         skew = (1 - self.b) / (1 + self.b)
         if self.turning.all():  # one cosine: cos tψ + s·sin tψ = √(1 + s²)·cos(tψ − arctan s)
             slope = skew / np.tan(self.angle)
-            return self._scale(t) * np.hypot(1.0, slope) * np.cos(t * self.angle - np.arctan(slope))
-        sine = np.sqrt(self.b) * self.impulse(t)  # b^{t/2}·sin(tψ)/sin ψ
+            wave = np.cos(t * self.angle - np.arctan(slope))
+            wave *= np.hypot(1.0, slope)
+            wave *= self._scale(t)
+            return wave
+        even, odd = self._waves(t)
         cosine = np.where(self.turning, np.cos(self.angle), np.cosh(self.angle))
-        with np.errstate(over="ignore", invalid="ignore"):
-            even = np.where(self.turning, np.cos(t * self.angle), np.cosh(np.minimum(t * self.angle, 700.0)))
-        return self._scale(t) * even + skew * cosine * sine
+        return self._scale(t) * (even + skew * cosine * odd)
 
     def response(self, t: Floats) -> Floats:
         """(1 − U_t + bU_{t−1})/a."""
@@ -312,14 +335,18 @@ class RoundRoots:
     def energy(self, t: Floats, now: float, before: float) -> Floats:
         """F(w_0, w_{−1}) − F(w_t, w_{t−1}) with F(u, v) = p(u² − 2φb/(1 + b)·uv + b²v²), the energy still to come."""
         b, phi = self.b, 1 + self.b - self.a
-        scale = (1 + b) / ((1 - b) * ((1 + b) ** 2 - phi**2))
-
-        def to_come(u: Floats, v: Floats) -> Floats:
-            return scale * (u**2 - 2 * phi * b / (1 + b) * u * v + b**2 * v**2)
-
-        impulses = [self.impulse(t + shift) for shift in (-1, 0, 1)]  # U_{t−2}, U_{t−1}, U_t
-        w, w_before = now * impulses[2] + before * impulses[1], now * impulses[1] + before * impulses[0]
-        return to_come(np.full_like(b, now), -before / b) - to_come(w, w_before)
+        p = (1 + b) / ((1 - b) * ((1 + b) ** 2 - phi**2))
+        mixed, older = -2 * phi * b / (1 + b), b**2
+        start = p * (now**2 + mixed * now * (-before / b) + older * (before / b) ** 2)
+        if self._gone(t - 2):
+            return np.broadcast_to(start, (len(t), len(b)))
+        cosine = np.where(self.turning, np.cos(self.angle), np.cosh(self.angle))
+        even, odd = self._waves(t)  # U_{t−1} = b^{(t−1)/2}·odd; neighbours by the addition theorem
+        root = np.sqrt(b)
+        ahead, behind = (cosine * odd + even) * root, (cosine * odd - even) / root  # U_t and U_{t−2} in the same units
+        w, w_before = now * ahead + before * odd, now * odd + before * behind
+        left = w * w + mixed * w * w_before + older * (w_before * w_before)
+        return np.asarray(start - p * self._scale(2 * (t - 1)) * left)
 
 
 def _log_size(root: Floats, short: Floats) -> Floats:
@@ -338,8 +365,8 @@ def _power(root: Floats, log_size: Floats, t: Floats) -> Floats:
 
 def _lost(root: Floats, log_size: Floats, t: Floats) -> Floats:
     """1 − rootᵗ with all its digits for roots near 1."""
-    if (root == 0).all():
-        return np.broadcast_to((t > 0).astype(float), (len(t), len(root)))
+    if (root == 0).all() or float(t.min()) * float(log_size.max()) < GONE:
+        return (t > 0).astype(float)  # [T, 1]: the same for all modes
     if (root < 0).any():
         near = np.where(root > 0, 0.0, 1 - _power(root, log_size, t))
         return np.where(root > 0, _lost(np.abs(root), np.where(root > 0, log_size, -1.0), t), near)
