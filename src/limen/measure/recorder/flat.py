@@ -67,8 +67,8 @@ class FlatParameters:
         if held is not None and held[0] == pointers and shared:
             return held[1]
         arrays = self.views(tensors)
-        if not all(np.shares_memory(a, flat(t, None)) for a, t in zip(arrays, tensors, strict=True) if a.size):
-            return arrays
+        if not all(a.ctypes.data == at for a, at in zip(arrays, pointers, strict=True) if a.size):
+            return arrays  # copied: a buffer in another order than its parameter
         self._kept[name] = (pointers, arrays)
         return arrays
 

@@ -18,7 +18,7 @@ from limen.measure.recorder.asked import Asked, Options
 from limen.measure.recorder.forecast import Forecast
 from limen.measure.recorder.observation import Observation, Observed
 from limen.measure.recorder.record_file import RecordFile
-from limen.measure.recorder.start import Start, started
+from limen.measure.recorder.start import Start, identities, started
 from limen.measure.recorder.trained import not_readable
 from limen.measure.recorder.update_rule import settings_of, unwrapped
 from limen.records.errors import BadInput, Problem
@@ -65,6 +65,11 @@ class Recorder:
     def done(self) -> int:
         """Updates recorded."""
         return self._file.done if self._file is not None else 0
+
+    @property
+    def waiting(self) -> bool:
+        """Whether an update was made whose `step` has not been called yet."""
+        return self._pending is not None or self._failure is not None
 
     @property
     def durable(self) -> int:
@@ -148,8 +153,7 @@ class Recorder:
             raise BadInput(Problem("step", what, fix="call run.step(loss) right after optimizer.step()"))
         chosen = self._start.trained
         problems = not_readable(chosen.parameters, chosen.names)
-        now = [id(p) for group in optimizer.param_groups for p in group["params"] if p.requires_grad]
-        if now != self._start.identities:
+        if identities(optimizer) != self._start.identities:
             what = "the optimizer's trained parameters are not those that recording began with"
             cause = "parameters were frozen, unfrozen, added or created anew"
             problems.append(Problem("optimizer", what, cause=cause, fix="end this recording and begin another"))

@@ -42,16 +42,14 @@ class Rows:
     def write(self, folder: Path, generation: int, modes: tuple[Floats, Floats]) -> None:
         """All rows as finished shards; afterwards there are none."""
         first, last = self._rows[0].step, self._rows[-1].step
+        scalars = [asdict(row.scalars) for row in self._rows]
         steps = np.array([row.step for row in self._rows], dtype=np.int64)
         kept = np.array([row_kept(int(step)) for step in steps])
         columns: dict[str, np.ndarray] = {
             "step": steps,
             "loss": np.array([row.loss for row in self._rows]),
             "learning_rate": np.array([row.learning_rate for row in self._rows]),
-            **{
-                name: np.array([getattr(row.scalars, name) for row in self._rows])
-                for name in asdict(self._rows[0].scalars)
-            },
+            **{name: np.array([row[name] for row in scalars]) for name in scalars[0]},
             "excluded": np.array([row.excluded for row in self._rows], dtype=np.uint8),
             "positions": modes[0].astype(np.float32),
             "velocities": modes[1].astype(np.float32),
@@ -72,7 +70,7 @@ class Rows:
         }
         for kind, chosen in kinds.items():
             if chosen:
-                columns = {
+                columns: dict[str, np.ndarray] = {
                     "step": np.array([row.step for row in chosen], dtype=np.int64),
                     "sketch": np.stack([row.sketch for row in chosen if row.sketch is not None]),
                 }

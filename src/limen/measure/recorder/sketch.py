@@ -1,6 +1,6 @@
 """CountSketch S of a long vector in d numbers, without an index array: E‖Sx‖² = ‖x‖².
 
-Every stretch c of a parameter (at most 32 rows of a random length L_c ∈ [d, 2d)) has a random shift s_c and a random
+Every stretch c of a parameter (at most 64 rows of a random length L_c ∈ [d, 2d)) has a random shift s_c and a random
 sign ε_c; entry i of the stretch is added to bucket (s_c + i mod L_c) mod d with sign ε_c σ_i, σ a fixed pattern of
 independent signs. For a fixed x the relative variance of ‖Sx‖² is at most about 2/d (random lengths and shifts keep
 rows from meeting twice in the same way, whatever period x has); for a mean of ‖Sx‖² over increments of covariance C it
@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,7 +20,7 @@ from limen.arrays.random import stream
 from limen.measure.recorder.flat import Array
 from limen.records.trajectory import Floats
 
-ROWS = 32
+ROWS = 64
 """Most rows of a stretch: a stretch then stays in the cache."""
 
 
@@ -45,6 +46,21 @@ class Stretch:
         return (self.stop - self.start) // self.rows
 
 
+class Place(NamedTuple):
+    """Shape, signs and buckets of one stretch: made once, used at every update."""
+
+    shape: tuple[int, int]
+    signs: Array
+    buckets: Array
+    put: Any
+    """`np.add` or `np.subtract`."""
+
+
+def added(place: Place, values: Array) -> None:
+    """Rows of signed values, summed, into their buckets."""
+    place.put(place.buckets, np.einsum("rl,rl->l", values.reshape(place.shape), place.signs), place.buckets)
+
+
 class CountSketch:
     """One random linear map from parameters of given sizes to d numbers.
 
@@ -56,26 +72,33 @@ class CountSketch:
     def __init__(self, sizes: list[int], dimension: int, seed: int) -> None:
         self.dimension = dimension
         self.stretches = _stretches(sizes, dimension, seed)
-        self._signs = {dtype: _signs(dimension, seed).astype(dtype) for dtype in (np.float32, np.float64)}
-        self._buckets = np.zeros(3 * dimension, dtype=np.float64)
-        self._ones = {dtype: np.ones(ROWS, dtype=dtype) for dtype in (np.float32, np.float64)}
-        self._signed = {dtype: np.empty(ROWS * 2 * dimension, dtype=dtype) for dtype in (np.float32, np.float64)}
+        self._signs: dict[Any, Array] = {
+            kind: _signs(dimension, seed).astype(kind) for kind in (np.float32, np.float64)
+        }
+        self._buckets: dict[Any, Array] = {
+            kind: np.zeros(3 * dimension, dtype=kind) for kind in (np.float32, np.float64)
+        }
+
+    def place(self, stretch: Stretch, kind: type[np.floating[Any]]) -> Place:
+        """Where a stretch of numbers of one type goes."""
+        size = stretch.stop - stretch.start
+        return Place(
+            (stretch.rows, stretch.length),
+            self._signs[kind][:size].reshape(stretch.rows, stretch.length),
+            self._buckets[kind][stretch.shift : stretch.shift + stretch.length],
+            np.subtract if stretch.negative else np.add,
+        )
 
     def add(self, stretch: Stretch, values: Array) -> None:
         """Add the numbers of one stretch."""
-        kind = values.dtype.type
-        signed = self._signed[kind][: values.size]
-        np.multiply(values, self._signs[kind][: values.size], out=signed)
-        rows = stretch.rows
-        if rows > 1:
-            signed = np.matmul(self._ones[kind][:rows], signed.reshape(rows, -1))
-        buckets = self._buckets[stretch.shift : stretch.shift + signed.size]
-        (np.subtract if stretch.negative else np.add)(buckets, signed, out=buckets)
+        added(self.place(stretch, values.dtype.type), values)
 
     def taken(self) -> Floats:
         """The sketch [d] of what was added since the last call."""
-        folded: Floats = self._buckets.reshape(3, self.dimension).sum(0)
-        self._buckets[:] = 0
+        folded = np.zeros(self.dimension)
+        for buckets in self._buckets.values():
+            folded += buckets.reshape(3, self.dimension).sum(0)
+            buckets[:] = 0
         return folded
 
     def of(self, arrays: Sequence[Array]) -> Floats:

@@ -41,12 +41,8 @@ class Start:
     folder: Path
     asked: Asked
     forecast: Forecast
-
-    @property
-    def identities(self) -> list[int]:
-        """Of the parameters that the optimizer trains, in its order."""
-        groups = self.optimizer.param_groups
-        return [id(parameter) for group in groups for parameter in group["params"] if parameter.requires_grad]
+    identities: list[int]
+    """Of the parameters that the optimizer trains, in its order, when recording began."""
 
     def opened(self) -> tuple[Observation, RecordFile]:
         """Everything in place for the next update; reads back what is resumed. Raises BadInput."""
@@ -215,7 +211,13 @@ def started(model: Any, optimizer: Any, folder: Path, asked: Asked) -> Start:
         raise BadInput(Problem("memory", what, fix='mode="lean", fewer modes, or a larger memory='))
     if asked.modes is not None:
         basis_of(asked.modes, chosen.names, weights)
-    return Start(optimizer, kind, chosen, weights, folder, asked, expected)
+    return Start(optimizer, kind, chosen, weights, folder, asked, expected, identities(optimizer))
+
+
+def identities(optimizer: Any) -> list[int]:
+    """Of the parameters that an optimizer trains now, in its order."""
+    groups = optimizer.param_groups
+    return [id(parameter) for group in groups for parameter in group["params"] if parameter.requires_grad]
 
 
 def _of_options(folder: Path, asked: Asked) -> list[Problem]:

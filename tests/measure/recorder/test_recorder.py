@@ -1,0 +1,423 @@
+"""A recorded run: bit-identical training, rows that are the run's, and every misuse named."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from recorder_cases import Modes, batches, network, numbers, train, update  # noqa: E402
+
+from limen.measure.recorder.read import read_run  # noqa: E402
+from limen.measure.recorder.recorder import Recorder, record  # noqa: E402
+from limen.pretrain.loop import Training  # noqa: E402
+from limen.pretrain.loop import train as train_loop  # noqa: E402
+from limen.records.errors import BadInput  # noqa: E402
+from limen.records.trajectory import NOT_FINITE, SKIPPED  # noqa: E402
+
+pytestmark = pytest.mark.torch
+HEAVY_BALL = {"lr": 0.05, "momentum": 0.9, "weight_decay": 1e-3}
+
+
+def _sgd(net, **options):
+    return torch.optim.SGD(net.parameters(), **(options or HEAVY_BALL))
+
+
+def _recorded(tmp_path, steps=60, net=None, **options):
+    net = net or network()
+    with record(net, _sgd(net), tmp_path / "run", **options) as run:
+        train(net, run._start.optimizer, batches(steps), run.step)
+    return net, read_run(tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("SGD", HEAVY_BALL),
+        ("SGD", {"lr": 0.1}),
+        ("SGD", {"lr": 0.05, "momentum": 0.9, "nesterov": True, "foreach": True}),
+        ("SGD", {"lr": 0.05, "momentum": 0.9, "fused": True}),
+        ("AdamW", {"lr": 0.01}),
+    ],
+)
+def test_training_is_bit_identical_with_and_without(tmp_path, name, options):
+    plain, seen = network(), network()
+    data = batches(80)
+    train(plain, getattr(torch.optim, name)(plain.parameters(), **options), data)
+    optimizer = getattr(torch.optim, name)(seen.parameters(), **options)
+    random = torch.random.get_rng_state()
+    with record(seen, optimizer, tmp_path / "run", modes=Modes(seen), every=7) as run:
+        train(seen, optimizer, data, run.step)
+    assert torch.equal(torch.random.get_rng_state(), random)
+    for a, b in zip(plain.parameters(), seen.parameters(), strict=True):
+        assert torch.equal(a, b)
+    assert run.done == run.durable == 80
+
+
+def test_rows_are_those_of_the_run(tmp_path):
+    """Against weights, gradients and buffers kept at every update (the slow way)."""
+    net = network(dtype=torch.float64)
+    optimizer = _sgd(net)
+    modes = Modes(net)
+    kept = {"weights": [numbers(net)], "gradient": [], "buffer": [], "loss": []}
+    with record(net, optimizer, tmp_path / "run", modes=modes, every=25) as run:
+        for batch in batches(60):
+            loss = update(net, optimizer, batch)
+            run.step(loss)
+            kept["loss"].append(float(loss.detach()))
+            kept["gradient"].append(torch.cat([p.grad.reshape(-1) for p in net.parameters()]).numpy().copy())
+            kept["weights"].append(numbers(net))
+            state = [optimizer.state[p]["momentum_buffer"].reshape(-1) for p in net.parameters()]
+            kept["buffer"].append(torch.cat(state).numpy().copy())
+    found = read_run(tmp_path / "run")
+    weights, buffers = np.array(kept["weights"]), np.array(kept["buffer"])
+    offset, velocity = weights - weights[0], -buffers
+    gradient = np.array(kept["gradient"]) + 1e-3 * weights[:-1]
+    assert found.step.tolist() == list(range(1, 61))
+    for name, truth in {
+        "loss": kept["loss"],
+        "learning_rate": [0.05] * 60,
+        "velocity_norm2": np.sum(velocity**2, 1),
+        "gradient_norm2": np.sum(gradient**2, 1),
+        "offset_dot_gradient": np.sum(offset[:-1] * gradient, 1),
+        "offset_dot_velocity": np.sum(offset[1:] * velocity, 1),
+        "offset_norm2": np.sum(offset[1:] ** 2, 1),
+        "step_norm2": np.sum(np.diff(weights, axis=0) ** 2, 1),
+    }.items():
+        np.testing.assert_allclose(getattr(found, name), truth, rtol=1e-8, atol=1e-12, err_msg=name)
+    np.testing.assert_allclose(found.positions, offset[1:] @ modes.vectors.T, rtol=2e-4, atol=1e-5)
+    np.testing.assert_allclose(found.velocities, velocity @ modes.vectors.T, rtol=2e-4, atol=1e-5)
+    exact = found.displacements
+    assert set(exact.birth.tolist()) == {0, 16, 32}
+    for birth, lag, value in zip(exact.birth, exact.lag, exact.value, strict=True):
+        assert value == pytest.approx(np.sum((weights[birth + lag] - weights[birth]) ** 2), rel=1e-10)
+    assert found.info.eigenvalues == (3.0, 2.0, 1.0)
+    assert {test.name for test in found.info.self_tests} == {"sketch", "recursion", "drift"}
+    assert all(test.passed for test in found.info.self_tests)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"), [("SGD", {"momentum": 0.9, "nesterov": True}), ("SGD", {}), ("AdamW", {})]
+)
+def test_positions_and_sketch_follow_every_rule(tmp_path, name, options):
+    net = network()
+    optimizer = getattr(torch.optim, name)(net.parameters(), lr=0.02, weight_decay=0.1, **options)
+    start = numbers(net)
+    modes = Modes(net)
+    with record(net, optimizer, tmp_path / "run", modes=modes, every=50) as run:
+        train(net, optimizer, batches(73), run.step)
+        offset = [p.detach().numpy().ravel() for p in net.parameters()]
+        reference = run._observation.tools.reference
+        anew = run._observation.tools.sketch.of([a - b for a, b in zip(offset, reference, strict=True)])
+        np.testing.assert_allclose(run._observation.track.position, anew, atol=2e-5)
+    found = read_run(tmp_path / "run")
+    np.testing.assert_allclose(found.positions[-1], modes.vectors @ (numbers(net) - start), atol=2e-5)
+    assert bool(found.info.approximate) == (name == "AdamW")
+
+
+def test_the_correlator_is_the_sketched_run(tmp_path):
+    """One-step displacement over all origins is η²⟨‖v‖²⟩ (plain heavy ball), within the sketch's error."""
+    _, found = _recorded(tmp_path, 400)
+    result = found.correlator
+    assert result.displacement[0] == pytest.approx(np.mean(found.step_norm2[16:]), rel=3 * found.sketch_error)
+    assert result.displacement[0] == pytest.approx(
+        0.05**2 * np.mean(np.sum(found.sketch[16:].astype(float) ** 2, 1)), rel=1e-4
+    )
+    assert found.sketch_step.tolist() == found.step.tolist()
+
+
+def test_gradients_may_be_cleared_before_the_row_is_closed(tmp_path):
+    """Everything is read inside optimizer.step(), so that the order of the two does not change a row."""
+    rows = []
+    for index, early in enumerate((True, False)):
+        net = network()
+        optimizer = _sgd(net)
+        with record(net, optimizer, tmp_path / str(index)) as run:
+            for batch in batches(20):
+                loss = update(net, optimizer, batch)
+                if early:
+                    optimizer.zero_grad()
+                run.step(loss.item())
+        rows.append(read_run(tmp_path / str(index)).gradient_norm2)
+    np.testing.assert_array_equal(rows[0], rows[1])
+
+
+def test_a_missing_update_is_refused_and_accumulation_works(tmp_path):
+    net = network()
+    optimizer = _sgd(net)
+    with record(net, optimizer, tmp_path / "run") as run:
+        for pair in (batches(2), batches(2, seed=5)):
+            optimizer.zero_grad()
+            for x, y in pair:
+                loss = torch.nn.functional.cross_entropy(net(x), y) / 2
+                loss.backward()
+            if pair[0] is not None and run.done == 0:
+                with pytest.raises(BadInput, match=r"expected optimizer\.step\(\) before run\.step"):
+                    run.step(loss)
+            optimizer.step()
+            run.step(loss)
+    found = read_run(tmp_path / "run")
+    assert found.info.steps == 2
+
+
+def test_two_updates_for_one_row_are_refused(tmp_path):
+    net = network()
+    optimizer = _sgd(net)
+    with record(net, optimizer, tmp_path / "run") as run:
+        loss = [update(net, optimizer, batch) for batch in batches(2)][-1]
+        with pytest.raises(BadInput, match=r"after every optimizer\.step\(\), got a second"):
+            run.step(loss)
+
+
+def test_a_run_that_diverges_is_kept_marked_and_counted(tmp_path):
+    net = network()
+    optimizer = _sgd(net)
+    with record(net, optimizer, tmp_path / "run", modes=Modes(net), every=8) as run:
+        for index, batch in enumerate(batches(40)):
+            if index == 30:
+                with torch.no_grad():
+                    next(net.parameters()).fill_(float("nan"))
+            run.step(update(net, optimizer, batch))
+    found = read_run(tmp_path / "run")
+    assert found.info.steps == len(found.step) == 40
+    assert found.info.not_finite == found.info.excluded == 10
+    assert np.flatnonzero(found.excluded == NOT_FINITE).tolist() == list(range(30, 40))
+    assert np.isnan(found.loss[30:]).all()
+    assert np.isnan(found.positions[30:]).all()
+    assert np.isfinite(found.positions[:30]).all()
+    assert found.sketch_step.max() == 30
+    assert np.isfinite(found.correlator.displacement).all()
+    assert np.isfinite(found.displacements.value).all()
+
+
+def test_only_a_loss_that_is_no_number_marks_its_row_alone(tmp_path):
+    net = network()
+    optimizer = _sgd(net)
+    with record(net, optimizer, tmp_path / "run") as run:
+        for index, batch in enumerate(batches(10)):
+            loss = update(net, optimizer, batch)
+            run.step(float("inf") if index == 4 else loss)
+    found = read_run(tmp_path / "run")
+    assert np.flatnonzero(found.excluded).tolist() == [4]
+    assert len(found.sketch) == 10
+
+
+def test_a_learning_rate_changed_mid_run_begins_a_segment(tmp_path):
+    net = network()
+    optimizer = _sgd(net)
+    with record(net, optimizer, tmp_path / "run", batch_size=16) as run:
+        train(net, optimizer, batches(60), run.step)
+        optimizer.param_groups[0]["lr"] = 0.01
+        train(net, optimizer, batches(60, start=60), run.step)
+        for batch in batches(3):
+            run.step(update(net, optimizer, batch), batch_size=8)
+    found = read_run(tmp_path / "run")
+    assert [(s.start, s.stop, s.settings.learning_rate, s.batch_size) for s in found.info.segments] == [
+        (1, 60, 0.05, 16),
+        (61, 120, 0.01, 16),
+        (121, 123, 0.01, 8),
+    ]
+    assert [c.start for c in found.correlations] == [0, 60]
+    assert found.learning_rate[[59, 60]].tolist() == [0.05, 0.01]
+    assert found.correlations[1].displacement[0] < found.correlations[0].displacement[0]
+
+
+def test_frozen_parameters_are_left_out_and_counted(tmp_path):
+    net = network()
+    for parameter in net[0].parameters():
+        parameter.requires_grad = False
+    _, found = _recorded(tmp_path, 5, net)
+    assert (found.info.parameters, found.info.left_out) == (30 * 5 + 5, 20 * 30 + 30)
+
+
+def test_unused_and_sparse_parameters_are_named(tmp_path):
+    net = network()
+    net.unused = torch.nn.Linear(2, 2)
+    net.forward = lambda x: net[2](net[1](net[0](x)))
+    optimizer = _sgd(net)
+    with record(net, optimizer, tmp_path / "one") as run, pytest.raises(BadInput, match=r"no gradient: unused\.weight"):
+        run.step(update(net, optimizer, batches(1)[0]))
+    table = torch.nn.Embedding(9, 4, sparse=True)
+    optimizer = torch.optim.SGD(table.parameters(), lr=0.1)
+    with record(table, optimizer, tmp_path / "two") as run:
+        table(torch.tensor([1, 2])).sum().backward()
+        optimizer.step()
+        with pytest.raises(BadInput, match="dense gradients, got sparse ones of weight"):
+            run.step(0.0)
+
+
+def test_a_scaler_that_skips_is_seen_and_its_gradients_are_unscaled(tmp_path):
+    scaled, plain = network(), network()
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**10)
+    optimizer, bare = _sgd(scaled), _sgd(plain)
+    with record(scaled, optimizer, tmp_path / "scaled") as run, record(plain, bare, tmp_path / "plain") as other:
+        for index, batch in enumerate(batches(12)):
+            loss = torch.nn.functional.cross_entropy(scaled(batch[0]), batch[1])
+            optimizer.zero_grad()
+            scaler.scale(loss).backward()
+            if index == 5:
+                next(scaled.parameters()).grad.fill_(float("inf"))
+            scaler.step(optimizer)
+            scaler.update()
+            run.step(loss)
+            if index != 5:
+                other.step(update(plain, bare, batch))
+    found, truth = read_run(tmp_path / "scaled"), read_run(tmp_path / "plain")
+    assert np.flatnonzero(found.excluded == SKIPPED).tolist() == [5]
+    assert found.info.skipped == 1
+    kept = found.excluded == 0
+    np.testing.assert_allclose(found.gradient_norm2[kept], truth.gradient_norm2, rtol=1e-4)
+    np.testing.assert_allclose(found.offset_norm2[kept], truth.offset_norm2, rtol=1e-4)
+
+
+def test_a_fused_optimizer_that_skips_inside_is_seen(tmp_path):
+    net = network()
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**10)
+    optimizer = _sgd(net, **HEAVY_BALL, fused=True)
+    with record(net, optimizer, tmp_path / "run") as run:
+        for index, batch in enumerate(batches(6)):
+            loss = torch.nn.functional.cross_entropy(net(batch[0]), batch[1])
+            optimizer.zero_grad()
+            scaler.scale(loss).backward()
+            if index == 3:
+                next(net.parameters()).grad.fill_(float("inf"))
+            scaler.step(optimizer)
+            scaler.update()
+            run.step(loss)
+    found = read_run(tmp_path / "run")
+    assert np.flatnonzero(found.excluded == SKIPPED).tolist() == [3]
+    assert found.gradient_norm2[0] < 100
+
+
+def test_shared_and_recreated_parameters_are_refused(tmp_path):
+    net = network()
+    net.twin = torch.nn.Linear(20, 30)
+    net.twin.weight.data = net[0].weight.data
+    with pytest.raises(BadInput, match="two parameters over the same memory"):
+        record(net, _sgd(net), tmp_path / "run")
+    with pytest.raises(BadInput, match=r"4 of the optimizer's 4 parameters are not the model's"):
+        record(copy.deepcopy(network()), _sgd(network()), tmp_path / "run")
+    net = network()
+    optimizer = _sgd(net)
+    with record(net, optimizer, tmp_path / "run") as run:
+        run.step(update(net, optimizer, batches(1)[0]))
+        optimizer.add_param_group({"params": [torch.nn.Parameter(torch.ones(2))]})
+        with pytest.raises(BadInput, match="not those that recording began with"):
+            run.step(update(net, optimizer, batches(1)[0]))
+
+
+def test_every_problem_of_a_start_is_named_at_once(tmp_path):
+    net = network()
+    with pytest.raises(BadInput) as caught:
+        record(
+            net,
+            torch.optim.RMSprop(net.parameters()),
+            tmp_path / "run",
+            modes=Modes(net, 6),
+            mode="lean",
+            sketch=8,
+            every=0,
+            sampling="shuffled",
+        )
+    assert [problem.where for problem in caught.value.problems] == ["modes", "sketch", "sampling", "every", "optimizer"]
+    assert not (tmp_path / "run").exists()
+
+
+def test_memory_is_foretold_and_refused(tmp_path):
+    net = network()
+    run = record(net, _sgd(net), tmp_path / "run")
+    assert "MB of memory" in str(run.forecast)
+    with pytest.raises(BadInput, match="allowed are 1 MB"):
+        record(net, _sgd(net), tmp_path / "run", memory=1_000_000)
+    with pytest.raises(BadInput, match="expected a prepared recording"):
+        _ = Recorder(tmp_path / "other").forecast
+
+
+def test_modes_of_another_model_are_refused_and_named_parts_are_spread(tmp_path):
+    net = network()
+    with pytest.raises(BadInput, match=r"expected vectors of 785 numbers .* got 155"):
+        record(net, _sgd(net), tmp_path / "run", modes=Modes(net[2]))
+    with pytest.raises(BadInput, match="over recorded parameters, got nothing"):
+        record(net, _sgd(net), tmp_path / "run", modes=Modes(net, names=("2.weight",)).__class__(net, 1, ("nothing",)))
+    part = Modes(net, 2, names=("2.weight",))
+    start = net[2].weight.detach().numpy().ravel().copy()
+    _, found = _recorded(tmp_path, 12, net, modes=part)
+    offset = net[2].weight.detach().numpy().ravel() - start
+    np.testing.assert_allclose(found.positions[-1], part.vectors @ offset, atol=1e-5)
+
+
+def test_a_folder_in_use_is_not_overwritten(tmp_path):
+    _recorded(tmp_path, 5)
+    net = network()
+    with pytest.raises(BadInput, match="found one"):
+        record(net, _sgd(net), tmp_path / "run")
+    with pytest.raises(BadInput, match="found none"):
+        record(net, _sgd(net), tmp_path / "other", resume=True)
+
+
+def test_a_run_too_short_reads_as_what_it_is(tmp_path):
+    _, found = _recorded(tmp_path, 3)
+    assert found.info.steps == 3
+    assert found.correlator is None
+    net = network()
+    with record(net, _sgd(net), tmp_path / "empty"):
+        assert read_run(tmp_path / "empty").info.steps == 0
+    empty = read_run(tmp_path / "empty")
+    assert (len(empty.step), len(empty.sketch), empty.info.ended) == (0, 0, True)
+
+
+def test_changed_weights_between_updates_fail_a_self_test(tmp_path):
+    net = network()
+    optimizer = _sgd(net)
+    with record(net, optimizer, tmp_path / "run", modes=Modes(net), every=20) as run:
+        for index, batch in enumerate(batches(40)):
+            run.step(update(net, optimizer, batch))
+            if index == 25:
+                with torch.no_grad():
+                    next(net.parameters()).add_(0.5)
+    failed = {(test.name, test.step) for test in read_run(tmp_path / "run").info.self_tests if not test.passed}
+    assert ("drift", 40) in failed
+    assert ("recursion", 40) in failed
+    assert all(step > 26 for _, step in failed)
+
+
+def test_the_recorder_observes_limens_own_loop(tmp_path):
+    net = network()
+    optimizer = _sgd(net, lr=1.0, momentum=0.9)
+    data = iter(batches(30))
+
+    def losses():
+        while True:
+            x, y = next(data)
+            yield lambda x=x, y=y: torch.nn.functional.cross_entropy(net(x), y)
+
+    run = Recorder(tmp_path / "run")
+    outcome = train_loop(Training(net, optimizer, losses(), lambda done: 0.1 / (1 + done // 20), 30), [run])
+    found = read_run(tmp_path / "run")
+    assert found.loss.tolist() == list(outcome.losses)
+    assert found.info.ended
+    assert [segment.settings.learning_rate for segment in found.info.segments] == [0.1, 0.05]
+
+
+def test_other_ranks_record_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "get_rank", lambda: 1)
+    net = network()
+    optimizer = _sgd(net)
+    with record(net, optimizer, tmp_path / "run") as run:
+        train(net, optimizer, batches(3), run.step)
+        run.flush()
+    assert not (tmp_path / "run").exists()
+    assert not optimizer._optimizer_step_post_hooks
+
+
+def test_steps_before_the_start_are_refused(tmp_path):
+    net = network()
+    run = record(net, _sgd(net), tmp_path / "run")
+    with pytest.raises(BadInput, match="expected a recording that has begun"):
+        run.step(1.0)
+    with pytest.raises(BadInput, match="expected a model"), Recorder(tmp_path / "other"):
+        pass

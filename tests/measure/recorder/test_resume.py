@@ -1,0 +1,200 @@
+"""A recording that was cut goes on as if it had not been; what is damaged is set aside and counted."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from recorder_cases import Modes, batches, network, train  # noqa: E402
+
+from limen.measure.recorder.read import read_run  # noqa: E402
+from limen.measure.recorder.recorder import record  # noqa: E402
+from limen.measure.recorder.shards import QUARANTINE  # noqa: E402
+from limen.records.errors import BadInput  # noqa: E402
+
+pytestmark = pytest.mark.torch
+OPTIONS = {"lr": 0.05, "momentum": 0.9, "weight_decay": 1e-3}
+ROWS = ("loss", "velocity_norm2", "gradient_norm2", "offset_dot_gradient", "offset_dot_velocity", "offset_norm2")
+
+
+def _made(options=OPTIONS):
+    net = network()
+    return net, torch.optim.SGD(net.parameters(), **options)
+
+
+def _saved(net, optimizer):
+    return {"net": _cloned(net.state_dict()), "optimizer": _cloned(optimizer.state_dict())}
+
+
+def _cloned(state):
+    import copy
+
+    return copy.deepcopy(state)
+
+
+def _restored(saved, options=OPTIONS):
+    net, optimizer = _made(options)
+    net.load_state_dict(saved["net"])
+    optimizer.load_state_dict(saved["optimizer"])
+    return net, optimizer
+
+
+def _cut(folder, save_at, cut_at, options=OPTIONS, **asked):
+    """A run whose process is gone after `cut_at` updates (no end), and its checkpoint after `save_at`."""
+    net, optimizer = _made(options)
+    run = record(net, optimizer, folder, modes=Modes(net), every=20, **asked).__enter__()
+    train(net, optimizer, batches(save_at), run.step)
+    saved = _saved(net, optimizer)
+    train(net, optimizer, batches(cut_at - save_at, start=save_at), run.step)
+    run._hook.remove()
+    return saved
+
+
+def _whole(folder, steps, options=OPTIONS):
+    net, optimizer = _made(options)
+    with record(net, optimizer, folder, modes=Modes(net), every=20) as run:
+        train(net, optimizer, batches(steps), run.step)
+    return read_run(folder)
+
+
+@pytest.mark.parametrize("save_at", [0, 40, 53])
+@pytest.mark.parametrize("options", [OPTIONS, {"lr": 0.1}, {**OPTIONS, "nesterov": True}])
+def test_a_resumed_recording_is_the_uninterrupted_one(tmp_path, save_at, options):
+    saved = _cut(tmp_path / "cut", save_at, 95, options)
+    net, optimizer = _restored(saved, options)
+    with record(net, optimizer, tmp_path / "cut", modes=Modes(net), every=20, resume=True) as run:
+        assert run.done == save_at
+        train(net, optimizer, batches(130 - save_at, start=save_at), run.step)
+    found, truth = read_run(tmp_path / "cut"), _whole(tmp_path / "whole", 130, options)
+    assert found.info.resumed == (save_at,)
+    assert found.step.tolist() == truth.step.tolist() == list(range(1, 131))
+    for name in ROWS:
+        np.testing.assert_allclose(getattr(found, name), getattr(truth, name), rtol=2e-5, atol=1e-9, err_msg=name)
+    np.testing.assert_allclose(found.positions, truth.positions, atol=1e-5)
+    np.testing.assert_allclose(found.sketch, truth.sketch, atol=1e-5)
+    np.testing.assert_allclose(found.correlator.displacement, truth.correlator.displacement, rtol=1e-4)
+    np.testing.assert_array_equal(found.correlator.origins, truth.correlator.origins)
+    assert [(s.start, s.stop) for s in found.info.segments] == [(1, 130)]
+    assert all(test.passed for test in found.info.self_tests)
+
+
+def test_weights_of_no_recorded_update_are_refused_and_may_be_numbered(tmp_path):
+    saved = _cut(tmp_path / "run", 67, 70)  # shards end at 60: update 67 was lost with the process
+    net, optimizer = _restored(saved)
+    with pytest.raises(BadInput, match=r"0 of 60 recorded updates fit") as caught:
+        record(net, optimizer, tmp_path / "run", modes=Modes(net), resume=True).__enter__()
+    assert "resume=<updates already made>" in str(caught.value)
+    with record(net, optimizer, tmp_path / "run", modes=Modes(net), every=20, resume=67) as run:
+        train(net, optimizer, batches(30, start=67), run.step)
+    found = read_run(tmp_path / "run")
+    assert found.step.tolist() == [*range(1, 61), *range(68, 98)]
+    truth = _whole(tmp_path / "whole", 97)
+    np.testing.assert_allclose(found.offset_norm2[60:], truth.offset_norm2[67:], rtol=2e-5)
+    with pytest.raises(BadInput, match="not those recorded after 30 updates"):
+        record(*_restored(saved), tmp_path / "run", modes=Modes(net), resume=30).__enter__()
+
+
+def test_a_flush_before_a_checkpoint_makes_it_resumable(tmp_path):
+    net, optimizer = _made()
+    run = record(net, optimizer, tmp_path / "run", every=1000).__enter__()
+    train(net, optimizer, batches(33), run.step)
+    assert run.durable == 0
+    run.flush()
+    assert run.durable == 33
+    saved = _saved(net, optimizer)
+    run._hook.remove()
+    with record(*_restored(saved), tmp_path / "run", resume=True) as again:
+        assert again.done == 33
+
+
+def test_a_truncated_shard_is_counted_and_on_resume_set_aside(tmp_path):
+    saved = _cut(tmp_path / "run", 80, 95)
+    victim = sorted((tmp_path / "run").glob("steps-*"))[1]
+    victim.write_bytes(victim.read_bytes()[:-100])
+    flipped = sorted((tmp_path / "run").glob("fine-*"))[0]
+    content = bytearray(flipped.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    flipped.write_bytes(bytes(content))
+    found = read_run(tmp_path / "run")
+    assert found.info.damaged == 2
+    assert found.step.tolist() == [*range(1, 21), *range(41, 81)]
+    assert victim.exists()
+    net, optimizer = _restored(saved)
+    with record(net, optimizer, tmp_path / "run", modes=Modes(net), every=20, resume=True) as run:
+        train(net, optimizer, batches(20, start=80), run.step)
+    assert not victim.exists()
+    assert victim.with_name(victim.name + QUARANTINE).exists()
+    found = read_run(tmp_path / "run")
+    assert found.info.damaged == 2
+    assert found.step[-1] == 100
+    truth = _whole(tmp_path / "whole", 100)
+    np.testing.assert_allclose(found.correlator.displacement, truth.correlator.displacement, rtol=1e-4)
+
+
+def test_a_deleted_shard_and_a_damaged_state_are_counted(tmp_path):
+    _cut(tmp_path / "run", 0, 80)
+    sorted((tmp_path / "run").glob("steps-*"))[1].unlink()
+    newest = sorted((tmp_path / "run").glob("state-*"))[-1]
+    newest.write_bytes(newest.read_bytes()[:5000])
+    found = read_run(tmp_path / "run")
+    assert found.info.damaged == 2
+    assert found.correlator.origins[0] == 60 - 16  # of the state before
+
+
+def test_another_model_or_sketch_is_refused_with_every_difference(tmp_path):
+    _cut(tmp_path / "run", 0, 20)
+    net = torch.nn.Linear(3, 2)
+    with pytest.raises(BadInput) as caught:
+        optimizer = torch.optim.AdamW(net.parameters())
+        record(net, optimizer, tmp_path / "run", sketch=512, resume=True).__enter__()
+    assert [problem.where for problem in caught.value.problems] == ["parameters", "optimizer", "sketch", "modes"]
+
+
+KILLED = """
+import sys
+sys.path.insert(0, {here!r})
+import torch
+from recorder_cases import batches, network, update
+from limen.measure.recorder.recorder import record
+torch.set_num_threads(1)
+net = network()
+optimizer = torch.optim.SGD(net.parameters(), **{options!r})
+with record(net, optimizer, {folder!r}, every=5) as run:
+    for batch in batches(100_000):
+        run.step(update(net, optimizer, batch))
+        print(run.durable, flush=True)
+"""
+
+
+def test_nothing_acknowledged_is_lost_by_kill_9(tmp_path):
+    """Killed at an arbitrary moment, many times over a shard's length: every acknowledged update reads back whole."""
+    here, folder = str(Path(__file__).parent), str(tmp_path / "run")
+    code = KILLED.format(here=here, folder=folder, options=OPTIONS).replace("batches(100_000)", "batches(2_000)")
+    child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    acknowledged = 0
+    while acknowledged < 60:
+        acknowledged = int(child.stdout.readline())
+    time.sleep(0.01)
+    os.kill(child.pid, signal.SIGKILL)
+    rest = child.stdout.read().split()
+    child.wait()
+    acknowledged = int(rest[-1]) if rest else acknowledged
+    found = read_run(folder)
+    assert not found.info.ended
+    assert found.info.damaged == 0
+    assert found.info.steps >= acknowledged >= 60
+    assert found.step.tolist() == list(range(1, found.info.steps + 1))
+    net, optimizer = _made()
+    train(net, optimizer, batches(found.info.steps))
+    with record(net, optimizer, folder, resume=True, every=5) as run:
+        assert run.done == found.info.steps
+    assert not list(Path(folder).glob(".*.part"))
