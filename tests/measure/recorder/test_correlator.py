@@ -40,7 +40,7 @@ def test_every_lag_is_the_mean_over_all_its_decimated_pairs():
 
 
 def test_displacements_are_decimated_and_not_averaged():
-    """Straight motion: ‖Δ‖² = lag² exactly at every level; averages over blocks would agree at no lag of a random walk."""
+    """Straight motion: ‖Δ‖² = lag² exactly at every level; block averages would not agree for a walk."""
     positions = np.arange(500.0)[:, None] * np.ones(1)
     result = _run(positions, np.ones((500, 1))).result()
     np.testing.assert_allclose(result.displacement, result.lag.astype(float) ** 2)

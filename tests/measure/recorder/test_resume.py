@@ -153,8 +153,8 @@ def test_a_deleted_shard_and_a_damaged_state_are_counted(tmp_path):
 def test_another_model_or_sketch_is_refused_with_every_difference(tmp_path):
     _cut(tmp_path / "run", 0, 20)
     net = torch.nn.Linear(3, 2)
+    optimizer = torch.optim.AdamW(net.parameters())
     with pytest.raises(BadInput) as caught:
-        optimizer = torch.optim.AdamW(net.parameters())
         record(net, optimizer, tmp_path / "run", sketch=512, resume=True).__enter__()
     assert [problem.where for problem in caught.value.problems] == ["parameters", "optimizer", "sketch", "modes"]
 
@@ -176,17 +176,16 @@ with record(net, optimizer, {folder!r}, every=5) as run:
 
 
 def test_nothing_acknowledged_is_lost_by_kill_9(tmp_path):
-    """Killed at an arbitrary moment, many times over a shard's length: every acknowledged update reads back whole."""
+    """Killed at an arbitrary moment: every acknowledged update reads back whole."""
     here, folder = str(Path(__file__).parent), str(tmp_path / "run")
     code = KILLED.format(here=here, folder=folder, options=OPTIONS).replace("batches(100_000)", "batches(2_000)")
-    child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     acknowledged = 0
-    while acknowledged < 60:
-        acknowledged = int(child.stdout.readline())
-    time.sleep(0.01)
-    os.kill(child.pid, signal.SIGKILL)
-    rest = child.stdout.read().split()
-    child.wait()
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as child:
+        while acknowledged < 60:
+            acknowledged = int(child.stdout.readline())
+        time.sleep(0.01)
+        os.kill(child.pid, signal.SIGKILL)
+        rest = child.stdout.read().split()
     acknowledged = int(rest[-1]) if rest else acknowledged
     found = read_run(folder)
     assert not found.info.ended

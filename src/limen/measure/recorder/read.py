@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import fields, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -57,13 +58,9 @@ def read_run(path: str | Path) -> Trajectory:
 def read_all(folder: Path, kind: str, resumed: Sequence[int]) -> tuple[Columns, int]:
     """Rows of all shards of a kind that still hold, by update; and how many shards are damaged or missing."""
     found: list[Columns] = []
-    damaged = 0
-    expected: dict[int, int] = {}
+    damaged = _missing(folder) if kind == "steps" else 0
     for shard in shards(folder, kind):
         columns = read_rows(folder, shard)
-        if kind == "steps":
-            damaged += shard.first > expected.get(shard.generation, shard.first)
-            expected[shard.generation] = shard.last + 1
         if columns is None:
             damaged += 1
             continue
@@ -77,6 +74,15 @@ def read_all(folder: Path, kind: str, resumed: Sequence[int]) -> tuple[Columns, 
     joined = {name: np.concatenate([columns[name] for columns in found if name in columns]) for name in found[0]}
     order = np.argsort(joined["step"], kind="stable")
     return {name: values[order] for name, values in joined.items()}, damaged
+
+
+def _missing(folder: Path) -> int:
+    """Gaps between the row shards of one generation: files that are gone."""
+    present = sorted(
+        [*shards(folder, "steps"), *shards(folder, "steps", QUARANTINE)],
+        key=lambda shard: (shard.generation, shard.first),
+    )
+    return sum(a.generation == b.generation and b.first > a.last + 1 for a, b in pairwise(present))
 
 
 def read_sketches(folder: Path, resumed: Sequence[int]) -> tuple[Columns, int]:

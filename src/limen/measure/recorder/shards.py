@@ -43,11 +43,11 @@ class Shard:
         return f"{self.kind}-{self.generation:03d}-{self.first:09d}-{self.last:09d}.parquet"
 
 
-def shards(folder: Path, kind: str) -> list[Shard]:
-    """Finished shards of a kind, by generation and update."""
+def shards(folder: Path, kind: str, ending: str = "") -> list[Shard]:
+    """Finished shards of a kind, by generation and update; `ending` QUARANTINE lists those set aside."""
     found = []
     for entry in sorted(folder.iterdir()):
-        match = NAME.fullmatch(entry.name)
+        match = NAME.fullmatch(entry.name.removesuffix(ending)) if entry.name.endswith(ending) else None
         if match and match.group(1) == kind:
             found.append(Shard(kind, *(int(match.group(i)) for i in (2, 3, 4))))
     return found
@@ -107,7 +107,7 @@ def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
 def read_arrays(path: Path) -> dict[str, np.ndarray] | None:
     """The arrays of a .npz file (its parts carry checksums); None where it is damaged."""
     try:
-        with np.load(path, allow_pickle=False) as held:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as held:
             return {name: held[name] for name in held.files}
     except Exception:  # zipfile, zlib and numpy each have their own errors for a cut file
         return None
