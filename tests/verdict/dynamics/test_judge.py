@@ -177,7 +177,9 @@ def test_a_run_without_a_good_row_and_modes_of_another_model_are_errors() -> Non
 
 
 def test_noise_outside_of_the_modes_makes_flat_directions_diffuse() -> None:
-    found = judge("run", recorded(), curvature_of(), noise_of(trace=20.0))
+    trajectory = recorded()
+    larger = replace(trajectory, info=replace(trajectory.info, parameters=100))  # four of a hundred directions
+    found = judge("run", larger, curvature_of(), noise_of(trace=20.0))
     assert any("taken for flat" in warning for warning in found.warnings)
     tight = judge("run", recorded(), curvature_of(), noise_of())
     assert (found.lags[-1].predicted["discrete"] or 0) > 2 * (tight.lags[-1].predicted["discrete"] or 0)

@@ -136,7 +136,8 @@ class RunProblem:
     @property
     def bulk_noise(self) -> float:
         """tr Σ − Σ uᵀΣu of one example: noise that no recorded mode carries; not below 0."""
-        if self.noise is None or self.variances is None:
+        every = len(self.stiffness) >= self.trajectory.info.parameters
+        if every or self.noise is None or self.variances is None:
             return 0.0
         return max(0.0, (self.noise.trace.value or 0.0) - float(self.variances.sum()))
 
@@ -155,7 +156,7 @@ class RunProblem:
         density = None if self.curvature is None else self.curvature.density
         n = float(self.trajectory.info.parameters)
         if density is None:
-            return np.zeros(1), np.array([n])
+            return np.zeros(1), np.array([n - len(self.stiffness)])
         nodes, weights = density.nodes.ravel(), density.weights.ravel() / len(density.nodes) * n
         kept = (nodes < below) & (weights > 0)
         return np.maximum(nodes[kept], 0.0), weights[kept]
