@@ -1,0 +1,301 @@
+"""What the page of a run says in words: the verdict, what holds of theory, captions, and rows of tables.
+
+z of a Compared: below 2 it agrees, from 3 on it disagrees, between them it may be chance.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Sequence
+from pathlib import PurePath
+from typing import Any
+
+from limen.pages import wording
+from limen.records.dynamics import Answer, Compared, Dynamics, Lag, ModeVerdict, Orbit
+from limen.records.estimate import Estimate
+
+AGREES, DISAGREES = 2.0, 3.0
+LAWS = {
+    "discrete": "discrete: independent batches",
+    "langevin": "langevin: continuous time",
+    "epoch": "epoch: reshuffled batches",
+}
+SAMPLING = {
+    "iid": "independent batches of distinct examples",
+    "replacement": "independent batches drawn with replacement",
+    "reshuffle": "batches reshuffled every epoch",
+    "same-order": "batches in the same order every epoch",
+    "unknown": "batches in an order that was not recorded",
+}
+IDENTITIES = {
+    "V": ("virial", "2h Var x = η(1 + β)·Var v: the pull towards the minimum balances the motion; 1 with independent "
+          "batches"),
+    "X": ("kinematics", "2 Cov(x, v) = η Var v: positions are sums of velocities; 1 of anything at rest"),
+    "L": ("angular momentum", "E[x_iv_j − x_jv_i] = (h_i − h_j)/(1 − β)·E x_ix_j: no net turning between modes beyond "
+          "what their noise shares; the pair furthest from it"),
+    "F": ("fluctuations", "noise that the motion implies over noise measured from gradients; 1 where both are one"),
+}  # fmt: skip
+Lead = list[tuple[str, bool]]
+_MINUS = re.compile(r"(?<![\w.×⁻-])-(?=[\d.])")
+
+
+def figure(value: float | None, digits: int = 3) -> str:
+    """A number with three digits; a dash where there is none.
+
+    >>> figure(0.0044756), figure(-4.4756e-7), figure(123456.0), figure(None)
+    ('0.00448', '−4.48×10⁻⁷', '123,456', '–')
+    """
+    if value is None:
+        return "–"
+    if 10**digits <= abs(value) < 1e7:
+        return said(f"{value:,.0f}")
+    return said(f"{value:.{digits}g}")
+
+
+def said(text: str) -> str:
+    """Untrusted words on one line, with typographic minus signs and powers of ten.
+
+    >>> said("exponent -0.5\\n(-1.0 to 0), 4e-05 in warm-up 2-3")
+    'exponent −0.5 (−1.0 to 0), 4×10⁻⁵ in warm-up 2-3'
+    """
+    return _MINUS.sub("−", wording.prose(text))
+
+
+def full(found: Estimate) -> str:
+    """Value and interval, or why there is none.
+
+    >>> full(Estimate(0.004476, 0.00404, 0.00491, 0.95, "statistical"))
+    '0.00448 (0.00404 to 0.00491)'
+    """
+    if found.value is None:
+        return found.state.replace("_", " ")
+    if found.low is None or found.high is None:
+        return figure(found.value)
+    return f"{figure(found.value)} ({figure(found.low)} to {figure(found.high)})"
+
+
+def slope(value: float | None) -> str:
+    """An exponent with two decimals."""
+    return "–" if value is None else wording.decimal(value, 2)
+
+
+def signed(z: float | None) -> str:
+    """z with its sign, one decimal."""
+    return "–" if z is None else wording.decimal(z, 1, signed=True)
+
+
+def outcome(found: Compared) -> str:
+    """A comparison in words: agrees, may be chance, disagrees; or why it is refused."""
+    if found.z is None:
+        return said(found.reason) or "no prediction"
+    if abs(found.z) < AGREES:
+        return "agrees"
+    side = "above" if found.z > 0 else "below"
+    if abs(found.z) < DISAGREES:
+        return f"{side} the law, may be chance"
+    return f"disagrees: {side} the law"
+
+
+def title(found: Dynamics) -> str:
+    """The last part of the run's name."""
+    return wording.flat(PurePath(found.run).name or found.run) or "recorded run"
+
+
+def subtitle(found: Dynamics) -> str:
+    """Updates, sampling."""
+    first, last = found.analysed
+    whole = "all analysed" if last - first + 1 == found.steps else f"{first:,} to {last:,} analysed"
+    return f"{wording.count(found.steps, 'update')}, {whole} · {sampling(found)}"
+
+
+def sampling(found: Dynamics) -> str:
+    """How batches were drawn."""
+    return SAMPLING.get(found.sampling, said(found.sampling))
+
+
+def leads(found: Dynamics) -> list[Lead]:
+    """The verdict in a sentence, then what holds of theory."""
+    reason = said(found.reason)
+    if found.verdict == "stationary":
+        first = [("This run is ", False), ("at rest", True), (f", as far as its modes tell: {reason}.", False)]
+    elif found.verdict == "drifting":
+        first = [("This run is ", False), ("not at rest", True), (f": {reason}.", False)]
+    else:
+        first = [("Whether this run is at rest is ", False), ("not known", True), (f": {reason}.", False)]
+    return [first, *_theory(found)]
+
+
+def _theory(found: Dynamics) -> list[Lead]:
+    z = [mode.temperature.z for mode in found.modes if mode.temperature.z is not None]
+    tested = {name: at.z for name, at in found.identities.items() if at.z is not None}
+    parts: Lead = []
+    if z:
+        near = sum(abs(at) < DISAGREES for at in z)
+        parts += [("Temperature is within 3 standard errors of the ", False), (f"{said(found.law)} law", False),
+                  (" in ", False), (f"{near} of {len(z)} modes", True)]  # fmt: skip
+    if tested:
+        off = [f"{name} (z {signed(at)})" for name, at in tested.items() if abs(at) >= DISAGREES]
+        held = [name for name, at in tested.items() if abs(at) < DISAGREES]
+        parts.append(("; " if parts else "", False))
+        if held:
+            parts.append((f"{_listed('identity', 'identities', held)} {'holds' if len(held) == 1 else 'hold'}", False))
+        if off:
+            parts.append((", " if held else "", False))
+            named = ", ".join(off) if held else _listed("identity", "identities", off)
+            parts.append((f"{named} {'does' if len(off) == 1 else 'do'} not", True))
+    return [[*parts, (".", False)]] if parts else []
+
+
+def _listed(one: str, many: str, names: Sequence[str]) -> str:
+    joined = ", ".join(names[:-1]) + " and " + names[-1] if len(names) > 1 else names[0]
+    return f"{one if len(names) == 1 else many} {joined}"
+
+
+def displacement_caption(found: Dynamics) -> str:
+    """What to see in the displacement."""
+    text = "Mean of ‖θ(k + t) − θ(k)‖² over all pairs of updates t apart, both axes logarithmic. Dots: measured"
+    text += "; bars: 95 % intervals ◆" if any(lag.measured.two_sided for lag in found.lags) else ""
+    if any(not lag.measured.two_sided for lag in found.lags):
+        text += "; hollow dots: too few stretches of that length for an interval ○"
+    return f"{text}. {_own(found, [(lag.measured, lag.predicted) for lag in found.lags])}"
+
+
+def exponent_caption(found: Dynamics) -> str:
+    """What to see in the local exponent."""
+    text = (
+        "Slope of the curve above at each lag: 2 while weights coast, 1 where they diffuse, 0 where they are confined; "
+        "drift makes it 2 again. Bars: 95 % intervals ◆, wide because neighbouring lags are taken for independent; an "
+        "arrow says that a bar goes on."
+    )
+    return f"{text} {_own(found, [(lag.exponent, lag.predicted_exponent) for lag in found.lags])}"
+
+
+def _own(found: Dynamics, pairs: list[tuple[Estimate, Any]]) -> str:
+    """Which law is this run's, and at how many lags it lies in the interval."""
+    if not any(value is not None for _, laws in pairs for value in laws.values()):
+        return "No law is drawn: " + (said(found.warnings[0]) if found.warnings else "theory has none here") + "."
+    tested = [
+        (e.low, e.high, laws[found.law])
+        for e, laws in pairs
+        if e.low is not None and e.high is not None and laws.get(found.law) is not None
+    ]
+    if not any(laws.get(found.law) is not None for _, laws in pairs):
+        return f"None of the laws drawn is that of {sampling(found)}."
+    text = f"The heavier line is the law of this run, {sampling(found)}"
+    if not tested:
+        return f"{text}."
+    inside = sum(low <= value <= high for low, high, value in tested if value is not None)
+    return f"{text}; it lies inside {inside} of {wording.count(len(tested), 'interval')}."
+
+
+def lag_rows(lags: Sequence[Lag]) -> list[dict[str, str]]:
+    """Every lag: displacement and exponent, measured and by each law."""
+    return [
+        {"lag": f"{lag.lag:,}", "measured": full(lag.measured), "origins": figure(lag.measured.n),
+         "exponent": wording.full(lag.exponent)}
+        | {law: figure(lag.predicted.get(law)) for law in LAWS}
+        | {f"{law}_slope": slope(lag.predicted_exponent.get(law)) for law in LAWS}
+        for lag in lags
+    ]  # fmt: skip
+
+
+def temperature_caption(found: Dynamics) -> str:
+    """What to see in the temperatures."""
+    text = "Temperature h·Var x (loss) of every recorded mode against its curvature h"
+    if any(mode.temperature.predicted is not None for mode in found.modes):
+        text += f"; rings and line: the {said(found.law)} law"
+    text += ". Below: how many standard errors measurement lies above the law; the band is ±2"
+    slow = sum(not mode.equilibrated for mode in found.modes)
+    if slow:
+        text += (
+            f". {wording.count(slow, 'mode')} without a temperature, on the upper lane: the run is too short for them, "
+            "or they have no equilibrium"
+        )
+    return text + "."
+
+
+def mode_rows(modes: Sequence[ModeVerdict]) -> list[dict[str, str]]:
+    """Every mode of the run."""
+    return [
+        {
+            "curvature": figure(mode.curvature),
+            "regime": mode.regime if mode.equilibrated else f"{mode.regime}, not equilibrated",
+            "relaxation": figure(mode.relaxation_steps),
+            "batches": str(mode.batches),
+            "temperature": full(mode.temperature.measured),
+            "law": figure(mode.temperature.predicted),
+            "z": signed(mode.temperature.z),
+            "virial": full(mode.virial),
+            "noise": figure(mode.noise),
+            "why": said(mode.temperature.reason),
+        }
+        for mode in modes
+    ]
+
+
+def mode_told(mode: ModeVerdict) -> str:
+    """One mode in words."""
+    text = f"curvature {figure(mode.curvature)}, {mode.regime}: temperature {full(mode.temperature.measured)}"
+    if mode.temperature.measured.value is None:
+        return f"{text}, {said(mode.temperature.measured.reason)}"
+    if mode.temperature.predicted is not None:
+        text += f", law {figure(mode.temperature.predicted)}"
+    return text if mode.temperature.z is None else f"{text}, z {signed(mode.temperature.z)}"
+
+
+def portrait_caption(found: Dynamics) -> str:
+    """What to see in the phase portraits."""
+    text = "Each mode on its own: its last updates in position and velocity, the older the fainter; the dot is the last"
+    if any(orbit.ellipse is not None for orbit in found.orbits):
+        text += f". Ellipses: one and two standard deviations of the {said(found.law)} law, not fitted to the path"
+    text += (
+        ". Dials: how far one update turns the state on the measured ellipse (ink), beside the turn predicted (dashed)"
+    )
+    return text + "; the arrow is its direction."
+
+
+def orbit_row(orbit: Orbit) -> dict[str, str]:
+    """One portrait in numbers, angles in radians an update."""
+    moments = orbit.ellipse or (None, None, None)
+    return {
+        "curvature": figure(orbit.curvature),
+        "turn": full(orbit.measured_turn),
+        "law": figure(orbit.turn),
+        "x": figure(moments[0]),
+        "xv": figure(moments[1]),
+        "v": figure(moments[2]),
+    }
+
+
+def answer_card(answer: Answer) -> dict[str, Any]:
+    """A question, its answer, and what it rests on."""
+    text = said(answer.answer)
+    return {
+        "question": said(answer.question),
+        "answer": text.removeprefix("not answered: ") if answer.refused else text,
+        "evidence": said(answer.evidence),
+        "refused": answer.refused,
+    }
+
+
+def recipe(found: Dynamics) -> list[tuple[str, str]]:
+    """What the numbers rest on."""
+    first, last = found.analysed
+    rows = [
+        ("run", wording.flat(found.run)),
+        ("recorded", wording.count(found.steps, "update")),
+        ("analysed", f"updates {first:,} to {last:,}"),
+        ("left out", f"{wording.count(found.excluded, 'update')}, not finite or skipped"),
+        ("batches", sampling(found)),
+        ("law", f"{said(found.law)}, that of this sampling"),
+        ("modes", f"{len(found.modes)} recorded, {found.unequilibrated_modes} not equilibrated"),
+    ]
+    if found.p_value is not None:
+        rows.append(("drift", f"least p after Holm's correction {figure(found.p_value)}"))
+    return rows
+
+
+def command(found: Dynamics) -> str:
+    """What makes this page again."""
+    return f"limen dynamics {shlex.quote(wording.flat(found.run))} -o page.html"
