@@ -49,7 +49,7 @@ class Space:
         self.coupling = np.zeros(0)
         self.locked = self.used = self.products = 0
         self.scale, self.exhausted = 0.0, False
-        self.gemv = scipy.linalg.get_blas_funcs("gemv", dtype=dtype)
+        self.gemv, self.axpy = scipy.linalg.get_blas_funcs(("gemv", "axpy"), dtype=dtype)
         self.random = stream("krylov", seed, self.size)
 
     @property
@@ -80,7 +80,7 @@ class Space:
     def step(self) -> None:
         """One product: the next row becomes active, what it leaves becomes the next row."""
         j, row = self.used, self.rows[self.used]
-        image = np.asarray(self.product(row), self.dtype)
+        image = np.ascontiguousarray(self.product(row), self.dtype)
         if np.may_share_memory(image, row):
             image = image.copy()
         self.products += 1
@@ -132,11 +132,11 @@ class Space:
     def _local(self, image: Vector, j: int) -> Floats:
         """Take away the two terms of the recurrence, so that one pass over all rows is enough."""
         found = np.zeros(self.used)
-        if j == self.locked or np.count_nonzero(self.coupling) != 1:
+        if j == self.locked or not self.coupling[-1] or np.count_nonzero(self.coupling) != 1:
             return found
-        for i in (j, j - 1):
-            found[i] = float(self.rows[i] @ image)
-            image -= self.dtype.type(found[i]) * self.rows[i]
+        for i in (j - 1, j):
+            found[i] = self.coupling[-1] if i < j else float(self.rows[i] @ image)  # what β misses, the pass finds
+            image = self.axpy(self.rows[i], image, a=-found[i])
         return found
 
     def _orthogonalise(self, image: Vector, found: Floats | None = None) -> tuple[Floats, float]:
@@ -159,6 +159,6 @@ class Space:
         return found, before
 
     def _random_row(self) -> None:
-        row = self.random.standard_normal(self.size).astype(self.dtype)
+        row = self.random.standard_normal(self.size, self.dtype)
         _, norm = self._orthogonalise(row)
         np.divide(row, norm, out=self.rows[self.used])

@@ -19,7 +19,7 @@ def cross_entropy(model, batch, reduction="mean"):
 
 
 def dense_hessian(model, loss, batches, names=None):
-    """∇² of the size-weighted mean loss, float64, by reverse over reverse of torch.func on the whole parameter vector."""
+    """∇² of the size-weighted mean loss, by reverse over reverse of torch.func on the whole vector of parameters."""
     chosen = [name for name, _ in model.named_parameters()] if names is None else names
     start = {name: dict(model.named_parameters())[name].detach().clone() for name in chosen}
     sizes = [start[name].numel() for name in chosen]

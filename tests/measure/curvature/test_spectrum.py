@@ -99,7 +99,7 @@ def test_streamed_and_kept_graphs_give_the_same_pairs():
         streamed = curvature(model, cases.cross_entropy, batches, modes=3, tolerance=1e-8, memory=memory)
         assert np.allclose(kept.eigenvalues, streamed.eigenvalues, rtol=1e-10)
         assert streamed.peak_bytes < kept.peak_bytes, count
-    with pytest.raises(BadInput, match="memory: error: expected room for .* vectors"):
+    with pytest.raises(BadInput, match=r"memory: error: expected room for .* vectors"):
         curvature(model, cases.cross_entropy, batches, modes=3, memory=1000)
 
 

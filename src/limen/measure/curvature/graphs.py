@@ -29,7 +29,9 @@ SAME_GRADIENT = 1e-3
 class Graph(Protocol):
     """A linearised batch."""
 
-    loss: float
+    @property
+    def loss(self) -> float:
+        """Of the batch."""
 
     def gradient(self) -> list[Any]:
         """∇loss, one tensor a parameter (None: zero)."""

@@ -68,11 +68,11 @@ class Operator:
         if len(self.objective.batches) == 1 and self.kept:
             pieces = self.kept[0].product(tangent)
             torch.cat(self._pieces(pieces), out=self.image)
-            return self.image.cpu().numpy()
+            return _numpy(self.image)
         self.image.zero_()
         for i, share in enumerate(self.shares):
             self._add(self.image, self._graph(i).product(tangent), share)
-        return self.image.cpu().numpy()
+        return _numpy(self.image)
 
     def rows(self, rows: Rows) -> Rows:
         """Products of several rows [p, n] at once, new arrays; a batch that is not kept is linearised once for all."""
@@ -82,7 +82,7 @@ class Operator:
             graph = self._graph(i)
             for row, image in zip(rows, images, strict=True):
                 self._add(image, graph.product(self.objective.views(torch.from_numpy(row).to(self.device))), share)
-        return images.cpu().numpy()
+        return _numpy(images)
 
     def _graph(self, i: int) -> Graph:
         return self.kept[i] if i < len(self.kept) else self.linearise(self.objective, self.objective.batches[i])
@@ -122,17 +122,18 @@ def graph_bytes(objective: Objective, batch: Any, gauss_newton: bool = False) ->
 
     def pack(tensor: Any) -> Any:
         if tensor.layout == torch.strided and _storage(tensor) not in known:
-            seen[_storage(tensor)] = tensor.untyped_storage().nbytes()
+            seen[_storage(tensor)] = int(tensor.untyped_storage().nbytes())
         return tensor.detach()  # the tensor itself would make its graph keep itself alive
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         _linearise(gauss_newton)(objective, batch)
-    return sum(seen.values())
+    total: int = sum(seen.values())
+    return total
 
 
 def beside(objective: Objective, basis: int, memory: int) -> int:
     """Bytes left for graphs beside `basis` rows of a basis. Raises BadInput where even the basis does not fit."""
-    row = objective.size * objective.parameters[0].element_size()
+    row: int = objective.size * objective.parameters[0].element_size()
     if basis * row > memory:
         room = f"{basis} vectors of {objective.size:,} numbers, {basis * row / 1e9:.3g} GB"
         what = f"expected room for {room}, got {memory / 1e9:.3g} GB"
@@ -143,6 +144,11 @@ def beside(objective: Objective, basis: int, memory: int) -> int:
 
 def _linearise(gauss_newton: bool) -> Callable[[Objective, Any], Graph]:
     return gauss_newton_graph if gauss_newton else hessian_graph
+
+
+def _numpy(tensor: Any) -> Rows:
+    array: Rows = tensor.cpu().numpy()
+    return array
 
 
 def _storage(tensor: Any) -> int:

@@ -4,8 +4,8 @@
 
 For a smooth loss S_ε → H as ε → 0, with error O(ε²). For a ReLU network it does not: the almost-everywhere Hessian
 misses the kinks between the two gradients, and it is S at the scale of its own steps that SGD feels. S is no matrix
-(it is not linear in u), so there is no error bound: `residuals` are ‖S_εu − λu‖, large where u is no eigenvector at that
-scale.
+(it is not linear in u), so there is no error bound: `residuals` are ‖S_εu − λu‖, large where u is no eigenvector at
+that scale.
 """
 
 from __future__ import annotations

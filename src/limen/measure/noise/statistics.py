@@ -59,7 +59,8 @@ def variance_errors(rows: Floats) -> Floats:
     centred = rows - rows.mean(axis=0)
     second, fourth = (centred**2).sum(axis=0) / (n - 1), (centred**4).mean(axis=0)
     # never negative: m₄ ≥ (m₂)² = s⁴((n−1)/n)², and ((n−1)/n)² ≥ (n−3)/(n−1) for n ≥ 3
-    return np.sqrt((fourth - second**2 * (n - 3) / (n - 1)) / n)
+    errors: Floats = np.sqrt((fourth - second**2 * (n - 3) / (n - 1)) / n)
+    return errors
 
 
 def trace(squares: Floats, batch_size: int, confidence: float) -> Estimate:
