@@ -1,11 +1,13 @@
 """What recording costs: training steps with and without it, interleaved in one process; memory and disk of a recording.
 
     python benchmarks/recorder.py                     # ResNet-18 of width 64 on 3×32×32, batches of 128 and 32
+    python benchmarks/recorder.py --stem 1 --batches 8 --steps 20     # with the stem at full size: 16 times the work
     python benchmarks/recorder.py --steps 60 --batches 128 --modes 20 --weight-decay 0
 
-One thread. Two copies of the same network are trained on the same batches, in turn, one step each; only one of them is
-recorded. Shown are medians of the step, their difference over the step without (median of the pairs' differences), the
-mean difference (it holds flushes and anchors), peak memory that recording adds, and bytes on disk an update.
+One thread, processor seconds. Two copies of the same network are trained on the same batches, in turn, one step each;
+only one of them is recorded. Shown are medians of the step, the median of the pairs' differences over the step without,
+the mean difference over the mean step (it holds anchors), memory that both take beside two optimizers' buffers and
+gradients, and bytes on disk an update.
 `same weights` says whether both copies ended with identical weights.
 """
 
@@ -27,6 +29,7 @@ import torch
 from torch import nn
 
 from limen.measure.recorder.recorder import record
+from limen.models.architectures.resnet import resnet18
 
 WARM = 20
 
@@ -54,20 +57,19 @@ class Block(nn.Module):
         return torch.relu(self.body(x) + self.side(x))
 
 
-def resnet18(width: int, *, stem: int) -> nn.Module:
-    """18 layers for 3×32×32; `stem` is the stride of the first convolution."""
+def small_resnet18(width: int) -> nn.Module:
+    """18 layers with the stem of large images (7×7 by 2, max-pool by 2) on 3×32×32: few operations a weight."""
     widths = [width, width, 2 * width, 2 * width, 4 * width, 4 * width, 8 * width, 8 * width]
     strides = [1, 1, 2, 1, 2, 1, 2, 1]
-    first = [nn.Conv2d(3, width, 3, stem, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
-    if stem > 1:
-        first = [nn.Conv2d(3, width, 7, 2, 3, bias=False), nn.BatchNorm2d(width), nn.ReLU(), nn.MaxPool2d(3, 2, 1)]
+    first = [nn.Conv2d(3, width, 7, 2, 3, bias=False), nn.BatchNorm2d(width), nn.ReLU(), nn.MaxPool2d(3, 2, 1)]
     blocks = [Block(a, b, s) for a, b, s in zip([width, *widths], widths, strides, strict=False)]
     return nn.Sequential(*first, *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8 * width, 10))
 
 
 def trainer(width: int, stem: int, decay: float) -> tuple[nn.Module, torch.optim.Optimizer]:
     torch.manual_seed(0)
-    net = resnet18(width, stem=stem)
+    full = stem == 1
+    net = nn.Sequential(resnet18({"width": width}), nn.Linear(8 * width, 10)) if full else small_resnet18(width)
     return net, torch.optim.SGD(net.parameters(), lr=0.01, momentum=0.9, weight_decay=decay)
 
 
@@ -95,11 +97,11 @@ def compare(asked: argparse.Namespace, batch: int, folder: Path) -> dict[str, fl
         for index in range(WARM + asked.steps):
             x = torch.randn(batch, 3, 32, 32, generator=rng)
             y = torch.randint(10, (batch,), generator=rng)
-            begun = time.perf_counter()
+            begun = time.process_time()
             step(plain, plain_optimizer, x, y).item()
-            between = time.perf_counter()
+            between = time.process_time()
             run.step(step(seen, seen_optimizer, x, y))
-            ended = time.perf_counter()
+            ended = time.process_time()
             if index >= WARM:
                 without.append(between - begun)
                 with_it.append(ended - between)
@@ -126,7 +128,9 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--batches", type=int, nargs="+", default=[128, 32])
     parser.add_argument("--width", type=int, default=64)
-    parser.add_argument("--stem", type=int, default=2, choices=[1, 2], help="stride of the first convolution")
+    parser.add_argument(
+        "--stem", type=int, default=2, choices=[1, 2], help="1: limen's ResNet-18 (3×3 stem at full size)"
+    )
     parser.add_argument("--mode", default="full", choices=["full", "lean"])
     parser.add_argument("--modes", type=int, default=0)
     parser.add_argument("--weight-decay", type=float, default=5e-4)

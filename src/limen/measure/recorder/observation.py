@@ -76,7 +76,7 @@ class Observation:
         self._since += 1
         if self.tools.projections is not None:
             self.tools.projections.close_row(settings)
-        self._hold_to_anchors(position)
+        self._hold_to_anchors(position, scalars.offset_norm2)
         return Observed(settings, scalars, RECORDED, position, -sketched)
 
     def skipped(self, settings: OptimizerSettings) -> Observed:
@@ -130,10 +130,10 @@ class Observation:
         self._gone = True
         return Observed(settings, scalars, NOT_FINITE, None, None)
 
-    def _hold_to_anchors(self, position: Floats) -> None:
+    def _hold_to_anchors(self, position: Floats, offset_norm2: float) -> None:
         """Exact and sketched displacements must agree within 4√(2/d)."""
         allowed = 4 * float(np.sqrt(2 / self.tools.sketch.dimension))
-        for exact, sketched in self.tools.anchors.look(self.done, position):
+        for exact, sketched in self.tools.anchors.look(self.done, position, offset_norm2):
             if exact > 0:
                 self.self_tests.append(SelfTest(self.done, "sketch", abs(sketched / exact - 1), allowed))
 
