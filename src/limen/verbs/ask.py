@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import Literal
+from numbers import Real
+from typing import Any, Literal
 
 from limen.records.errors import BadInput, Problem
 from limen.records.task import Question
@@ -22,17 +23,17 @@ def question_of(target: Target = None, margin: float = 0.01, confidence: float =
     Raises BadInput naming every value out of range.
     """
     problems: list[Problem] = []
-    if not 0.5 <= confidence < 1:
-        problems.append(Problem("confidence", f"expected at least 0.5 and below 1, got {confidence}", fix="0.95"))
-    if not (math.isfinite(margin) and margin >= 0):
-        problems.append(Problem("margin", f"expected a number of at least 0 in units of the loss, got {margin}"))
+    if not _real(confidence) or not 0.5 <= confidence < 1:
+        problems.append(Problem("confidence", f"expected at least 0.5 and below 1, got {confidence!r}", fix="0.95"))
+    if not (_real(margin) and math.isfinite(margin) and margin >= 0):
+        problems.append(Problem("margin", f"expected a number of at least 0 in units of the loss, got {margin!r}"))
     wanted = _parse(target, problems)
     if problems:
         raise BadInput(problems)
     return Question(confidence, target_loss=wanted.get("loss"), target_error=wanted.get("error"), margin=margin)
 
 
-def _parse(target: Target, problems: list[Problem]) -> dict[str, float]:
+def _parse(target: Any, problems: list[Problem]) -> dict[str, float]:
     if target is None:
         return {}
     fix = 'one of "loss=0.3", "error=0.05"'
@@ -43,6 +44,9 @@ def _parse(target: Target, problems: list[Problem]) -> dict[str, float]:
         except ValueError:
             problems.append(Problem("target", f"expected loss=NUMBER or error=NUMBER, got {target!r}", fix=fix))
             return {}
+    elif not isinstance(target, Mapping) or not all(_real(number) for number in target.values()):
+        problems.append(Problem("target", f"expected a number with its name, got {target!r}", fix=fix))
+        return {}
     else:
         wanted = {key: float(number) for key, number in target.items()}
     if set(wanted) not in ({"loss"}, {"error"}):
@@ -53,6 +57,10 @@ def _parse(target: Target, problems: list[Problem]) -> dict[str, float]:
         what = f"expected {'a loss above 0' if key == 'loss' else 'an error above 0 and below 1'}, got {value}"
         problems.append(Problem("target", what))
     return wanted
+
+
+def _real(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def counts_of(text: str | None) -> list[int | Literal["all"]] | None:

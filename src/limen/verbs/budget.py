@@ -19,8 +19,9 @@ from limen.data.slices import slice_values
 from limen.data.source import source_probabilities
 from limen.data.tables import describe
 from limen.records.errors import BadInput, Problem
-from limen.records.task import FitSpec, LabelledFeatures, Loss, Method, Task
+from limen.records.task import LabelledFeatures, Loss, Method, Task
 from limen.verbs.ask import Target, question_of
+from limen.verbs.ask_fit import fit_of, threads_of
 from limen.verbs.shown import ShownBudget
 from limen.verdict import conclude
 
@@ -71,8 +72,8 @@ def budget(
 
     Raises BadInput with every problem of the input found, never a partial result.
     """
-    if loss not in ("log", "squared"):
-        raise BadInput(Problem("loss", f'expected "log" or "squared", got {loss!r}'))
+    spec, processors = fit_of(method, loss, labels, seeds, radius, rich_head), threads_of(threads)
+    asked = question_of(target, margin, confidence)
     if same_population and isinstance(slices, Mapping) and slices:
         what = "slices are of the train rows, but with same_population the test rows are the holdout"
         raise BadInput(Problem("slices", what, fix="give files, and name columns that both of them have"))
@@ -84,27 +85,13 @@ def budget(
         key: _population(value, train, columns, key, needed=same_population and key == "test")
         for key, value in {**({} if test is None else {"test": test}), **(shift or {})}.items()
     }
-    spec = FitSpec(
-        method=method,
-        loss=loss,
-        labels=_counts(labels),
-        seeds=_positive("seeds", seeds),
-        radius=radius,
-        rich_head=rich_head,
-    )
-    asked = question_of(target, margin, confidence)
     encoder = Path(X).stem if isinstance(X, str | Path) else name
     task = Task(
         _task_name(X, name), encoder, train, populations, same_population=_has_test(same_population, populations)
     )
     with _placed(task.name, X):
-        record = fit_task(task, spec, threads or usable_processors())
+        record = fit_task(task, spec, processors)
     return ShownBudget.of(conclude(record, asked))
-
-
-def usable_processors() -> int:
-    """Processors this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _rows(
@@ -175,28 +162,8 @@ def _placed(task: str, X: ArrayLike | str | Path) -> Iterator[None]:
         raise BadInput(replace(p, where=place) if p.where == task else p for p in error.problems) from None
 
 
-def _counts(labels: Any) -> tuple[int | Literal["all"], ...] | None:
-    """Label counts as given; a single one is a list of one."""
-    if labels is None:
-        return None
-    if isinstance(labels, str | int):
-        labels = (labels,)
-    found = tuple(labels)
-    wrong = [n for n in found if n != "all" and (isinstance(n, bool) or not isinstance(n, int))]
-    if wrong:
-        what = f'expected whole numbers or "all", got {wrong[0]!r}'
-        raise BadInput(Problem("labels", what, fix='labels=[100, 1000, "all"]'))
-    return found
-
-
 def _has_test(same_population: bool, populations: Mapping[str, LabelledFeatures]) -> bool:
     if same_population and "test" not in populations:
         what = "same_population says that the test rows are the holdout, but there is no test"
         raise BadInput(Problem("same_population", what, fix="give test=… (--test FILE), or leave it out"))
     return same_population
-
-
-def _positive(name: str, value: int) -> int:
-    if not isinstance(value, int) or value < 1:
-        raise BadInput(Problem(name, f"expected a whole number of at least 1, got {value!r}"))
-    return value

@@ -18,7 +18,7 @@ from limen.records.report import Report
 from limen.records.stage import StageRecord
 from limen.records.task import FitSpec, Integers, LabelledFeatures, Task
 from limen.verbs.ask import Target, question_of
-from limen.verbs.budget import usable_processors
+from limen.verbs.ask_fit import threads_of
 from limen.verdict import compare_fits, conclude, note_selection, rankings
 
 
@@ -48,7 +48,7 @@ def compare(
     fits: list[StageRecord] = []
     for (encoder, rows), other in zip(encoders.items(), tests, strict=True):
         task = Task(name, encoder, rows, {} if other is None else {"test": other}, together=together)
-        fits.append(fit_task(task, spec or FitSpec(), threads or usable_processors()))
+        fits.append(fit_task(task, spec or FitSpec(), threads_of(threads)))
     budgets = note_selection([conclude(fit, question) for fit in fits], fits, question)
     return Report(name, budgets, compare_fits(fits, confidence), rankings=rankings(budgets))
 
