@@ -20,7 +20,8 @@ X, Y = RNG.normal(size=(200, 3)), RNG.integers(0, 2, 200)
         ({"method": "svm"}, "method"), ({"loss": "hinge"}, "loss"), ({"radius": -1}, "radius"),
         ({"radius": "big"}, "radius"), ({"target": 0.3}, "target"), ({"target": {"loss": "x"}}, "target"),
         ({"confidence": "95"}, "confidence"), ({"margin": None}, "margin"), ({"seeds": 0}, "seeds"),
-        ({"seeds": "a"}, "seeds"), ({"seeds": True}, "seeds"), ({"threads": -1}, "threads"), ({"threads": 0}, "threads"),
+        ({"seeds": "a"}, "seeds"), ({"seeds": True}, "seeds"), ({"threads": -1}, "threads"),
+        ({"threads": 0}, "threads"),
         ({"threads": "x"}, "threads"), ({"labels": [1.5]}, "labels"),
     ],
 )  # fmt: skip
