@@ -12,6 +12,7 @@ from limen.pages.svg import Element, el, label, line, number
 
 APART = 16.0  # pixels between the baselines of words at the ends of lines
 LEAST = 1e-300
+NARROW = 30.0  # ratio of the ends below which an axis without three 1-2-5 marks gets evenly spaced ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,8 @@ def marks(scale: Log | Linear, most: int) -> list[tuple[float, str]]:
     """
     if isinstance(scale, Linear):
         return ticks(scale.low, scale.high, most)
-    return [(value, power(text)) for value, text in log_ticks(scale.low, scale.high, most)]
+    found = [(value, power(text)) for value, text in log_ticks(scale.low, scale.high, most)]
+    return found if len(found) > 2 or scale.high > NARROW * scale.low else ticks(scale.low, scale.high, most)
 
 
 def power(text: str) -> str:

@@ -14,14 +14,14 @@ from limen.pages import wording
 from limen.pages.dynamics_axes import End, Panel, across, bar, ends, known, levels, span, thinned
 from limen.pages.key import ROW, Entry, key, rows_of
 from limen.pages.scales import Linear, Log
-from limen.pages.svg import Caption, Element, el, label, line, picture
+from limen.pages.svg import Caption, Element, el, label, line, number, picture
 from limen.records.dynamics import Dynamics, Lag
 from limen.records.estimate import Estimate
 
 WIDE, NARROW = 1040.0, 310.0
 HEIGHTS = {WIDE: 430.0, NARROW: 320.0}
 LOW_HEIGHTS = {WIDE: 270.0, NARROW: 250.0}
-MARGIN, LEFT = 236.0, 58.0
+MARGIN, LEFT = 206.0, 58.0
 LAGS = "lag t, updates"
 REFERENCE = {2.0: "2 coasting", 1.0: "1 diffusing", 0.0: "0 confined"}
 
@@ -62,7 +62,7 @@ def displacement(found: Dynamics, name: str, width: float, caption: Caption) -> 
 
 def exponent(found: Dynamics, name: str, width: float, caption: Caption) -> Element:
     """Local exponent against lag, on the same horizontal axis as `displacement`."""
-    values = [lag.exponent.value for lag in found.lags]
+    values = [lag.exponent.value for lag in found.lags if lag.exponent.two_sided]
     values += [value for lag in found.lags for value in lag.predicted_exponent.values()]
     reach = [value for value in values if value is not None]
     low, high = min([-0.6, *reach]) - 0.1, max([2.3, *reach]) + 0.1
@@ -88,7 +88,7 @@ def law_class(law: str, own: str) -> str:
 
 def _across(found: Dynamics, width: float) -> Log:
     low, high = span([float(lag.lag) for lag in found.lags], 1.15)
-    return Log(low, high, LEFT, width - (MARGIN if width == WIDE else 12.0))
+    return Log(low, max(high, 4 * low), LEFT, width - (MARGIN if width == WIDE else 12.0))
 
 
 def _laws(found: Dynamics, panel: Panel, curve: Curve) -> list[Element]:
@@ -112,8 +112,16 @@ def _dots(lags: tuple[Lag, ...], panel: Panel, curve: Curve, apart: float) -> li
         assert found.value is not None
         tip = el("title", told(lag, curve))
         dot = "dot seen" if found.two_sided else "dot unsure"
-        dots.append(el("circle", tip, cx=x, cy=panel.y(found.value), r=2.8, class_=dot))
+        dots.append(_mark(panel, x, found.value, dot, tip))
     return [*bars, *dots]
+
+
+def _mark(panel: Panel, x: float, value: float, class_: str, tip: Element) -> Element:
+    """A dot, or an arrow head at the edge of the frame that its value lies beyond."""
+    if panel.holds(value):
+        return el("circle", tip, cx=x, cy=panel.y(value), r=2.8, class_=class_)
+    y, away = (panel.top, 6) if value > panel.y.high else (panel.base, -6)
+    return el("path", tip, d=f"M{number(x)} {number(y)}l-4 {away}h8z", class_=class_)
 
 
 def told(lag: Lag, curve: Curve) -> str:

@@ -31,8 +31,8 @@ def portrait(orbit: Orbit, law: str, name: str, caption: Caption) -> Element:
         for k in (1.0, 2.0):
             points = [(x(a), y(b)) for a, b in ellipse(orbit.ellipse, k)]
             parts.append(line([*points, points[0]], f"ellipse {law}"))
-            across, up = max(points, key=lambda p: p[0] - p[1])
-            parts.append(label(across + 3, up - 3, f"{k:.0f} sd", f"tiny {law}"))
+        across, up = max(points, key=lambda p: p[0] - p[1])
+        parts.append(label(across + 4, up - 3, "2 sd", f"small {law}"))
     parts += [*_rotation(orbit.measured_turn), *_dial(orbit, law), *_turn_words(orbit, law)]
     return picture(name, SIZE, caption, *parts)
 
@@ -107,9 +107,9 @@ def _frame(x: Linear, y: Linear) -> list[Element]:
     across, up = _round(x.high), _round(y.high)
     parts += [line([(x(across), centre - 3), (x(across), centre + 3)], "zero")]
     parts += [line([(middle - 3, y(up)), (middle + 3, y(up))], "zero")]
-    parts += [label(x(across), y.start + 14, words.figure(across, 2), "tick", "middle")]
+    parts += [label(x(across), centre + 15, words.figure(across, 2), "tick", "middle")]
     parts += [label(middle + 6, y(up) + 4, words.figure(up, 2), "tick")]
-    parts += [label(x.start, y.start + 14, "position x", "tick"), label(middle, 12, "velocity v", "tick", "middle")]
+    parts += [label(x.end, centre - 6, "x", "symbol", "end"), label(middle, 14, "v", "symbol", "middle")]
     return parts
 
 

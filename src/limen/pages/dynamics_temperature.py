@@ -16,26 +16,35 @@ from limen.records.dynamics import Dynamics, ModeVerdict
 
 HEIGHTS = {WIDE: 470.0, 310.0: 420.0}
 STRIP = 84.0
-LEFT, COLUMN = 62.0, 58.0
+CURVATURE = "curvature h, loss/parameter²"
+LEFT, COLUMN, LANE = 62.0, 58.0, 34.0
 
 
 def temperature(found: Dynamics, name: str, width: float, caption: Caption) -> Element:
     """The picture; `width` as in `dynamics_figures`, `name` unique on the page. Needs at least one mode."""
-    entries = _entries(found)
-    lanes = any(not placed(mode) for mode in found.modes)
+    entries, x = _entries(found), _across(found, width)
     above = 13.0 + ROW * len(rows_of(entries, width - 16))
-    top = above + 26.0 + (26.0 if lanes else 0.0)
-    bottom = HEIGHTS[width] - STRIP - 66
-    x = _across(found, width)
-    values = [v for m in found.modes for v in (m.temperature.measured.value, m.temperature.measured.high,
-                                               m.temperature.predicted)]  # fmt: skip
-    panel = Panel(x, Log(*span(values, 1.6), bottom, top))
-    parts = [*key(entries, 8, width - 16, 13), *levels(panel, "temperature h·Var x, loss")]
-    parts += [*_law(found, panel), *_measured(found, panel)]
-    if lanes:
-        parts += _lane(found, panel, above + 12.0)
-    parts += _strip(found, Panel(x, _z_scale(found, bottom + 26)))
+    lanes = any(not placed(mode) for mode in found.modes)
+    parts = key(entries, 8, width - 16, 13)
+    if not any(placed(mode) for mode in found.modes):  # a lane alone: no height means anything
+        lane = Panel(x, Linear(0.0, 1.0, above + LANE + 6, above))
+        parts += [*_lane(found, lane, above + LANE - 10), *across(lane, CURVATURE)]
+        return picture(name, (width, above + LANE + 50), caption, *parts)
+    compared = any(mode.temperature.z is not None for mode in found.modes)
+    bottom = HEIGHTS[width] - 46 - (STRIP + 20 if compared else 0.0)
+    panel = Panel(x, Log(*_heights(found), bottom, above + 26.0 + (LANE if lanes else 0.0)))
+    parts += [*levels(panel, "temperature h·Var x, loss"), *_law(found, panel), *_measured(found, panel)]
+    parts += _lane(found, panel, above + LANE - 10.0) if lanes else []
+    if compared:
+        parts += _strip(found, Panel(x, _z_scale(found, bottom + 26)))
+    else:
+        parts += across(panel, CURVATURE)
     return picture(name, (width, HEIGHTS[width]), caption, *parts)
+
+
+def _heights(found: Dynamics) -> tuple[float, float]:
+    at = [mode.temperature for mode in found.modes if mode.curvature > 0]
+    return span([v for t in at for v in (t.measured.value, t.measured.high, t.predicted)], 1.6)
 
 
 def placed(mode: ModeVerdict) -> bool:
@@ -44,7 +53,7 @@ def placed(mode: ModeVerdict) -> bool:
 
 
 def _entries(found: Dynamics) -> list[Entry]:
-    entries = [Entry("bars seen", "seen", "measured", "gap seen")]
+    entries = [Entry("bars seen", "seen", "measured", "gap seen")] if any(placed(m) for m in found.modes) else []
     if any(mode.temperature.predicted is not None for mode in found.modes):
         entries.append(Entry(f"track {found.law} own", f"foretold {found.law}", f"{found.law} law", f"gap {found.law}"))
     if any(not placed(mode) for mode in found.modes):
@@ -89,7 +98,7 @@ def _lane(found: Dynamics, panel: Panel, y: float) -> list[Element]:
     if falling:
         middle = LEFT + COLUMN / 2 - 8
         parts.append(line([(LEFT, y), (LEFT + COLUMN - 16, y)], "lane-line"))
-        parts.append(label(middle, panel.top + 6, "h ≤ 0", "tick", "middle"))
+        parts.append(label(middle, y - 9, "h ≤ 0", "tick", "middle"))
     slow = [mode for mode in found.modes if mode.curvature > 0 and not placed(mode)]
     places = [(LEFT + 4 + (COLUMN - 24) * (i + 0.5) / len(falling), mode) for i, mode in enumerate(falling)]
     for x, mode in [*places, *((panel.x(mode.curvature), mode) for mode in slow)]:
@@ -113,13 +122,11 @@ def _strip(found: Dynamics, panel: Panel) -> list[Element]:
     ]
     for value, text in ticks(panel.y.low, panel.y.high, 4):
         parts.append(label(panel.left - 7, panel.y(value) + 4, text, "tick", "end"))
-    parts += across(panel, "curvature h, loss/parameter²")
+    parts += across(panel, CURVATURE)
     for mode in found.modes:
         z = mode.temperature.z
         if z is not None and mode.curvature > 0:
             tip, x = el("title", words.mode_told(mode)), panel.x(mode.curvature)
             parts.append(el("path", d=f"M{number(x)} {number(panel.y(0.0))}V{number(panel.y(z))}", class_="bars seen"))
             parts.append(el("circle", tip, cx=x, cy=panel.y(z), r=3, class_="dot seen"))
-    if not any(mode.temperature.z is not None for mode in found.modes):
-        parts.append(label((panel.left + panel.right) / 2, panel.y(0.0) - 6, "nothing to compare", "soft", "middle"))
     return parts

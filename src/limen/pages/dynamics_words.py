@@ -16,10 +16,11 @@ from limen.records.dynamics import Answer, Compared, Dynamics, Lag, ModeVerdict,
 from limen.records.estimate import Estimate
 
 AGREES, DISAGREES = 2.0, 3.0
+SMALL, LARGE = 1e-3, 1e7  # outside them numbers carry a power of ten
 LAWS = {
-    "discrete": "discrete: independent batches",
-    "langevin": "langevin: continuous time",
-    "epoch": "epoch: reshuffled batches",
+    "discrete": "discrete · independent",
+    "langevin": "langevin · continuous",
+    "epoch": "epoch · reshuffled",
 }
 SAMPLING = {
     "iid": "independent batches of distinct examples",
@@ -32,7 +33,7 @@ IDENTITIES = {
     "V": ("virial", "2h Var x = η(1 + β)·Var v: the pull towards the minimum balances the motion; 1 with independent "
           "batches"),
     "X": ("kinematics", "2 Cov(x, v) = η Var v: positions are sums of velocities; 1 of anything at rest"),
-    "L": ("angular momentum", "E[x_iv_j − x_jv_i] = (h_i − h_j)/(1 − β)·E x_ix_j: no net turning between modes beyond "
+    "L": ("angular momentum", "E[xᵢvⱼ − xⱼvᵢ] = (hᵢ − hⱼ)/(1 − β)·E xᵢxⱼ: no net turning between modes beyond "
           "what their noise shares; the pair furthest from it"),
     "F": ("fluctuations", "noise that the motion implies over noise measured from gradients; 1 where both are one"),
 }  # fmt: skip
@@ -63,15 +64,16 @@ def said(text: str) -> str:
 
 
 def full(found: Estimate) -> str:
-    """Value and interval, or why there is none.
+    """Value and interval with the digits that the interval earns, or the state of the value.
 
     >>> full(Estimate(0.004476, 0.00404, 0.00491, 0.95, "statistical"))
     '0.00448 (0.00404 to 0.00491)'
+    >>> full(Estimate(4.476e-7, 4.04e-7, 4.91e-7, 0.95, "statistical"))
+    '4.48×10⁻⁷ (4.04×10⁻⁷ to 4.91×10⁻⁷)'
     """
-    if found.value is None:
-        return found.state.replace("_", " ")
-    if found.low is None or found.high is None:
-        return figure(found.value)
+    ends = [abs(x) for x in (found.value, found.low, found.high) if x is not None]
+    if found.value is None or not found.two_sided or SMALL <= max(ends) < LARGE:
+        return figure(found.value) if found.value is not None and not found.two_sided else wording.full(found)
     return f"{figure(found.value)} ({figure(found.low)} to {figure(found.high)})"
 
 
@@ -128,7 +130,7 @@ def leads(found: Dynamics) -> list[Lead]:
 
 def _theory(found: Dynamics) -> list[Lead]:
     z = [mode.temperature.z for mode in found.modes if mode.temperature.z is not None]
-    tested = {name: at.z for name, at in found.identities.items() if at.z is not None}
+    tested = {said(name): at.z for name, at in found.identities.items() if at.z is not None}
     parts: Lead = []
     if z:
         near = sum(abs(at) < DISAGREES for at in z)
@@ -137,14 +139,17 @@ def _theory(found: Dynamics) -> list[Lead]:
     if tested:
         off = [f"{name} (z {signed(at)})" for name, at in tested.items() if abs(at) >= DISAGREES]
         held = [name for name, at in tested.items() if abs(at) < DISAGREES]
-        parts.append(("; " if parts else "", False))
+        parts += [("; ", False)] if parts else []
         if held:
             parts.append((f"{_listed('identity', 'identities', held)} {'holds' if len(held) == 1 else 'hold'}", False))
         if off:
             parts.append((", " if held else "", False))
             named = ", ".join(off) if held else _listed("identity", "identities", off)
-            parts.append((f"{named} {'does' if len(off) == 1 else 'do'} not", True))
-    return [[*parts, (".", False)]] if parts else []
+            parts.append((f"{named} {'does' if len(off) == 1 else 'do'} not{'' if held else ' hold'}", True))
+    if not parts:
+        return []
+    text, strong = parts[0]
+    return [[(_sentence(text), strong), *parts[1:], (".", False)]]
 
 
 def _listed(one: str, many: str, names: Sequence[str]) -> str:
@@ -165,8 +170,8 @@ def exponent_caption(found: Dynamics) -> str:
     """What to see in the local exponent."""
     text = (
         "Slope of the curve above at each lag: 2 while weights coast, 1 where they diffuse, 0 where they are confined; "
-        "drift makes it 2 again. Bars: 95 % intervals ◆, wide because neighbouring lags are taken for independent; an "
-        "arrow says that a bar goes on."
+        "drift makes it 2 again. Bars: 95 % intervals ◆, wide because neighbouring lags are taken for independent; "
+        "arrows say that a bar or a hollow dot lies beyond the frame."
     )
     return f"{text} {_own(found, [(lag.exponent, lag.predicted_exponent) for lag in found.lags])}"
 
@@ -205,11 +210,12 @@ def temperature_caption(found: Dynamics) -> str:
     text = "Temperature h·Var x (loss) of every recorded mode against its curvature h"
     if any(mode.temperature.predicted is not None for mode in found.modes):
         text += f"; rings and line: the {said(found.law)} law"
-    text += ". Below: how many standard errors measurement lies above the law; the band is ±2"
+    if any(mode.temperature.z is not None for mode in found.modes):
+        text += ". Below: how many standard errors measurement lies above the law; the band is ±2"
     slow = sum(not mode.equilibrated for mode in found.modes)
     if slow:
         text += (
-            f". {wording.count(slow, 'mode')} without a temperature, on the upper lane: the run is too short for them, "
+            f". {wording.count(slow, 'mode')} without a temperature, hollow on the lane: the run is too short, "
             "or they have no equilibrium"
         )
     return text + "."
@@ -220,7 +226,7 @@ def mode_rows(modes: Sequence[ModeVerdict]) -> list[dict[str, str]]:
     return [
         {
             "curvature": figure(mode.curvature),
-            "regime": mode.regime if mode.equilibrated else f"{mode.regime}, not equilibrated",
+            "regime": said(mode.regime) + ("" if mode.equilibrated else ", not equilibrated"),
             "relaxation": figure(mode.relaxation_steps),
             "batches": str(mode.batches),
             "temperature": full(mode.temperature.measured),
@@ -273,10 +279,14 @@ def answer_card(answer: Answer) -> dict[str, Any]:
     text = said(answer.answer)
     return {
         "question": said(answer.question),
-        "answer": text.removeprefix("not answered: ") if answer.refused else text,
+        "answer": _sentence(text.removeprefix("not answered: ") if answer.refused else text),
         "evidence": said(answer.evidence),
         "refused": answer.refused,
     }
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def recipe(found: Dynamics) -> list[tuple[str, str]]:
