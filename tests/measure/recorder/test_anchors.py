@@ -63,4 +63,4 @@ def test_the_oldest_birth_after_the_reference_makes_room():
 def test_readings_between_t_and_twice_t_do_not_grow(begin):
     births = [begin >> shift for shift in range(PLACES["full"])]
     readings = sum(on_grid(step - birth) for birth in births for step in range(begin + 1, 2 * begin + 1))
-    assert 45 <= readings <= 75
+    assert 35 <= readings <= 75

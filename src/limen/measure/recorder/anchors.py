@@ -3,7 +3,7 @@
 Births are 0 (the reference, kept for good) and 16, 32, 64, … updates; when the places are used up the oldest birth
 after 0 makes room. Lags are the whole numbers nearest to 10^{i/10}, from birth 0 (whose displacement every row holds
 anyway) to 10^{i/20}. Some 60 readings between T and 2T updates, whatever T is, each of about three passes over memory:
-a thousand updates pay for some three hundred of them, a million for a thousand.
+a thousand updates pay for some two hundred of them, a million for a thousand.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ import numpy as np
 
 from limen.measure.recorder.flat import Array
 from limen.measure.recorder.sketch import CountSketch, Place, Stretch, added
-from limen.measure.recorder.update_rule import Update
+from limen.measure.recorder.update_rule import Formed, Update
 from limen.records.trajectory import Floats
 
 SMALLEST_SHARE = 0.05
@@ -78,8 +78,9 @@ class Reader:
 
     def anew(self, update: Update, visit: Visitor | None = None) -> tuple[Scalars, Products]:
         """Everything multiplied out; `visit` is shown minus the velocity of every stretch."""
-        said, rate = update.settings, update.settings.learning_rate
-        sums = np.zeros((9, self.groups))
+        rate = update.settings.learning_rate
+        recurs = update.buffers is not None and any(update.settings.weight_decay)
+        sums = np.zeros((8, self.groups))
         for stretch in self.sketch.stretches:
             index, where = stretch.parameter, stretch.where
             after = update.after[index][where]
@@ -89,28 +90,26 @@ class Reader:
             self.sketch.add(stretch, buffer)
             if visit is not None:
                 visit(stretch, buffer)
-            before = offset + rate * formed.direction
-            pairs = (
-                (buffer, buffer),
-                (offset, buffer),
-                (formed.gradient, formed.gradient),
-                (before, formed.gradient),
-                (formed.direction, formed.direction),
-                (offset, offset),
-                *(((after, buffer), (after, after)) if any(said.weight_decay) else ()),
-            )
-            for product, (a, b) in enumerate(pairs):
-                sums[product, update.weights.groups[index]] += float(np.dot(a, b))
+            sums[:, update.weights.groups[index]] += _products(offset, formed, after if recurs else None)
         totals = sums.sum(1)
+        buffer2, offset_buffer, gradient2, offset_gradient, direction_gradient, direction2, offset2 = totals[:7]
         row = Scalars(
-            velocity_norm2=totals[0],
-            gradient_norm2=totals[2],
-            offset_dot_gradient=totals[3],
-            offset_dot_velocity=-totals[1],
-            offset_norm2=totals[5],
-            step_norm2=rate**2 * totals[4],
+            velocity_norm2=buffer2,
+            gradient_norm2=gradient2,
+            offset_dot_gradient=offset_gradient + rate * direction_gradient,
+            offset_dot_velocity=-offset_buffer,
+            offset_norm2=offset2,
+            step_norm2=rate**2 * direction2,
         )
-        return row, Products(sums[0], sums[1], sums[6], sums[7], sums[5])
+        weights2 = self._weights2(update) if recurs else np.zeros(self.groups)
+        return row, Products(sums[0], sums[1], sums[7], weights2, sums[6])
+
+    def _weights2(self, update: Update) -> Floats:
+        """⟨θ', θ'⟩ by group."""
+        found = np.zeros(self.groups)
+        for group, after in zip(update.weights.groups, update.after, strict=True):
+            found[group] += float(after.dot(after))
+        return found
 
     def recursive(self, update: Update, last: Products, visit: Visitor | None = None) -> tuple[Scalars, Products]:
         """The same from four products and those of the update before; see `can_recur`."""
@@ -140,6 +139,23 @@ class Reader:
                 place = self.sketch.place(stretch, buffer.dtype.type)
                 self._plan.append((update.weights.groups[index], *views, place, stretch))
         return self._plan
+
+
+def _products(offset: Array, formed: Formed, after: Array | None) -> list[float]:
+    """⟨b,b⟩ ⟨o',b⟩ ⟨g,g⟩ ⟨o',g⟩ ⟨u,g⟩ ⟨u,u⟩ ⟨o',o'⟩ ⟨θ',b⟩ of one stretch; arrays that are the same are taken once."""
+    buffer, direction, gradient = formed.buffer, formed.direction, formed.gradient
+    buffer2, offset_buffer = float(buffer.dot(buffer)), float(offset.dot(buffer))
+    plain = gradient is buffer
+    return [
+        buffer2,
+        offset_buffer,
+        buffer2 if plain else float(gradient.dot(gradient)),
+        offset_buffer if plain else float(offset.dot(gradient)),
+        buffer2 if plain else float(direction.dot(gradient)),
+        buffer2 if direction is buffer else float(direction.dot(direction)),
+        float(offset.dot(offset)),
+        0.0 if after is None else float(after.dot(buffer)),
+    ]
 
 
 def can_recur(update: Update, last: Products | None) -> bool:

@@ -141,27 +141,42 @@ class Update:
             self._moments.append((mean, square, 1 / (1 - beta1**done), (1 - beta2**done) ** -0.5))
 
     def formed(self, parameter: int, stretch: slice) -> Formed:
-        """b, u and g of a stretch of one parameter, in fresh arrays: the plain reading of the rule."""
+        """b, u and g of a stretch of one parameter: the plain reading of the rule; views where nothing is done."""
         said = self.settings
         decay = said.weight_decay[self.weights.groups[parameter]]
-        rate = said.learning_rate
+        gradient = self.raw[parameter][stretch]
+        if said.maximize:
+            gradient = -gradient
         after = self.after[parameter][stretch]
-        gradient = self.raw[parameter][stretch] * (-1 if said.maximize else 1)
         if said.name != "SGD":
-            mean, square, first, second = self._moments[parameter]
-            direction = mean[stretch] * first / (np.sqrt(square[stretch]) * second + self._epsilon)
-            if said.decoupled:
-                direction = (direction + decay * after) / (1 - rate * decay)
-            else:
-                gradient = gradient + decay * (after + rate * direction)
-            return Formed(direction, direction, gradient)
+            return self._adam_formed(parameter, stretch, gradient, after)
+        shrunk = 1 - said.learning_rate * decay
         if self.buffers is None:
-            gradient = (gradient + decay * after) / (1 - rate * decay)
+            gradient = (gradient + decay * after) / shrunk if decay else gradient
             return Formed(gradient, gradient, gradient)
         buffer = self.buffers[parameter][stretch]
         if not said.nesterov:
-            return Formed(buffer, buffer, gradient + decay * (after + rate * buffer))
+            gradient = gradient + decay * (after + said.learning_rate * buffer) if decay else gradient
+            return Formed(buffer, buffer, gradient)
         if self.altered and decay == 0:
             gradient = gradient - said.momentum * buffer
-        gradient = (gradient + decay * (after + rate * said.momentum * buffer)) / (1 - rate * decay)
+        if decay:
+            gradient = (gradient + decay * (after + said.learning_rate * said.momentum * buffer)) / shrunk
         return Formed(buffer, gradient + said.momentum * buffer, gradient)
+
+    def _adam_formed(self, parameter: int, stretch: slice, gradient: Array, after: Array) -> Formed:
+        """u = m·first/(√s·second + ε), with AdamW's decay put into it; g with Adam's."""
+        said = self.settings
+        decay = said.weight_decay[self.weights.groups[parameter]]
+        mean, square, first, second = self._moments[parameter]
+        direction = np.sqrt(square[stretch])
+        direction *= second
+        direction += self._epsilon
+        np.divide(mean[stretch], direction, out=direction)
+        shrunk = 1 - said.learning_rate * decay if said.decoupled else 1.0
+        direction *= first / shrunk
+        if decay and said.decoupled:
+            direction += (decay / shrunk) * after
+        elif decay:
+            gradient = gradient + decay * (after + said.learning_rate * direction)
+        return Formed(direction, direction, gradient)
