@@ -349,6 +349,38 @@ def test_modes_of_another_model_are_refused_and_named_parts_are_spread(tmp_path)
     np.testing.assert_allclose(found.positions[-1], part.vectors @ offset, atol=1e-5)
 
 
+def test_a_measured_curvature_gives_the_modes(tmp_path):
+    from limen.measure.curvature.spectrum import curvature
+
+    net = network()
+
+    def loss(model, batch):
+        return torch.nn.functional.cross_entropy(model(batch[0]), batch[1])
+
+    measured = curvature(net, loss, batches(2), modes=2)
+    wrapped = torch.nn.ModuleDict({"module": net})  # names as DistributedDataParallel gives them
+    optimizer = _sgd(net)
+    start = numbers(net)
+    with record(wrapped, optimizer, tmp_path / "run", modes=measured) as run:
+        train(net, optimizer, batches(10), run.step)
+    found = read_run(tmp_path / "run")
+    assert found.info.eigenvalues == pytest.approx(measured.eigenvalues.tolist())
+    np.testing.assert_allclose(found.positions[-1], measured.vectors @ (numbers(net) - start), atol=1e-5)
+
+
+def test_half_precision_is_recorded_in_float32(tmp_path):
+    net = network(dtype=torch.bfloat16)
+    optimizer = _sgd(net, lr=0.5, momentum=0.5)
+    start = torch.cat([p.detach().reshape(-1) for p in net.parameters()]).float()
+    with record(net, optimizer, tmp_path / "run") as run:
+        train(net, optimizer, batches(30), run.step)
+    found = read_run(tmp_path / "run")
+    moved = torch.cat([p.detach().reshape(-1) for p in net.parameters()]).float() - start
+    buffer = torch.cat([optimizer.state[p]["momentum_buffer"].reshape(-1) for p in net.parameters()]).float()
+    assert found.velocity_norm2[-1] == pytest.approx(float(buffer.square().sum()), rel=1e-5)
+    assert found.offset_dot_velocity[-1] == pytest.approx(-float(moved @ buffer), rel=1e-3, abs=1e-5)
+
+
 def test_a_folder_in_use_is_not_overwritten(tmp_path):
     _recorded(tmp_path, 5)
     net = network()

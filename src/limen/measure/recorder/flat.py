@@ -33,6 +33,13 @@ def flat(tensor: Any, order: tuple[int, ...] | None) -> Array:
     return array
 
 
+def joined(views: list[Array]) -> Array:
+    """The block [n] that `FlatParameters.split` made views of."""
+    block = views[0].base
+    assert isinstance(block, np.ndarray)
+    return block
+
+
 class FlatParameters:
     """Parameters, their sizes and groups, and the views of tensors that stay where they are."""
 

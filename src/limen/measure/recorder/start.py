@@ -11,7 +11,7 @@ import psutil
 
 from limen.measure.recorder.anchors import PLACES, Anchors
 from limen.measure.recorder.asked import Asked
-from limen.measure.recorder.flat import Array, FlatParameters
+from limen.measure.recorder.flat import Array, FlatParameters, joined
 from limen.measure.recorder.forecast import Forecast, forecast
 from limen.measure.recorder.info import read_info
 from limen.measure.recorder.observation import Instruments, Observation
@@ -55,9 +55,7 @@ class Start:
         else:
             reference, earlier = self.weights.copy(), None
             self.folder.mkdir(parents=True, exist_ok=True)
-            block = np.concatenate(reference)
-            published(self.folder / "reference.npy", lambda file: np.save(file, block))
-            del block
+            published(self.folder / "reference.npy", lambda file: np.save(file, joined(reference)))
         places = PLACES[asked.mode]
         tools = Instruments(
             self.weights,

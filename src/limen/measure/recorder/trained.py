@@ -7,6 +7,8 @@ from typing import Any
 
 from limen.records.errors import BadInput, Problem
 
+WRAPPED = ("module.", "_orig_mod.")
+
 
 @dataclass(frozen=True, slots=True)
 class Trained:
@@ -36,7 +38,7 @@ def trained(model: Any, optimizer: Any) -> Trained:
     if model is None:
         named = [(str(index), parameter) for index, (_, parameter) in enumerate(group_of.values())]
     else:
-        named = list(model.named_parameters())
+        named = [(_bare(name), parameter) for name, parameter in model.named_parameters()]
     chosen = [(name, parameter) for name, parameter in named if id(parameter) in group_of]
     problems = []
     if len(chosen) < len(group_of):
@@ -52,6 +54,13 @@ def trained(model: Any, optimizer: Any) -> Trained:
         groups=[group_of[id(parameter)][0] for _, parameter in chosen],
         left_out=sum(int(parameter.numel()) for _, parameter in named) - sum(int(p.numel()) for _, p in chosen),
     )
+
+
+def _bare(name: str) -> str:
+    """A parameter's name without what DistributedDataParallel and torch.compile put before it."""
+    while name.startswith(WRAPPED):
+        name = name.split(".", 1)[1]
+    return name
 
 
 def not_readable(parameters: list[Any], names: list[str]) -> list[Problem]:
