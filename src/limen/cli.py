@@ -389,8 +389,10 @@ def sgd(
 
 @app.command()
 def dynamics(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a recording (limen.record).")],
-    output: Output = None,
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Folder of a recording, or STUDY::ENCODER.")],
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write a .html page or a .json.")] = None,
+    store: Store = None,
+    data: Data = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -401,7 +403,7 @@ def dynamics(
     if output is not None:
         speak.checked(output)
     with speak.working(f"reading {run} …", quiet):
-        found = judge(run)
+        found = judge(run, store=store, data=data)
     if output is not None:
         write_page(found, output)
         if not quiet:

@@ -94,7 +94,7 @@ def short(found: Estimate) -> str:
         return "—"
     if found.low is None or found.high is None:
         return f"{found.value:.3g}"
-    return f"{found.value:.3g} ± {(found.high - found.low) / 2:.1g}"
+    return f"{found.value:.3g}±{(found.high - found.low) / 2:.1g}"
 
 
 def number(value: float | None) -> str:

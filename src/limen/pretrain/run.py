@@ -61,7 +61,7 @@ def pretrain(
     if (run.start is None) != (start is None):
         missing, given = ("the step", "a record") if run.start is None else ("the record", "a step")
         raise BadInput(Problem("start", f"expected {missing} of the run to start from, got only {given}"))
-    training, heldout = _examples(run)
+    training, heldout = examples_of(run)
     with deterministic(run.threads):
         objective = make_objective(run, training.images.shape[3], training.classes)
         model = make_model(run, objective, training)
@@ -114,7 +114,8 @@ def make_objective(run: PretrainSpec, channels: int, classes: Sequence[str] = ()
     return NTXent(augmentation, **{**NT_XENT, **options})
 
 
-def _examples(run: PretrainSpec) -> tuple[Examples, Examples]:
+def examples_of(run: PretrainSpec) -> tuple[Examples, Examples]:
+    """The training and the held-out examples of a run. Raises BadInput for too few of them."""
     label = run.objective.get("label", "label") if run.objective["name"] == "supervised" else None
     every = load_examples(run.data, label)
     if isinstance(run.heldout, str):

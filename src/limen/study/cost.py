@@ -72,6 +72,12 @@ DEFAULT_COUNTS = 6
 """Label counts of the default doubling grid."""
 
 
+RECORDED_STEP, RECORDED_BYTES = 1e-3, 5_000
+"""Seconds and bytes that recording adds to a step, up to 100,000 of them."""
+RECORDED_EXAMPLES = 512 * 2.5 * 60 + 2 * 4096
+"""Gradients of one example behind the eigenpairs and the noise that a recorded run begins with."""
+
+
 @dataclass(frozen=True, slots=True)
 class Cost:
     """Seconds on one core (on `threads` cores for pretraining), bytes on disk, bytes of memory of one cell."""
@@ -118,8 +124,14 @@ def pretrain_cost(encoder: Pretrain, rows: int) -> Cost:
     shown = encoder.evaluation.training_batches
     scored_rows = 0.1 * rows * encoder.evaluation.draws + (rows if shown is None else shown * encoder.batch_size)
     scored = len(encoder.kept_steps()) * scored_rows * (views + count * (forward_least + FORWARD * work))
+    if encoder.record is not None:
+        training += encoder.steps * RECORDED_STEP
+        if supervised and not encoder.augmentation:
+            training += RECORDED_EXAMPLES * (train_least + TRAIN * work)
     decoded = 0.0 if side == 8 else rows * DECODE
-    weights = 4 * len(encoder.kept_steps()) * _weights(encoder.architecture, side, channels)
+    weights = RECORDED_BYTES * min(encoder.steps, 100_000) * (encoder.record is not None) + 4 * len(
+        encoder.kept_steps()
+    ) * _weights(encoder.architecture, side, channels)
     activations = 40 * count * encoder.batch_size * _maps(encoder.architecture, side)
     seconds = LEAST + decoded + (training + scored) / encoder.threads**SPEEDUP
     return Cost(seconds, weights, 600_000_000 + activations + 4 * rows * side * side * 3)

@@ -37,9 +37,11 @@ def run_stage(stage: str, spec: Mapping[str, Any], inputs: Mapping[str, StageRec
 def pretrain(spec: Mapping[str, Any], inputs: Mapping[str, StageRecord]) -> StageRecord:
     """Train one encoder. `spec` has the keys of `limen.pretrain.spec.PretrainSpec`; `inputs` = {start}, if any."""
     from limen.pretrain.run import pretrain as train
-    from limen.study.recording import observers_of
+    from limen.study.recording import observers_of, recorded
 
-    return train(spec, observers_of(spec), inputs.get("start"))
+    observers = observers_of(spec)
+    record = train(spec, observers, inputs.get("start"))
+    return replace(record, arrays={**record.arrays, **recorded(observers)}) if observers else record
 
 
 def features(spec: Mapping[str, Any], inputs: Mapping[str, StageRecord]) -> StageRecord:

@@ -2,26 +2,68 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 from limen.records.dynamics import Dynamics
 from limen.records.errors import BadInput, Problem
 
+OF_STUDY = "::"
 
-def dynamics(run: str | Path) -> Dynamics:
-    """Measured beside predicted for the recording in folder `run`, with the curvature and noise attached to it.
 
-    Raises BadInput for a folder without a recording, and for curvature or noise of other modes than were recorded.
+def dynamics(run: str | Path, *, store: str | Path | None = None, data: str | Path | None = None) -> Dynamics:
+    """Measured beside predicted for a recording: the folder of `limen.record`, or STUDY::ENCODER[#seed] of a study.
+
+    `store` and `data` are those of `limen run`, for a study. Raises BadInput for a folder without a recording, an
+    encoder that was not recorded or did not run, and for curvature or noise of other modes than were recorded.
     """
+    text = str(run)
+    if OF_STUDY in text:
+        with tempfile.TemporaryDirectory() as name:
+            _from_study(text, Path(name), store, data)
+            return _judged(text, Path(name))
+    if not Path(run).is_dir():
+        what = "expected the folder of a recording, got no folder"
+        fix = "limen.record(model, optimizer, FOLDER) makes one; STUDY.toml::ENCODER names that of a study"
+        raise BadInput(Problem(text, what, fix=fix))
+    return _judged(text, Path(run))
+
+
+def _judged(name: str, folder: Path) -> Dynamics:
     from limen.measure.dynamics.attach import attached
     from limen.measure.recorder.read import read_run
     from limen.verdict.dynamics.judge import judge
 
-    folder = Path(run)
-    if not folder.is_dir():
-        what = "expected the folder of a recording, got no folder"
-        raise BadInput(Problem(str(run), what, fix="limen.record(model, optimizer, FOLDER) makes one"))
-    return judge(str(run), read_run(folder), *attached(folder))
+    return judge(name, read_run(folder), *attached(folder))
+
+
+def _from_study(text: str, folder: Path, store: str | Path | None, data: str | Path | None) -> None:
+    """The recording of a study's encoder, written into `folder`."""
+    from limen.study.recording import unpack_recording
+    from limen.study.reference import parse_reference
+    from limen.study.run import Options, open_study
+
+    study, _, encoder = text.partition(OF_STUDY)
+    opened = open_study(
+        Path(study),
+        Options(data=None if data is None else Path(data), store=None if store is None else Path(store), yes=True),
+    )
+    recorded = {str(at): key for at, key in opened.plan.pretrained.items() if _records(opened, at.name)}
+    try:
+        name = str(parse_reference(encoder))
+    except ValueError as error:
+        raise BadInput(Problem(text, str(error))) from None
+    if name not in recorded:
+        listed = ", ".join(recorded) or "none"
+        fix = 'record = "dynamics" in its [encoder.NAME]'
+        raise BadInput(Problem(text, f"expected a recorded encoder of the study ({listed}), got {encoder!r}", fix=fix))
+    if not opened.store.has(recorded[name]):
+        raise BadInput(Problem(text, "its run is not published yet", fix=f"limen run {study}"))
+    unpack_recording(opened.store.load(recorded[name]), folder)
+
+
+def _records(opened: object, name: str) -> bool:
+    return getattr(opened.study.encoder[name], "record", None) is not None  # type: ignore[attr-defined]
 
 
 def write_page(found: Dynamics, output: Path) -> None:

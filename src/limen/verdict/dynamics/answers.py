@@ -105,7 +105,7 @@ def batch(seen: Seen) -> Answer:
     question = f"Which learning rate goes with {TIMES} times the batch?"
     if seen.problem.unpredictable:
         return _refused(question, seen.problem.unpredictable)
-    modes = seen.problem.modes(np.zeros(len(seen.modes)))
+    modes = seen.problem.settings
     wide = rescale(modes, modes.batch_size * TIMES)
     step = rescale(modes, modes.batch_size * TIMES, "local")
     stable = "" if wide.correction < 0.5 else f", but then ηh/(2(1 + β)) = {wide.correction:.2f}: too close to the edge"

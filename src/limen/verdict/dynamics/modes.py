@@ -32,6 +32,8 @@ EDGE = 0.9
 def mode_verdicts(problem: RunProblem) -> tuple[ModeVerdict, ...]:
     """All recorded modes, in their order."""
     h = problem.stiffness
+    if not len(h):
+        return ()
     noise = problem.variances
     shape = discrete(problem.modes(np.zeros(len(h)) if noise is None else noise), allow_unstable=True)
     law = _law_of_sampling(problem)

@@ -104,6 +104,12 @@ class RunProblem:
         s = self.segment.settings
         return 0.0 if s.decoupled else s.weight_decay[0]
 
+    @property
+    def settings(self) -> Modes:
+        """The optimizer's settings with the sharpest recorded mode, a flat one where none was recorded."""
+        sharpest = max([*self.trajectory.info.eigenvalues, 0.0])
+        return self._problem(np.array([sharpest]), np.zeros(1), np.ones(1))
+
     def modes(self, noise: Floats) -> Modes:
         """The tracked modes with this noise [k]."""
         return self._problem(np.asarray(self.trajectory.info.eigenvalues, dtype=np.float64), noise, np.ones(1))

@@ -1,0 +1,110 @@
+"""A run of a study recorded for its limiting dynamics: eigenpairs and noise at its start, then every update.
+
+The Hessian is that of the training loss at the weights the run begins with, over CURVATURE examples of the training set
+in batches of the run's size; the noise along its modes over NOISE of them. BatchNorm is in train mode in both, as it is
+in training. A loss that draws random views has no Hessian of its own: such a run is recorded without modes.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from limen.records.curvature import BatchNorm
+from limen.records.errors import BadInput, Problem
+from limen.records.observer import Step
+
+MODES = 10
+CURVATURE, NOISE = 512, 4096
+"""Training examples behind the eigenpairs and behind the noise."""
+LEAST_BATCHES = 16
+"""Of the noise, where there are as many."""
+
+
+class DynamicsRecording:
+    """The observer of one run; `files` is what it leaves behind."""
+
+    def __init__(self, spec: Mapping[str, Any]) -> None:
+        from limen.measure.recorder.recorder import Recorder
+
+        self.spec = dict(spec)
+        self.folder = Path(tempfile.mkdtemp(prefix="limen-recording-"))
+        self.recorder: Recorder | None = None
+
+    def begin(self, model: Any, optimizer: Any, steps: int) -> None:
+        """Measure curvature and noise where the loss is no random one, then record. Raises BadInput."""
+        from limen.measure.dynamics.attach import attach
+        from limen.measure.recorder.asked import Asked
+        from limen.measure.recorder.recorder import Recorder
+        from limen.pretrain.run import examples_of
+        from limen.pretrain.spec import PretrainSpec
+
+        run = PretrainSpec.parse(self.spec)
+        training, _ = examples_of(run)
+        curvature = noise = None
+        if run.objective["name"] == "supervised" and "augmentation" not in run.objective:
+            curvature, noise = _measured(model, run, training)
+        asked = Asked(modes=curvature, batch_size=run.batch_size, sampling=run.sampling, examples=len(training))
+        self.recorder = Recorder(self.folder, asked)
+        self.recorder.begin(model, optimizer, steps)
+        attach(self.folder, curvature=curvature, noise=noise)
+
+    def step(self, step: Step) -> None:
+        """Close the row of one update."""
+        assert self.recorder is not None
+        self.recorder.step(step)
+
+    def end(self) -> None:
+        """Write what is left."""
+        if self.recorder is not None:
+            self.recorder.end()
+
+    def files(self) -> dict[str, bytes]:
+        """The files of the recording; the folder is gone afterwards. Raises BadInput for a run that never began."""
+        if self.recorder is None:
+            raise BadInput(Problem("record", "expected a run that has begun"))
+        found = {path.name: path.read_bytes() for path in sorted(self.folder.iterdir()) if path.is_file()}
+        shutil.rmtree(self.folder)
+        return found
+
+
+def _measured(model: Any, run: Any, training: Any) -> tuple[Any, Any]:
+    """Curvature and noise of the run's loss at the model's weights."""
+    import numpy as np
+    from torch import nn
+
+    from limen.arrays.random import stream
+    from limen.measure.curvature.spectrum import curvature
+    from limen.measure.noise.gradient_noise import gradient_noise
+    from limen.pretrain.objectives.supervised import supervised_loss
+
+    kind = run.objective.get("loss", "log")
+
+    def loss(net: Any, batch: tuple[Any, Any], reduction: str = "mean") -> Any:
+        images, labels = batch
+        scores = net["head"](net["encoder"](images))
+        if reduction == "mean":
+            return supervised_loss(scores, labels, kind)
+        import torch
+
+        return torch.stack([supervised_loss(scores[i : i + 1], labels[i : i + 1], kind) for i in range(len(labels))])
+
+    rows = stream("record/examples", run.split_seed).permutation(len(training))
+
+    def batches(examples: int, least: int) -> list[tuple[Any, Any]]:
+        count = max(least, min(examples, len(training)) // run.batch_size)
+        count = max(1, min(count, len(training) // run.batch_size))
+        cut = (rows[i * run.batch_size : (i + 1) * run.batch_size] for i in range(count))
+        return [(batch.images, batch.labels) for batch in (training.batch(np.asarray(at)) for at in cut)]
+
+    normalised = any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules())
+    mode: BatchNorm = "train" if normalised else "eval"
+    found = curvature(model, loss, batches(CURVATURE, 1), modes=MODES, batch_norm=mode, seed=run.split_seed)
+    noise = gradient_noise(
+        model, loss, batches(NOISE, LEAST_BATCHES), found, batch_size=run.batch_size, sampling=None,
+        seed=run.split_seed,
+    )  # fmt: skip
+    return found, noise
