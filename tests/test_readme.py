@@ -55,9 +55,9 @@ def commands(block: Block) -> list[str]:
 
 
 @cache
-def help_of(verb: str) -> str:
-    ended = subprocess.run([sys.executable, "-m", "limen", verb, "--help"], capture_output=True, text=True, check=False)
-    assert ended.returncode == 0, f"limen {verb}: {ended.stderr}"
+def help_of(*verb: str) -> str:
+    ended = subprocess.run([sys.executable, "-m", "limen", *verb, "--help"], capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, f"limen {' '.join(verb)}: {ended.stderr}"
     return ended.stdout
 
 
@@ -68,8 +68,9 @@ def check_words(command: str) -> None:
         targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
         assert set(words[1:]) <= set(targets), command
     if words[0] == "limen" and len(words) > 1 and not words[1].startswith("-"):
+        verb = words[1:3] if words[1] == "predict" else words[1:2]  # a group of verbs
         for option in (word.split("=")[0] for word in words[2:] if word.startswith("-")):
-            assert re.search(rf"(?<![\w-]){re.escape(option)}(?![\w-])", help_of(words[1])), f"{command}: no {option}"
+            assert re.search(rf"(?<![\w-]){re.escape(option)}(?![\w-])", help_of(*verb)), f"{command}: no {option}"
 
 
 def run(code: list[str], folder: Path, block: Block) -> None:

@@ -44,11 +44,13 @@ dimension = 256
 # source = "pretrain"
 # data = "digits:train"
 # heldout = 0.2                        # share that is never trained on: gives the pretraining loss its interval
-# architecture = { name = "conv", width = 16 }
+# objective = "nt-xent"                # or "supervised" with label = "label"
+# architecture = { name = "conv", width = 16 }       # or resnet18, mlp, linear
 # steps = 200
 # batch_size = 64
 # optimizer = { name = "sgd", learning_rate = 0.1, momentum = 0.9, weight_decay = 1e-4 }
 # checkpoints = 6                      # that many log-spaced, or a list of steps
+# record = "dynamics"                  # limen dynamics study.toml::scratch says whether training is stationary
 
 # --- Tasks: labelled rows -----------------------------------------------------------------------------------
 
