@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -18,7 +19,7 @@ from recorder_cases import Modes, batches, network, train  # noqa: E402
 
 from limen.measure.recorder.read import read_run  # noqa: E402
 from limen.measure.recorder.recorder import record  # noqa: E402
-from limen.measure.recorder.shards import QUARANTINE  # noqa: E402
+from limen.measure.recorder.shards import QUARANTINE, states  # noqa: E402
 from limen.records.errors import BadInput  # noqa: E402
 
 pytestmark = pytest.mark.torch
@@ -99,8 +100,44 @@ def test_weights_of_no_recorded_update_are_refused_and_may_be_numbered(tmp_path)
     assert found.step.tolist() == [*range(1, 61), *range(68, 98)]
     truth = _whole(tmp_path / "whole", 97)
     np.testing.assert_allclose(found.offset_norm2[60:], truth.offset_norm2[67:], rtol=2e-5)
+    assert [(c.start, int(c.origins[0])) for c in found.correlations] == [(0, 60 - 16), (67, 30 - 16)]
     with pytest.raises(BadInput, match="not those recorded after 30 updates"):
         record(*_restored(saved), tmp_path / "run", modes=Modes(net), resume=30).__enter__()
+
+
+def test_rows_that_are_superseded_are_counted_no_more(tmp_path):
+    net, optimizer = _made()
+    run = record(net, optimizer, tmp_path / "run", every=10).__enter__()
+    train(net, optimizer, batches(20), run.step)
+    saved = _saved(net, optimizer)
+    with torch.no_grad():
+        next(net.parameters()).fill_(float("nan"))
+    train(net, optimizer, batches(10, start=20), run.step)
+    run.end()
+    assert read_run(tmp_path / "run").info.not_finite == 10
+    with pytest.raises(BadInput, match="has ended"):
+        run.begin(net, optimizer)
+    net, optimizer = _restored(saved)
+    with record(net, optimizer, tmp_path / "run", every=10, resume=True) as run:
+        train(net, optimizer, batches(5, start=20), run.step)
+    found = read_run(tmp_path / "run")
+    assert (found.info.not_finite, found.info.steps, found.excluded.sum()) == (0, 25, 0)
+
+
+def test_rows_written_just_before_a_kill_have_their_segment(tmp_path):
+    saved = _cut(tmp_path / "run", 60, 60)
+    document = json.loads((tmp_path / "run" / "run.json").read_text())
+    document.update(steps=0, segments=[])
+    (tmp_path / "run" / "run.json").write_text(json.dumps(document))
+    assert [(s.start, s.stop) for s in read_run(tmp_path / "run").info.segments] == [(1, 60)]
+    for _, _, path in states(tmp_path / "run"):
+        path.unlink()
+    net, optimizer = _restored(saved)
+    with record(net, optimizer, tmp_path / "run", modes=Modes(net), resume=True) as run:
+        train(net, optimizer, batches(20, start=60), run.step)
+    found = read_run(tmp_path / "run")
+    assert [(s.start, s.stop) for s in found.info.segments] == [(1, 80)]
+    assert found.correlator.origins[0] == 80 - 16
 
 
 def test_a_flush_before_a_checkpoint_makes_it_resumable(tmp_path):

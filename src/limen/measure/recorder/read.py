@@ -14,6 +14,7 @@ from limen.measure.recorder.anchors import displacements
 from limen.measure.recorder.correlator import Correlator
 from limen.measure.recorder.info import read_info
 from limen.measure.recorder.scalars import Scalars
+from limen.measure.recorder.segments import covering
 from limen.measure.recorder.shards import QUARANTINE, read_arrays, read_rows, shards, states
 from limen.records.trajectory import NOT_FINITE, SKIPPED, Correlation, Trajectory
 
@@ -33,10 +34,11 @@ def read_run(path: str | Path) -> Trajectory:
     quarantine = sum(1 for _ in folder.glob(f"*{QUARANTINE}"))
     state, damaged_states = last_state(folder, info.resumed, None)
     count = len(rows["step"])
-    codes = rows["excluded"]
+    codes, last = rows["excluded"], int(rows["step"][-1]) if count else 0
     info = replace(
         info,
-        steps=int(rows["step"][-1]) if count else 0,
+        steps=last,
+        segments=covering(info, last),
         not_finite=max(info.not_finite, int(np.sum(codes == NOT_FINITE))),
         skipped=max(info.skipped, int(np.sum(codes == SKIPPED))),
         damaged=damaged + damaged_sketches + damaged_states + quarantine,

@@ -85,6 +85,8 @@ class Recorder:
         """Take the reference and look at every update from here on; `steps` is not needed. Raises BadInput."""
         if not self.active or self._hook is not None:
             return
+        if self._file is not None:
+            raise BadInput(Problem("record", "this recording has ended", fix="limen.record(…, resume=True)"))
         if self._start is None:
             self.prepare(model, optimizer)
         assert self._start is not None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from limen.records.trajectory import OptimizerSettings, Segment
+from limen.records.trajectory import OptimizerSettings, RunInfo, Segment
 
 SHORT = 50
 """Updates below which a change of the rate alone counts as a schedule."""
@@ -41,6 +41,16 @@ def with_update(segments: list[Segment], step: int, settings: OptimizerSettings,
             segments[-1] = replace(last, varying=True)
     segments.append(Segment(step, step, settings, batch_size, varying=False))
     return True
+
+
+def covering(info: RunInfo, done: int) -> tuple[Segment, ...]:
+    """The segments of the updates 1 … done; the last also covers rows written just before a kill."""
+    held = [replace(segment, stop=min(segment.stop, done)) for segment in info.segments if segment.start <= done]
+    if held:
+        held[-1] = replace(held[-1], stop=done)
+    elif done:
+        held = [Segment(1, done, info.optimizer, info.batch_size, varying=False)]
+    return tuple(held)
 
 
 def _alike(a: Segment, b: Segment) -> bool:

@@ -159,6 +159,8 @@ class Start:
             self._replay(observation, file, earlier, anew)
         else:
             file.segments = earlier.segments
+            known = earlier.correlator.result() if earlier.correlator is not None else None
+            file.closed = earlier.closed if known is None else [*earlier.closed, known]
 
     def _replay(self, observation: Observation, file: RecordFile, earlier: TakenUp, anew: Floats) -> None:
         """Feed the correlator with what was recorded after its state."""

@@ -23,9 +23,18 @@ from limen.measure.recorder.read import (
     read_all,
     read_sketches,
 )
+from limen.measure.recorder.segments import covering
 from limen.measure.recorder.shards import quarantined
 from limen.records.errors import BadInput, Problem
-from limen.records.trajectory import Correlation, Floats, OptimizerSettings, RunInfo, Segment
+from limen.records.trajectory import (
+    NOT_FINITE,
+    SKIPPED,
+    Correlation,
+    Floats,
+    OptimizerSettings,
+    RunInfo,
+    Segment,
+)
 
 CLOSE = 1e-6
 """Relative difference of products that are the same but for their summation."""
@@ -99,15 +108,26 @@ def take_up(folder: Path, restored: Restored, asked: bool | int) -> TakenUp:
     state, _ = last_state(folder, info.resumed, done)
     saved = int(state["done"]) if state is not None else 0
     inside = (rows["step"] > saved) & (rows["step"] <= done)
-    segments = [replace(segment, stop=min(segment.stop, done)) for segment in info.segments if segment.start <= done]
     return TakenUp(
-        info=replace(info, resumed=(*info.resumed, done), damaged=damaged),
+        info=replace(
+            info,
+            resumed=(*info.resumed, done),
+            damaged=damaged,
+            not_finite=_count(rows, done, NOT_FINITE),
+            skipped=_count(rows, done, SKIPPED),
+            self_tests=tuple(test for test in info.self_tests if test.step <= done),
+        ),
         done=done,
-        segments=segments,
+        segments=list(covering(info, done)),
         state=state,
         between={name: values[inside] for name, values in rows.items()},
         sketches=read_sketches(folder, info.resumed)[0],
     )
+
+
+def _count(rows: Columns, done: int, code: int) -> int:
+    """Rows up to `done` that are marked so."""
+    return int(np.sum((rows["excluded"] == code) & (rows["step"] <= done)))
 
 
 def _where(rows: Columns, restored: Restored, asked: bool | int, where: str) -> int:
