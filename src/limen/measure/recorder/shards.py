@@ -104,6 +104,18 @@ def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
     published(path, lambda file: np.savez(file, **arrays))  # type: ignore[arg-type]
 
 
+def write_vector(path: Path, parts: list[np.ndarray]) -> None:
+    """A .npy file of one vector given in parts, without a second copy of the whole in memory."""
+    header = {"descr": parts[0].dtype.str, "fortran_order": False, "shape": (sum(part.size for part in parts),)}
+
+    def write(file: BinaryIO) -> None:
+        np.lib.format.write_array_header_1_0(file, header)
+        for part in parts:
+            file.write(part.tobytes())
+
+    published(path, write)
+
+
 def read_arrays(path: Path) -> dict[str, np.ndarray] | None:
     """The arrays of a .npz file (its parts carry checksums); None where it is damaged."""
     try:

@@ -1,6 +1,6 @@
 """CountSketch S of a long vector in d numbers, without an index array: E‖Sx‖² = ‖x‖².
 
-Every stretch c of a parameter (at most 64 rows of a random length L_c ∈ [d, 2d)) has a random shift s_c and a random
+Every stretch c of a parameter (at most 32 rows of a random length L_c ∈ [d, 2d)) has a random shift s_c and a random
 sign ε_c; entry i of the stretch is added to bucket (s_c + i mod L_c) mod d with sign ε_c σ_i, σ a fixed pattern of
 independent signs. For a fixed x the relative variance of ‖Sx‖² is at most about 2/d (random lengths and shifts keep
 rows from meeting twice in the same way, whatever period x has); for a mean of ‖Sx‖² over increments of covariance C it
@@ -20,7 +20,7 @@ from limen.arrays.random import stream
 from limen.measure.recorder.flat import Array
 from limen.records.trajectory import Floats
 
-ROWS = 64
+ROWS = 32
 """Most rows of a stretch: a stretch then stays in the cache."""
 
 

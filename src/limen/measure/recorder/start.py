@@ -11,13 +11,13 @@ import psutil
 
 from limen.measure.recorder.anchors import PLACES, Anchors
 from limen.measure.recorder.asked import Asked
-from limen.measure.recorder.flat import Array, FlatParameters, joined
+from limen.measure.recorder.flat import Array, FlatParameters
 from limen.measure.recorder.forecast import Forecast, forecast
 from limen.measure.recorder.info import read_info
 from limen.measure.recorder.observation import Instruments, Observation
 from limen.measure.recorder.projections import HELD, MOST_MODES, Projections, basis_of
 from limen.measure.recorder.record_file import RecordFile, replayed
-from limen.measure.recorder.shards import published
+from limen.measure.recorder.shards import write_vector
 from limen.measure.recorder.sketch import CountSketch
 from limen.measure.recorder.take_up import Restored, TakenUp, take_up
 from limen.measure.recorder.track import LinearTrack, drift_allowed
@@ -55,7 +55,7 @@ class Start:
         else:
             reference, earlier = self.weights.copy(), None
             self.folder.mkdir(parents=True, exist_ok=True)
-            published(self.folder / "reference.npy", lambda file: np.save(file, joined(reference)))
+            write_vector(self.folder / "reference.npy", reference)
         places = PLACES[asked.mode]
         tools = Instruments(
             self.weights,
@@ -117,7 +117,7 @@ class Start:
             problems.append(Problem(str(self.folder / "reference.npy"), "expected the weights at the start, got none"))
         if problems:
             raise BadInput(problems)
-        return self.weights.split(block.astype(self.weights.dtype, copy=False))
+        return self.weights.held(self.weights.split(block))
 
     def _buffers(self) -> list[Array] | None:
         """Momentum buffers of the restored optimizer; None where it has none."""
