@@ -115,6 +115,24 @@ def test_every_width_holds_the_page_and_its_words(browser: Browser, folder: Path
     page.close()
 
 
+def test_the_check_of_words_sees_words_on_words(browser: Browser, folder: Path) -> None:
+    page, _, _ = opened(browser, folder / "rest.html")
+    page.evaluate("""() => {
+        const svg = document.querySelector('svg[role=img]'), text = svg.querySelector('text.tick');
+        svg.append(text.cloneNode(true));
+        const dot = svg.querySelector('.dot.seen'), moved = text.cloneNode(true);
+        moved.setAttribute('text-anchor', 'middle');
+        moved.setAttribute('x', dot.getAttribute('cx'));
+        moved.setAttribute('y', dot.getAttribute('cy'));
+        svg.append(moved);
+    }""")
+    found = page.evaluate(LAID_OUT)
+    assert any(" on a dot" in text for text in found)
+    assert any(" on a line" in text for text in found)
+    assert len(found) >= 3
+    page.close()
+
+
 def test_keyboard_walks_the_lags(browser: Browser, folder: Path) -> None:
     page, _, _ = opened(browser, folder / "rest.html")
     for _ in range(20):
@@ -168,6 +186,9 @@ def test_prints_light_with_all_pictures(browser: Browser, folder: Path) -> None:
     page.emulate_media(media="print")
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert page.evaluate("getComputedStyle(document.querySelector('.dot.seen')).fill") == "rgb(0, 0, 0)"
+    page.set_viewport_size({"width": 700, "height": 900})  # the width of a sheet of A4
+    assert page.locator("figure .for-wide svg").first.is_visible()
+    assert page.locator("figure .for-narrow svg").first.is_hidden()
     assert len(page.pdf()) > 10_000
     assert complaints == []
     page.close()

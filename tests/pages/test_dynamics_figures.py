@@ -196,3 +196,19 @@ def test_scales_of_flat_data_have_a_length() -> None:
     assert "NaN" not in str(portrait(still, "discrete", "k", CAPTION)).replace("nan", "NaN")
     assert isinstance(PANEL.y, Log)
     assert Panel(PANEL.x, Linear(0.0, 1.0, 10.0, 0.0)).holds(0.5)
+
+
+def test_relaxation_times_are_a_band_of_the_modes_that_came_to_rest() -> None:
+    found = cases.rest()
+    quick, late = replace(found.modes[0], relaxation_steps=10.0), replace(found.modes[1], relaxation_steps=100.0)
+    never = replace(found.modes[2], relaxation_steps=1000.0, equilibrated=False)
+    widths = []
+    for modes in ((quick, late), (quick, late, never), (quick,), (never,)):
+        drawn = str(displacement(replace(found, modes=modes), "k", WIDE, CAPTION))
+        band = re.search(r'<rect x="[\d.]+" y="[\d.]+" width="([\d.]+)" height="[\d.]+" class="forget"', drawn)
+        widths.append(None if band is None else float(band[1]))
+    assert widths[0] == widths[1]
+    assert widths[2] == 2.0
+    assert widths[0] is not None
+    assert widths[0] > 100
+    assert widths[3] is None

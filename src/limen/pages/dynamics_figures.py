@@ -54,7 +54,8 @@ def displacement(found: Dynamics, name: str, width: float, caption: Caption) -> 
         low, middle = lag.measured.low, lag.measured.value
         values += [lag.measured.high, low if low is not None and middle and low > middle / 10 else None]
     panel = Panel(_across(found, width), Log(*span(values), HEIGHTS[width] - 44, top))
-    parts = [*levels(panel, "E‖Δθ‖², parameter²"), *across(panel, LAGS), *_laws(found, panel, DISPLACEMENT)]
+    parts = [*levels(panel, "E‖Δθ‖², parameter²"), *across(panel, LAGS), *_relaxation(found, panel, wide)]
+    parts += _laws(found, panel, DISPLACEMENT)
     parts += _dots(found.lags, panel, DISPLACEMENT, 10.0 if wide else 7.0)
     parts += ends(panel, _ends(found, panel)) if wide else key(entries, 8, width - 16, 13)
     return picture(name, (width, HEIGHTS[width]), caption, *parts)
@@ -68,7 +69,8 @@ def exponent(found: Dynamics, name: str, width: float, caption: Caption) -> Elem
     low, high = min([-0.6, *reach]) - 0.1, max([2.3, *reach]) + 0.1
     wide = width == WIDE
     panel = Panel(_across(found, width), Linear(low, high, LOW_HEIGHTS[width] - 44, 26.0))
-    parts = [*levels(panel, "local exponent c(t)"), *across(panel, LAGS), *_laws(found, panel, EXPONENT)]
+    parts = [*levels(panel, "local exponent c(t)"), *across(panel, LAGS), *_relaxation(found, panel, False)]
+    parts += _laws(found, panel, EXPONENT)
     parts += _dots(found.lags, panel, EXPONENT, 13.0 if wide else 9.0)
     if wide:
         parts += [label(panel.right + 12, panel.y(at) + 4, text, "tick") for at, text in REFERENCE.items()]
@@ -89,6 +91,21 @@ def law_class(law: str, own: str) -> str:
 def _across(found: Dynamics, width: float) -> Log:
     low, high = span([float(lag.lag) for lag in found.lags], 1.15)
     return Log(low, max(high, 4 * low), LEFT, width - (MARGIN if width == WIDE else 12.0))
+
+
+def _relaxation(found: Dynamics, panel: Panel, named: bool) -> list[Element]:
+    """The lags within which modes forget where they were: from the quickest to the slowest that came to rest."""
+    times = [mode.relaxation_steps for mode in found.modes if mode.equilibrated and mode.relaxation_steps is not None]
+    inside = [panel.x(time) for time in times if panel.x.low < time < panel.x.high]
+    if not inside:
+        return []
+    left, right = min(inside), max(inside)
+    band = el("rect", x=left - 1, y=panel.top, width=right - left + 2, height=panel.base - panel.top, class_="forget")
+    if not named:
+        return [band]
+    said = "modes forget where they were"
+    side = (right + 8, "start") if right + 200 < panel.right else (left - 8, "end")
+    return [band, label(side[0], panel.base - 10, said, "small soft", side[1])]
 
 
 def _laws(found: Dynamics, panel: Panel, curve: Curve) -> list[Element]:

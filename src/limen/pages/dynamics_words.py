@@ -163,6 +163,8 @@ def displacement_caption(found: Dynamics) -> str:
     text += "; bars: 95 % intervals ◆" if any(lag.measured.two_sided for lag in found.lags) else ""
     if any(not lag.measured.two_sided for lag in found.lags):
         text += "; hollow dots: too few stretches of that length for an interval ○"
+    if any(mode.equilibrated and mode.relaxation_steps is not None for mode in found.modes):
+        text += "; the upright band: relaxation times of the modes that came to rest"
     return f"{text}. {_own(found, [(lag.measured, lag.predicted) for lag in found.lags])}"
 
 
