@@ -81,8 +81,8 @@ def lanczos(product: Callable[[Vector], Vector], size: int, wanted: Wanted, star
     """The wanted eigenpairs of the symmetric matrix [size, size] whose products are `product`.
 
     `product` takes a row of `start`'s type (float32 without one) and returns a new or reused array of that type.
-    `start` [n] or [s, n]: where to begin, for instance earlier eigenvectors. Raises ValueError for a count outside
-    1…size.
+    `start` [n] or [s, n]: where to begin, for instance s earlier eigenvectors, all in the space after s products.
+    Raises ValueError for a count outside 1…size.
 
     >>> pairs = lanczos(lambda v: np.array([1.0, 2.0, -5.0]) * v, 3, Wanted(2), np.ones(3))
     >>> pairs.values.round(9).tolist(), pairs.vectors[0].round(6).tolist()
@@ -92,9 +92,9 @@ def lanczos(product: Callable[[Vector], Vector], size: int, wanted: Wanted, star
         raise ValueError(f"count: expected 1 to {size} pairs, got {wanted.count}")
     if start is not None and start.shape[-1:] != (size,):
         raise ValueError(f"start: expected vectors of {size} numbers, got shape {start.shape}")
-    capacity = basis_rows(wanted, size)
+    capacity, block = basis_rows(wanted, size), 1 if start is None or start.ndim == 1 else len(start)
     dtype = np.dtype(np.float32) if start is None else start.dtype
-    space = Space(product, (capacity + wanted.check + 1, size), dtype, wanted.seed)
+    space = Space(product, (capacity + wanted.check + block, size), dtype, wanted.seed)
     space.begin(start)
     search = _Search(space, wanted, capacity)
     search.run()
@@ -200,9 +200,11 @@ class _Search:
             chosen = self._chosen()
             if len(chosen) == self.wanted.count and self._good(chosen).all() and self._led():
                 return True
-            room = min(self.capacity, len(space.rows) - 1 - space.locked)
-            if space.used - space.locked >= room and not space.exhausted:
+            full = space.used - space.locked >= self.capacity or space.used + space.coming >= len(space.rows)
+            if full and not space.exhausted:
                 self._restart()
+            if space.coming > 1 and not space.fresh:
+                self._prefer()
         return len(self.values) >= self.wanted.count and bool(self._good(self._chosen()).all())
 
     def _ritz(self) -> None:
@@ -216,7 +218,7 @@ class _Search:
         self.values, self.coordinates = np.linalg.eigh(np.block([[np.diag(self.held), shared], [shared.T, symmetric]]))
         locked, active = self.coordinates[:held], self.coordinates[held:]
         outside = np.sqrt(np.maximum(self.remainders**2 - (shared**2).sum(axis=1), 0.0))  # Bessel, up to rounding
-        new = (((own - symmetric) @ active) ** 2).sum(axis=0) + (space.coupling @ active) ** 2
+        new = (((own - symmetric) @ active) ** 2).sum(axis=0) + ((space.coupling @ active) ** 2).sum(axis=0)
         self.residuals = outside @ np.abs(locked) + np.sqrt(new)
 
     def _restart(self) -> None:
@@ -226,6 +228,13 @@ class _Search:
         kept = select(values, max(keep, 1), self.wanted.ends)
         self.space.restart(values[kept], coordinates[:, kept])
         self.restarts += 1
+
+    def _prefer(self) -> None:
+        """In a block: next comes the direction that the wanted pairs lack most."""
+        values, coordinates, residuals = self.space.ritz()
+        wanted = select(values, self.wanted.count, self.wanted.ends)
+        bad = residuals[wanted] > self.wanted.tolerance * np.abs(values[wanted])
+        self.space.prefer(coordinates[:, wanted[bad]])
 
     def _led(self) -> bool:
         """Beside locked pairs: whether the best of the others are known well enough not to be wanted."""
@@ -246,11 +255,12 @@ class _Search:
     def _missed(self) -> Vector | None:
         """A start towards pairs that the space cannot hold; None where there are none in sight."""
         space, chosen = self.space, self._chosen()
-        steps = min(self.wanted.check, len(space.rows) - 2 - space.used, self.most - space.products)
+        room = len(space.rows) - 1 - space.used - space.coming
+        steps = min(self.wanted.check, room, self.most - space.products)
         if steps < 1 or space.exhausted:
             return None
         before = space.locked, space.used, space.coupling
-        space.locked = space.used + 1  # orthogonal to all rows, and to the next one
+        space.locked = space.used + space.coming  # orthogonal to all rows, and to the next ones
         space.begin(None)
         while steps and not space.exhausted:
             space.step()

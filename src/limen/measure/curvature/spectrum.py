@@ -92,13 +92,14 @@ def curvature(
     wanted = _wanted(target, modes, tolerance, search or Search(), seed)
     probing = Probing(seed=seed) if density is True else density or None
     probes = TRACE_PROBES if trace is True else int(trace)
-    rows = _rows(wanted, target.size, probing, probes)
+    first = _start(start, target, seed)
+    rows = _rows(wanted, target.size, probing, probes) + (len(first) if first.ndim == 2 else 1)
     free = int(MEMORY_SHARE * psutil.virtual_memory().available) if memory is None else memory
     with held(model, batch_norm):
         check_deterministic(target)
         left = beside(target, rows, free)
         product = Operator(target, gauss_newton, forecast(target, gauss_newton, left))
-        pairs = lanczos(product, target.size, wanted, _start(start, target, seed))
+        pairs = lanczos(product, target.size, wanted, first)
         parts = _Parts(
             None if not probes else _trace(product, target, probes, seed),
             None if probing is None else _density(product, target, probing),
