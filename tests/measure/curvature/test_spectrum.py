@@ -96,11 +96,21 @@ def test_streamed_and_kept_graphs_give_the_same_pairs():
     kept = curvature(model, cases.cross_entropy, batches, modes=3, tolerance=1e-8)
     limits = {0: basis + 1000, 1: basis + graphs.working + graphs.graphs[0] + 8}
     for count, memory in limits.items():
-        streamed = curvature(model, cases.cross_entropy, batches, modes=3, tolerance=1e-8, memory=memory)
+        options = {"modes": 3, "tolerance": 1e-8, "memory": memory, "search": Search(basis=24)}
+        streamed = curvature(model, cases.cross_entropy, batches, **options)
         assert np.allclose(kept.eigenvalues, streamed.eigenvalues, rtol=1e-10)
         assert streamed.peak_bytes < kept.peak_bytes, count
     with pytest.raises(BadInput, match=r"memory: error: expected room for .* vectors"):
         curvature(model, cases.cross_entropy, batches, modes=3, memory=1000)
+
+
+def test_a_basis_nobody_chose_is_made_to_fit():
+    model, batches = cases.classifier(width=40), cases.labelled(sizes=(9,))
+    free = curvature(model, cases.cross_entropy, batches, modes=3, tolerance=1e-6)
+    limit = int(0.8 * free.peak_bytes)
+    tight = curvature(model, cases.cross_entropy, batches, modes=3, tolerance=1e-6, memory=limit)
+    assert tight.peak_bytes <= limit
+    assert np.allclose(free.eigenvalues, tight.eigenvalues, rtol=1e-8)
 
 
 def test_only_the_parameters_named_count():

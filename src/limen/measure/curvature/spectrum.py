@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -75,7 +75,8 @@ def curvature(
     their sizes (leading dimension of their first tensor, or `sizes`). A pair has converged when ‖Hu − λu‖ ≤
     tolerance·|λ|. `parameters`: name patterns (`layer1.*`) of those H is over. `start`: an earlier curvature, or
     vectors [s, n]. `density`, `trace`: True, or how much probing. `memory`: bytes for basis and graphs; None: 0.7 of
-    what is free. The model is left exactly as found. Raises BadInput with all problems of the arguments.
+    what is free. Where they do not fit, the basis is restarted and graphs are built anew for each product. The model is
+    left exactly as found. Raises BadInput with all problems of the arguments.
 
     A quadratic loss ½(2x² + y²):
 
@@ -93,8 +94,9 @@ def curvature(
     probing = Probing(seed=seed) if density is True else density or None
     probes = TRACE_PROBES if trace is True else int(trace)
     first = _start(start, target, seed)
-    rows = _rows(wanted, target.size, probing, probes) + (len(first) if first.ndim == 2 else 1)
     free = int(MEMORY_SHARE * psutil.virtual_memory().available) if memory is None else memory
+    wanted = _fitted(wanted, target, free)
+    rows = _rows(wanted, target.size, probing, probes) + (len(first) if first.ndim == 2 else 1)
     with held(model, batch_norm):
         check_deterministic(target)
         left = beside(target, rows, free)
@@ -140,6 +142,15 @@ def _wanted(target: Objective, modes: int, tolerance: float, search: Search, see
     if problems:
         raise BadInput(problems)
     return Wanted(modes, search.ends, tolerance, search.basis, search.products, search.check, seed)
+
+
+def _fitted(wanted: Wanted, target: Objective, free: int) -> Wanted:
+    """A basis that nobody chose is made smaller, at the cost of restarts, where it would take half of the memory."""
+    if wanted.basis is not None:
+        return wanted
+    room = free // 2 // (target.size * target.parameters[0].element_size()) - _rows(wanted, target.size, None, 0)
+    basis = basis_rows(wanted, target.size)
+    return wanted if room >= 0 else replace(wanted, basis=min(basis, max(2 * wanted.count + 2, basis + room)))
 
 
 def _rows(wanted: Wanted, size: int, probing: Probing | None, probes: int) -> int:
