@@ -6,8 +6,9 @@
 
 One thread, processor seconds. Two copies of the same network are trained on the same batches, in turn, one step each;
 only one of them is recorded. Shown are medians of the step, the median of the pairs' differences over the step without,
-the mean difference over the mean step (it holds anchors), memory that both take beside two optimizers' buffers and
-gradients, and bytes on disk an update.
+the mean difference over the mean step, one reading of an anchor (some 100 of them in 10^3 updates, 300 in 10^4), the
+optimizer's update alone (what recording's passes over memory compare with: other processes slow both more than they
+slow convolutions), memory that recording adds, and bytes on disk an update.
 `same weights` says whether both copies ended with identical weights.
 """
 
@@ -85,14 +86,20 @@ def compare(asked: argparse.Namespace, batch: int, folder: Path) -> dict[str, fl
     rng = torch.Generator().manual_seed(1)
     plain, plain_optimizer = trainer(asked.width, asked.stem, asked.weight_decay)
     seen, seen_optimizer = trainer(asked.width, asked.stem, asked.weight_decay)
+    twin, twin_optimizer = trainer(asked.width, asked.stem, asked.weight_decay)  # its update alone is timed
+    for parameter in twin.parameters():
+        parameter.grad = torch.zeros_like(parameter)
     numbers = sum(p.numel() for p in seen.parameters())
     modes = None
     if asked.modes:
         basis = np.random.default_rng(0).standard_normal((asked.modes, numbers), dtype=np.float32)
         basis /= np.linalg.norm(basis, axis=1, keepdims=True)
         modes = SimpleNamespace(eigenvalues=np.ones(asked.modes), vectors=basis)
+    for net, optimizer in ((plain, plain_optimizer), (seen, seen_optimizer)):  # gradients, buffers, workspace
+        for _ in range(2):
+            step(net, optimizer, torch.zeros(batch, 3, 32, 32), torch.zeros(batch, dtype=torch.int64))
     before = psutil.Process().memory_info().rss
-    without, with_it = [], []
+    without, with_it, updates = [], [], []
     with record(seen, seen_optimizer, folder, modes=modes, mode=asked.mode, batch_size=batch) as run:
         for index in range(WARM + asked.steps):
             x = torch.randn(batch, 3, 32, 32, generator=rng)
@@ -102,9 +109,17 @@ def compare(asked: argparse.Namespace, batch: int, folder: Path) -> dict[str, fl
             between = time.process_time()
             run.step(step(seen, seen_optimizer, x, y))
             ended = time.process_time()
+            twin_optimizer.step()
+            updated = time.process_time()
             if index >= WARM:
                 without.append(between - begun)
                 with_it.append(ended - between)
+                updates.append(updated - ended)
+        anchors = run._observation.tools.anchors
+        begun = time.process_time()
+        for _ in range(5):
+            anchors.displacement(anchors._anchors[0].weights)
+        reading = (time.process_time() - begun) / 5
         after = psutil.Process().memory_info().rss
         predicted = run.forecast.memory
     apart = np.array(with_it) - np.array(without)
@@ -114,7 +129,9 @@ def compare(asked: argparse.Namespace, batch: int, folder: Path) -> dict[str, fl
         "batch": batch,
         "step, ms": f"{np.median(without) * 1e3:.1f}",
         "recorded, ms": f"{np.median(with_it) * 1e3:.1f}",
+        "SGD update, ms": f"{np.median(updates) * 1e3:.1f}",
         "median": f"{100 * np.median(apart) / np.median(without):.2f} %",
+        "anchor reading, ms": f"{reading * 1e3:.1f}",
         "mean": f"{100 * apart.mean() / np.mean(without):.2f} %",
         "memory, MB": f"{(after - before) / 1e6:.0f}",
         "forecast, MB": f"{predicted / 1e6:.0f}",

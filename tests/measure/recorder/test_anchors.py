@@ -38,9 +38,9 @@ def _walked(steps, places, size=50):
 
 
 def test_values_are_the_displacements_whatever_place_a_copy_has():
-    anchors, path, pairs = _walked(700, places=3)
+    anchors, path, pairs = _walked(1200, places=3)
     rows = anchors.rows
-    assert {birth for birth, _, _ in rows} == {0, 16, 32, 64, 128, 256, 512}
+    assert {birth for birth, _, _ in rows} == {0, 64, 128, 256, 512, 1024}
     for birth, lag, value in rows:
         assert value == pytest.approx(np.sum((path[birth + lag] - path[birth]) ** 2), rel=1e-12)
         assert on_grid(lag, 20 if birth == 0 else 10)
@@ -49,17 +49,17 @@ def test_values_are_the_displacements_whatever_place_a_copy_has():
 
 
 def test_the_oldest_birth_after_the_reference_makes_room():
-    anchors, _, _ = _walked(700, places=3)
-    assert [anchor.birth for anchor in anchors._anchors] == [0, 128, 256, 512]
-    last = {birth: max(lag for b, lag, _ in anchors.rows if b == birth) + birth for birth in (0, 16, 32, 512)}
-    assert last[16] <= 128
-    assert last[32] <= 256
-    assert last[0] > 600
-    assert last[512] > 600
+    anchors, _, _ = _walked(1200, places=3)
+    assert [anchor.birth for anchor in anchors._anchors] == [0, 256, 512, 1024]
+    last = {birth: max(lag for b, lag, _ in anchors.rows if b == birth) + birth for birth in (0, 64, 128, 1024)}
+    assert last[64] <= 512
+    assert last[128] <= 1024
+    assert last[0] > 1100
+    assert last[1024] > 1100
     assert not any(birth for birth, _, _ in _walked(100, places=0)[0].rows)
 
 
-@pytest.mark.parametrize("begin", [128, 1024, 131_072])
+@pytest.mark.parametrize("begin", [4096, 16_384, 131_072])
 def test_readings_between_t_and_twice_t_do_not_grow(begin):
     births = [begin >> shift for shift in range(PLACES["full"])]
     readings = sum(on_grid(step - birth) for birth in births for step in range(begin + 1, 2 * begin + 1))

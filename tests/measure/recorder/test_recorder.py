@@ -64,7 +64,7 @@ def test_rows_are_those_of_the_run(tmp_path):
     modes = Modes(net)
     kept = {"weights": [numbers(net)], "gradient": [], "buffer": [], "loss": []}
     with record(net, optimizer, tmp_path / "run", modes=modes, every=25) as run:
-        for batch in batches(60):
+        for batch in batches(90):
             loss = update(net, optimizer, batch)
             run.step(loss)
             kept["loss"].append(float(loss.detach()))
@@ -76,10 +76,10 @@ def test_rows_are_those_of_the_run(tmp_path):
     weights, buffers = np.array(kept["weights"]), np.array(kept["buffer"])
     offset, velocity = weights - weights[0], -buffers
     gradient = np.array(kept["gradient"]) + 1e-3 * weights[:-1]
-    assert found.step.tolist() == list(range(1, 61))
+    assert found.step.tolist() == list(range(1, 91))
     for name, truth in {
         "loss": kept["loss"],
-        "learning_rate": [0.05] * 60,
+        "learning_rate": [0.05] * 90,
         "velocity_norm2": np.sum(velocity**2, 1),
         "gradient_norm2": np.sum(gradient**2, 1),
         "offset_dot_gradient": np.sum(offset[:-1] * gradient, 1),
@@ -91,7 +91,7 @@ def test_rows_are_those_of_the_run(tmp_path):
     np.testing.assert_allclose(found.positions, offset[1:] @ modes.vectors.T, rtol=2e-4, atol=1e-5)
     np.testing.assert_allclose(found.velocities, velocity @ modes.vectors.T, rtol=2e-4, atol=1e-5)
     exact = found.displacements
-    assert set(exact.birth.tolist()) == {0, 16, 32}
+    assert set(exact.birth.tolist()) == {0, 64}
     for birth, lag, value in zip(exact.birth, exact.lag, exact.value, strict=True):
         assert value == pytest.approx(np.sum((weights[birth + lag] - weights[birth]) ** 2), rel=1e-10)
     assert found.info.eigenvalues == (3.0, 2.0, 1.0)

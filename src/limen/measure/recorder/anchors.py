@@ -1,9 +1,9 @@
 """Exact displacements ‖θ_{birth+lag} − θ_birth‖² from a few kept copies of the weights.
 
-Births are 0 (the reference, kept for good) and 16, 32, 64, … updates; when the places are used up the oldest birth
+Births are 0 (the reference, kept for good) and 64, 128, 256, … updates; when the places are used up the oldest birth
 after 0 makes room. Lags are the whole numbers nearest to 10^{i/10}, from birth 0 (whose displacement every row holds
 anyway) to 10^{i/20}. Some 60 readings between T and 2T updates, whatever T is, each of about three passes over memory:
-a thousand updates pay for some two hundred of them, a million for a thousand.
+a thousand updates pay for some 100 of them, 10^5 for 500.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from limen.measure.recorder.flat import Array, FlatParameters
 from limen.records.trajectory import Displacements, Floats
 
-FIRST_BIRTH = 16
+FIRST_BIRTH = 64
 PLACES = {"full": 7, "lean": 2}
 """Copies kept beside the reference."""
 BLOCK = 1 << 16
