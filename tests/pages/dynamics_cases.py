@@ -141,7 +141,7 @@ def extreme() -> Dynamics:
     far = tuple(
         replace(lag, lag=lag.lag * 100_000, measured=Estimate(1e-12 * (i + 1), -1e-12, 1e-6, 0.95, "statistical"),
                 predicted=dict.fromkeys(LAWS, 1e-13 * (i + 1)),
-                exponent=Estimate(0.1, -40.0, 50.0, 0.95, "statistical"))
+                exponent=Estimate(90.0 * (-1) ** i, -200.0, 200.0, 0.95, "statistical"))
         for i, lag in enumerate(lags(20, 0))
     )  # fmt: skip
     steps = 10 * 500

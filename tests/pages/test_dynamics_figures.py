@@ -212,3 +212,10 @@ def test_relaxation_times_are_a_band_of_the_modes_that_came_to_rest() -> None:
     assert widths[0] is not None
     assert widths[0] > 100
     assert widths[3] is None
+
+
+def test_the_words_of_exponents_are_left_out_where_they_would_touch() -> None:
+    assert "1 diffusing" in str(exponent(cases.rest(), "k", WIDE, CAPTION))
+    drawn = str(exponent(cases.extreme(), "k", WIDE, CAPTION))
+    assert "0 confined" in drawn
+    assert "1 diffusing" not in drawn

@@ -73,7 +73,9 @@ def exponent(found: Dynamics, name: str, width: float, caption: Caption) -> Elem
     parts += _laws(found, panel, EXPONENT)
     parts += _dots(found.lags, panel, EXPONENT, 13.0 if wide else 9.0)
     if wide:
-        parts += [label(panel.right + 12, panel.y(at) + 4, text, "tick") for at, text in REFERENCE.items()]
+        room = panel.y(0.0) - panel.y(1.0) > 13  # on an axis of hundreds the words would lie on each other
+        named = REFERENCE if room else {0.0: REFERENCE[0.0]}
+        parts += [label(panel.right + 12, panel.y(at) + 4, text, "tick") for at, text in named.items()]
     return picture(name, (width, LOW_HEIGHTS[width]), caption, *parts)
 
 
@@ -103,9 +105,8 @@ def _relaxation(found: Dynamics, panel: Panel, named: bool) -> list[Element]:
     band = el("rect", x=left - 1, y=panel.top, width=right - left + 2, height=panel.base - panel.top, class_="forget")
     if not named:
         return [band]
-    said = "modes forget where they were"
-    side = (right + 8, "start") if right + 200 < panel.right else (left - 8, "end")
-    return [band, label(side[0], panel.base - 10, said, "small soft", side[1])]
+    words_at = min(max((left + right) / 2, 240.0), panel.right - 90)
+    return [band, label(words_at, panel.top - 10, "modes forget where they were", "small soft", "middle")]
 
 
 def _laws(found: Dynamics, panel: Panel, curve: Curve) -> list[Element]:
