@@ -82,7 +82,11 @@ def degrees(turn: float, digits: int = 1) -> str:
 
 
 def between(found: Estimate) -> str:
-    """The interval of a turn, in degrees of the direction measured."""
+    """The interval of a turn, in degrees of the direction measured.
+
+    >>> between(Estimate(-math.pi / 6, -math.pi / 4, -math.pi / 9, 0.95, "statistical"))
+    '20.0° to 45.0°'
+    """
     sign = -1.0 if (found.value or 0.0) < 0 else 1.0
     low, high = sorted(sign * math.degrees(end) for end in (found.low or 0.0, found.high or 0.0))
     return f"{wording.decimal(low, 1)}° to {wording.decimal(high, 1)}°"

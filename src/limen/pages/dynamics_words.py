@@ -83,12 +83,20 @@ def slope(value: float | None) -> str:
 
 
 def signed(z: float | None) -> str:
-    """z with its sign, one decimal."""
+    """z with its sign, one decimal.
+
+    >>> signed(3.089), signed(-0.02), signed(None)
+    ('+3.1', '0.0', '–')
+    """
     return "–" if z is None else wording.decimal(z, 1, signed=True)
 
 
 def outcome(found: Compared) -> str:
-    """A comparison in words: agrees, may be chance, disagrees; or why it is refused."""
+    """A comparison in words: agrees, may be chance, disagrees; or why it is refused.
+
+    >>> outcome(Compared(Estimate(1.2), 1.0, 3.1)), outcome(Compared(Estimate(1.2), None, None, "batches depend"))
+    ('disagrees: above the law', 'batches depend')
+    """
     if found.z is None:
         return said(found.reason) or "no prediction"
     if abs(found.z) < AGREES:
