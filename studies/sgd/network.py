@@ -1,0 +1,212 @@
+"""The network of the recipes: ResNet-18 on CIFAR-10, trained once, measured once, continued at a constant rate.
+
+trained   cross-entropy, heavy ball, learning rate falling linearly to that of the continuation; weight decay throughout
+measured  at the checkpoint, as training sees the loss: BatchNorm on the statistics of batches of the training size.
+          Hessian of the first `curvature_examples` images; noise between batches of all of them; spectral density
+continued from the checkpoint at rest (v = 0) under one sampling order, recorded along the measured modes
+
+The measured curvature belongs to the checkpoint; the network moves on. That is one of the things the recipes test.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from studies.sgd.common import Place, Run, cifar, recording
+from torch.nn import functional
+
+from limen.arrays.random import stream
+from limen.arrays.spectral_density import Probing
+from limen.measure.dynamics.attach import attached
+from limen.models.architectures.registry import build
+from limen.pretrain.examples import Examples
+from limen.pretrain.images import channel_moments
+from limen.pretrain.samplers import Sampler
+from limen.records.curvature import Curvature
+from limen.records.gradient_noise import GradientNoise
+
+SETTLE = 256
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The checkpoint, how it was measured, and the run that continues it (the default of the sweeps)."""
+
+    width: int = 16
+    examples: int = 10_000
+    test: int = 1000
+    train_steps: int = 312
+    train_batch: int = 128
+    train_rate: float = 0.1
+    learning_rate: float = 0.01
+    momentum: float = 0.9
+    batch_size: int = 32
+    weight_decay: float = 1e-4
+    steps: int = 1200
+    curvature_examples: int = 256
+    modes: int = 6
+    probes: int = 2
+    probe_steps: int = 12
+    seed: int = 0
+
+    def run(self, **changed: Any) -> Run:
+        """The continuation, with some settings changed."""
+        given: dict[str, Any] = {
+            "learning_rate": self.learning_rate, "momentum": self.momentum, "batch_size": self.batch_size,
+            "steps": self.steps, "weight_decay": self.weight_decay, "seed": self.seed,
+        }  # fmt: skip
+        return Run(**{**given, **changed})
+
+
+FULL = Settings(
+    train_steps=2340, test=10_000, steps=20_000, curvature_examples=10_000, modes=20, probes=8, probe_steps=40
+)
+"""30 epochs of training, 64 epochs of each continuation, curvature of all 10,000 images: about 15 hours of one core."""
+
+
+class Network:
+    """The checkpoint of some settings under a place; everything is made when first asked for, and kept."""
+
+    def __init__(self, place: Place, settings: Settings) -> None:
+        self.place, self.settings = place, settings
+        s = settings
+        self._trained = [s.width, s.examples, s.train_steps, s.train_batch, s.train_rate, s.learning_rate, s.momentum,
+                         s.weight_decay, s.seed]  # fmt: skip
+        self._measured = [*self._trained, s.curvature_examples, s.modes, s.probes, s.probe_steps, s.batch_size]
+
+    @cached_property
+    def images(self) -> Examples:
+        """Training images."""
+        return cifar(self.place, "train", self.settings.examples)
+
+    @cached_property
+    def test_images(self) -> Examples:
+        """Test images."""
+        return cifar(self.place, "test", self.settings.test)
+
+    def take(self, rows: Any, images: Examples | None = None) -> tuple[Any, Any]:
+        """A batch of training (or other) images and labels."""
+        batch = (images or self.images).batch(np.asarray(rows), channels_last=True)
+        return batch.images, batch.labels
+
+    def model(self) -> Any:
+        """A new copy of the network at the checkpoint, in training mode."""
+        file = self.place.folder("checkpoint", self._trained).with_suffix(".pt")
+        model = self._fresh()
+        if not file.exists():
+            self._train(model)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            torch.save(model.state_dict(), file.with_suffix(".partial"))
+            os.replace(file.with_suffix(".partial"), file)
+        model.load_state_dict(torch.load(file, weights_only=True))
+        return model.train()
+
+    @cached_property
+    def measured(self) -> tuple[Curvature, GradientNoise]:
+        """Curvature with its density, and noise, at the checkpoint."""
+        import limen
+
+        s, folder = self.settings, self.place.folder("measured", self._measured)
+        folder.mkdir(parents=True, exist_ok=True)
+        curvature, noise = attached(folder)
+        if curvature is None:
+            batches = self._batches(s.curvature_examples)
+            curvature = limen.curvature(
+                self.model(), loss, batches, modes=s.modes, tolerance=0.01, batch_norm="train",
+                density=Probing(probes=s.probes, steps=s.probe_steps), search=limen_search(),
+            )  # fmt: skip
+            limen.attach(folder, curvature=curvature)
+        if noise is None:
+            noise = limen.gradient_noise(
+                self.model(), loss, self._batches(s.examples), curvature, batch_size=s.batch_size, sampling=None
+            )
+            limen.attach(folder, noise=noise)
+        return curvature, noise
+
+    def continued(self, run: Run) -> Path:
+        """The recording of a continuation, curvature and noise attached."""
+        import limen
+
+        curvature, noise = self.measured
+        folder = self.place.folder(f"run-{run.sampling}", [self._measured, run])
+        recording(folder, self.model(), loss, self.take, self.settings.examples, run, curvature)
+        limen.attach(folder, curvature=curvature, noise=noise)
+        return folder
+
+    def mean_loss(self, model: Any, images: Examples, count: int) -> tuple[float, float]:
+        """Loss and error over the first `count` images in batches as in training (BatchNorm on their statistics)."""
+        total, wrong, seen, size = 0.0, 0, 0, self.settings.train_batch
+        with torch.no_grad(), _still(model):
+            for first in range(0, count - size + 1, size):
+                pictures, labels = self.take(np.arange(first, first + size), images)
+                scores = model(pictures)
+                total += float(functional.cross_entropy(scores, labels, reduction="sum"))
+                wrong += int((scores.argmax(dim=1) != labels).sum())
+                seen += size
+        return total / seen, wrong / seen
+
+    def _batches(self, count: int) -> list[tuple[Any, Any]]:
+        size = self.settings.batch_size
+        order = stream("studies/network", self.settings.seed).permutation(self.settings.examples)[:count]
+        return [self.take(order[i : i + size]) for i in range(0, count - size + 1, size)]
+
+    def _fresh(self) -> Any:
+        images = self.images.images
+        size = int(images.shape[1])
+        with torch.random.fork_rng():
+            encoder = build({"name": "resnet18", "width": self.settings.width, "image_size": size})
+            head = torch.nn.Linear(encoder.dimension(), len(self.images.classes))
+        encoder.initialise(stream("studies/encoder", self.settings.seed))
+        encoder.set_normalisation(*channel_moments(images, np.arange(len(images))))
+        with torch.no_grad():
+            head.weight.zero_()
+            head.bias.zero_()
+        encoder.settle(self.take(np.arange(min(SETTLE, len(images))))[0])
+        return torch.nn.Sequential(encoder, head).train()
+
+    def _train(self, model: Any) -> None:
+        s = self.settings
+        optimizer = torch.optim.SGD(
+            model.parameters(), lr=s.train_rate, momentum=s.momentum, weight_decay=s.weight_decay
+        )
+        sampler = Sampler("reshuffle", s.examples, s.train_batch, s.seed)
+        for step, rows in enumerate(sampler.batches(0, s.train_steps)):
+            for group in optimizer.param_groups:
+                group["lr"] = s.train_rate + (s.learning_rate - s.train_rate) * step / s.train_steps
+            optimizer.zero_grad()
+            loss(model, self.take(rows)).backward()
+            optimizer.step()
+
+
+def loss(model: Any, batch: tuple[Any, Any]) -> Any:
+    """Cross-entropy of a batch."""
+    return functional.cross_entropy(model(batch[0]), batch[1])
+
+
+def limen_search() -> Any:
+    """At most 60 products: pairs that have not converged by then say so."""
+    from limen.measure.curvature.spectrum import Search
+
+    return Search(ends="largest", products=60)
+
+
+class _still:
+    """BatchNorm keeps its running statistics while a model in training mode is evaluated."""
+
+    def __init__(self, model: Any) -> None:
+        self.norms = [m for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+
+    def __enter__(self) -> None:
+        self.kept = [norm.track_running_stats for norm in self.norms]
+        for norm in self.norms:
+            norm.track_running_stats = False
+
+    def __exit__(self, *_: object) -> None:
+        for norm, kept in zip(self.norms, self.kept, strict=True):
+            norm.track_running_stats = kept

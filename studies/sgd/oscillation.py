@@ -1,0 +1,146 @@
+"""R5: do the sharpest modes of a trained network rotate in phase space as predicted?
+
+Along each recorded eigenvector u, x = uᵀ(θ_k − mean), v = uᵀv_k of the continuation with independent batches:
+
+    turn            angle a step in coordinates that make the ellipse of (x, v) a circle, measured from lagged products
+                    and predicted by the discrete law; (`limen dynamics` measures it)
+    autocorrelation E[x_k x_{k+t}]/Var x and the same of v at some lags: measured, discrete law, Langevin law
+
+The errors of autocorrelations are Bartlett's for the law's own process: Var r̂(t) ≈ (1/T) Σ_j [r(j)² + r(j + t)r(j − t)
+− 4r(t)r(j)r(j − t) + 2r(t)²r(j)²], so z holds the measured one against the law as a whole.
+
+Source: Kunin et al., arXiv:2107.09133, figure 6 (two modes, last 2,000 steps, moving average of 20).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from studies.sgd.common import Place, Report, main
+from studies.sgd.contours import _single
+from studies.sgd.network import FULL, Network, Settings
+
+from limen.measure.dynamics.attach import attached
+from limen.measure.recorder.read import read_run
+from limen.theory.sgd import discrete, langevin
+from limen.verdict.dynamics.problem import run_problem
+
+LAGS = (1, 2, 5, 10, 20, 50)
+MODES = 4
+
+
+def recipe(place: Place, settings: Settings) -> Report:
+    """Turn and autocorrelations of the sharpest recorded modes beside both laws."""
+    report = Report("R5 oscillation: rotation of the sharpest modes of a trained ResNet-18")
+    network = Network(place, settings)
+    run = settings.run(sampling="iid")
+    found = place.part("oscillation", [settings, run, LAGS, MODES], lambda: analysed(network))
+    report.table(
+        ["curvature", "ηh", "regime", "a turn takes, steps", "turn a step (rad)", "95 %", "discrete", "inside"],
+        [[m["curvature"], m["a"], m["regime"], m["period"], m["turn"], (m["turn_low"], m["turn_high"]),
+          m["turn_predicted"], m["inside"]] for m in found["modes"]],
+        f"Rotation over {found['window']} steps",
+    )  # fmt: skip
+    for name in ("x", "v"):
+        rows = [
+            [m["curvature"], lag, *(m[name + column][i] for column in ("", "_error", "_law", "_z", "_flow"))]
+            for m in found["modes"] for i, lag in enumerate(found["lags"])
+        ]  # fmt: skip
+        heads = ["curvature", "lag", "measured", "± (1 s.e.)", "discrete", "z", "Langevin"]
+        report.table(heads, rows, f"Autocorrelation of {'position' if name == 'x' else 'velocity'}")
+    report.say(*_said(found))
+    return report
+
+
+def analysed(network: Network) -> dict[str, Any]:
+    """Measured and predicted, mode by mode."""
+    import limen
+
+    folder = network.continued(network.settings.run(sampling="iid"))
+    trajectory = read_run(folder)
+    problem = run_problem(trajectory, *attached(folder))
+    assert problem.variances is not None
+    orbits = {float(orbit.curvature): orbit for orbit in limen.dynamics(folder).orbits}
+    window = len(trajectory.step) * 3 // 4
+    lags = [lag for lag in LAGS if lag < window // 4]
+    every = problem.modes(problem.variances)
+    edge = 2 * (1 + problem.momentum) / problem.learning_rate
+    found = []
+    for i in [i for i in range(len(every.curvature)) if 0 < every.stiffness[i] < edge][:MODES]:
+        modes = _single(every, i)
+        law, flow = discrete(modes), langevin(modes)
+        one: dict[str, Any] = {"curvature": every.curvature[i], "a": problem.learning_rate * every.stiffness[i],
+                               "regime": str(law.regime[0]), "period": _period(law)}  # fmt: skip
+        one |= _turn(orbits.get(float(every.stiffness[i])))
+        series = {"x": trajectory.positions, "v": trajectory.velocities}
+        for name, values in series.items():
+            measured = autocorrelation(values[-window:, i].astype(np.float64), lags)
+            exact = law.position_autocorrelation if name == "x" else law.velocity_autocorrelation
+            smooth = flow.position_autocorrelation if name == "x" else flow.velocity_autocorrelation
+            expected = exact(lags)[:, 0]
+            error = bartlett(exact(np.arange(window))[:, 0], lags, window)
+            one |= {name: measured, f"{name}_law": expected, f"{name}_flow": smooth(lags)[:, 0], f"{name}_error": error,
+                    f"{name}_z": (measured - expected) / error}  # fmt: skip
+        found.append(one)
+    return {"modes": found, "lags": lags, "window": window}
+
+
+def autocorrelation(values: np.ndarray, lags: list[int]) -> np.ndarray:
+    """Of a series less its mean.
+
+    >>> autocorrelation(np.tile([1.0, -1.0], 500), [1, 2]).round(2).tolist()
+    [-1.0, 1.0]
+    """
+    x = values - values.mean()
+    return np.array([(x[lag:] @ x[: len(x) - lag]) / (x @ x) for lag in lags])
+
+
+def bartlett(r: np.ndarray, lags: list[int], length: int) -> np.ndarray:
+    """Standard errors of autocorrelations measured over `length` steps of a process of autocorrelation r [length]."""
+    most = max(lags)
+    full = np.concatenate([r[::-1], r[1:]])
+    centre = len(r) - 1
+    j = np.arange(-(len(r) - 1 - most), len(r) - most)
+    at = full[centre + j]
+    errors = []
+    for t in lags:
+        ahead, behind, own = full[centre + j + t], full[centre + j - t], r[t]
+        total = at**2 + ahead * behind - 4 * own * at * behind + 2 * own**2 * at**2
+        errors.append(np.sqrt(max(float(total.sum()), 0.0) / length))
+    return np.array(errors)
+
+
+def _turn(orbit: Any) -> dict[str, Any]:
+    if orbit is None or orbit.measured_turn.value is None:
+        return {"turn": None, "turn_low": None, "turn_high": None, "turn_predicted": None, "inside": None}
+    measured = orbit.measured_turn
+    inside = None if orbit.turn is None else "yes" if measured.low <= orbit.turn <= measured.high else "no"
+    return {"turn": measured.value, "turn_low": measured.low, "turn_high": measured.high, "turn_predicted": orbit.turn,
+            "inside": inside}  # fmt: skip
+
+
+def _period(law: Any) -> float | None:
+    a, b = float(law.recursion.a[0]), float(law.recursion.b[0])
+    cosine = (1 + b - a) / (2 * np.sqrt(b))
+    return float(2 * np.pi / np.arccos(cosine)) if abs(cosine) < 1 else None
+
+
+def _said(found: dict[str, Any]) -> list[str]:
+    turns = [m for m in found["modes"] if m["turn"] is not None and m["turn_predicted"] is not None]
+    inside = sum(m["inside"] == "yes" for m in turns)
+    said = [f"{inside} of {len(turns)} predicted turns lie inside the measured interval."] if turns else []
+    for name, word in (("x", "position"), ("v", "velocity")):
+        z = np.array([value for m in found["modes"] for value in m[f"{name}_z"] if value is not None])
+        if len(z):
+            said.append(
+                f"Of {len(z)} autocorrelations of {word}, {int((np.abs(z) < 2).sum())} are within two standard errors "
+                f"of the discrete law; the largest |z| is {np.abs(z).max():.1f}."
+            )
+    gaps = [abs(a - b) for m in found["modes"] for a, b in zip(m["x_law"], m["x_flow"], strict=True)]
+    said.append(f"The two laws themselves differ by at most {max(gaps):.2g} here.")
+    return said
+
+
+if __name__ == "__main__":
+    main("oscillation", recipe, Settings(), FULL)

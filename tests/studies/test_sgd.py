@@ -1,0 +1,217 @@
+"""The recipes of SGD's dynamics in miniature: each runs through, goes on after a cut, and says what its numbers say."""
+
+from __future__ import annotations
+
+import json
+import sys
+from itertools import pairwise
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # studies is no part of the package
+
+from studies.sgd import toy_current
+from studies.sgd.common import Place, Report, cell, plain
+
+SMALL = 480
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """A folder in which eight by eight pixels stand for CIFAR-10."""
+    into = tmp_path_factory.mktemp("sgd")
+    rng = np.random.default_rng(0)
+    patterns = rng.integers(0, 256, size=(10, 8, 8, 3))
+    for split, count in (("train", SMALL), ("test", 64)):
+        labels = rng.integers(10, size=count)
+        noise = rng.integers(0, 256, size=(count, 8, 8, 3))
+        images = ((patterns[labels] + noise) // 2).astype(np.uint8)
+        names = np.array([f"class{i}" for i in range(10)])
+        np.savez(into / f"cifar10-{split}-{count}.npz", images=images, labels=labels, classes=names)
+    return Place(into)
+
+
+def test_a_finished_part_is_read_back_and_other_settings_are_another_part(tmp_path: Path) -> None:
+    place, calls = Place(tmp_path), []
+
+    def compute() -> dict[str, Any]:
+        calls.append(1)
+        return {"x": np.float64(2.0), "y": np.array([1.0, np.nan])}
+
+    assert place.part("one", {"a": 1}, compute) == {"x": 2.0, "y": [1.0, None]}
+    assert place.part("one", {"a": 1}, compute) == {"x": 2.0, "y": [1.0, None]}
+    assert len(calls) == 1
+    place.part("one", {"a": 2}, compute)
+    assert len(calls) == 2
+
+
+def test_a_part_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+
+    def cut() -> dict[str, Any]:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        place.part("one", {}, cut)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_tables_are_markdown_without_nan() -> None:
+    report = Report("t")
+    report.table(["a", "b"], [[float("nan"), (1.0, 2.0)]])
+    assert "| – | 1 … 2 |" in report.text()
+    assert cell(float("inf")) == "–"
+    assert plain(toy_current.Settings())["Settings"]["seed"] == 0
+
+
+SHORT = toy_current.Settings(steps_of_time=(0.1,), replicas=400, settle=5.0, time=10.0)
+
+
+def test_the_toy_process_has_its_chain_s_law_and_not_the_continuous_one(tmp_path: Path) -> None:
+    text = toy_current.recipe(Place(tmp_path), SHORT).text()
+    assert "law holds at every step size" in text
+    assert "is refuted at dt = 0.1" in text
+    found = json.loads(next(tmp_path.glob("toy_current-*.json")).read_text())["result"]
+    rows, z = toy_current.compared(found, toy_current.continuous(_flow()), toy_current.chain(0.1))
+    assert np.abs(z).max() < 4
+    current = next(row for row in rows if row[0] == "Q₁₂")
+    assert current[1] / current[2] > 20  # the current is there
+    _, z = toy_current.compared(found, toy_current.continuous(_flow()), toy_current.chain(0.2))
+    assert np.abs(z).max() > 5
+
+
+def _flow() -> Any:
+    return toy_current.PhaseSpace(toy_current.A, toy_current.D, 1.0)
+
+
+@pytest.fixture(scope="module")
+def settings() -> Any:
+    pytest.importorskip("torch")
+    from studies.sgd import network
+
+    return network.Settings(
+        width=2, examples=SMALL, test=64, train_steps=12, train_batch=32, batch_size=12, steps=160, learning_rate=0.005,
+        curvature_examples=24, modes=2, probes=2, probe_steps=5,
+    )  # fmt: skip
+
+
+@pytest.mark.torch
+def test_spirals_turn_as_the_exact_law_says(place: Place) -> None:
+    pytest.importorskip("torch")
+    from studies.sgd import spirals
+
+    small = spirals.Settings(
+        pairs=((1e-3, 0.9), (1e-2, 0.9)), batch_size=48, replicas=3, steps=400, examples=SMALL, modes=4, offset=100.0
+    )
+    text = spirals.recipe(place, small).text()
+    rows = [[part.strip() for part in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| 0.")]
+    motion, spread = rows[:2], rows[2:]
+    for row in motion:
+        assert abs(float(row[5])) < 4  # frequency against the exact law
+        assert abs(float(row[10])) < 4  # envelope
+    assert float(motion[1][2]) > 0.1  # ηρ: there the Langevin law is seen to be another one
+    assert float(spread[1][2]) < 2.5 * float(spread[1][4])  # the mean path against the exact law
+    assert float(spread[1][3]) > 2.5 * float(spread[1][2])
+    assert all(0.6 < float(row[7]) < 1.6 for row in spread)
+    before = {file: file.stat().st_mtime_ns for file in place.into.rglob("*") if file.is_file()}
+    assert spirals.recipe(place, small).text() == text
+    assert before == {file: file.stat().st_mtime_ns for file in place.into.rglob("*") if file.is_file()}
+
+
+@pytest.mark.torch
+@pytest.mark.filterwarnings("ignore:invalid value encountered in divide:RuntimeWarning")  # variance of flat modes
+def test_diffusion_sets_three_orders_beside_four_laws_and_goes_on_after_a_cut(place: Place, settings: Any) -> None:
+    from studies.sgd import diffusion
+    from studies.sgd.network import Network
+
+    network = Network(place, settings)
+    run = settings.run(sampling="reshuffle")
+    folder = network.continued(run)
+    (folder / "finished").unlink()  # as a kill leaves it
+    text = diffusion.recipe(place, settings).text()
+    assert (folder / "finished").exists()
+    for sampling in diffusion.SAMPLINGS:
+        assert f"**{sampling}**: 160 steps, 40 an epoch" in text
+    found = diffusion.analysed(folder)
+    assert found["law"] == "epoch"
+    ladder = [value[0] for value in found["displacement"]]
+    assert all(after > before > 0 for before, after in pairwise(ladder))
+    whole = diffusion.from_checkpoint(diffusion.read_run(folder), np.array([1, 16]))
+    assert 0 < whole[0] < whole[1]
+    assert all(value > 0 for value in found["fixed"])
+
+
+def test_drift_is_found_and_diffusion_is_none() -> None:
+    pytest.importorskip("torch")
+    from studies.sgd import diffusion
+
+    rng = np.random.default_rng(0)
+    pure = rng.standard_normal((20_000, 8))
+    info = SimpleNamespace(learning_rate=0.1)
+    walk = diffusion.drift(SimpleNamespace(sketch=pure, info=info), np.array([100]))
+    pushed = diffusion.drift(SimpleNamespace(sketch=pure + 1.0, info=info), np.array([100]))
+    assert abs(walk[0]) < 1
+    assert pushed[0] == pytest.approx(100**2 * 0.1**2 * 8, rel=0.05)
+
+
+@pytest.mark.torch
+@pytest.mark.filterwarnings("ignore:invalid value encountered in divide:RuntimeWarning")
+def test_contours_and_oscillation_read_the_run_of_diffusion(place: Place, settings: Any) -> None:
+    from studies.sgd import contours, oscillation
+
+    text = contours.recipe(place, settings).text()
+    assert "nearest is" in text
+    spread = contours.spreads(contours.Network(place, settings))
+    first, weak = spread["modes"]
+    assert spread["by_loss"] == pytest.approx(np.sqrt(weak["curvature"] / first["curvature"]), rel=0.01)
+    assert 0.9 < spread["by_modified"] <= 1.1
+    assert first["window"] < first["law"]  # a window shows less than the whole variance
+    text = oscillation.recipe(place, settings).text()
+    assert "autocorrelations of velocity" in text
+
+
+def test_errors_of_autocorrelations_are_those_of_a_simulated_process() -> None:
+    pytest.importorskip("torch")
+    from studies.sgd import oscillation
+
+    rng = np.random.default_rng(0)
+    x = np.zeros((400, 2001))
+    for k in range(2000):
+        x[:, k + 1] = 0.8 * x[:, k] + rng.standard_normal(400)
+    lags = [1, 5, 20]
+    measured = np.array([oscillation.autocorrelation(row[200:], lags) for row in x])
+    predicted = oscillation.bartlett(0.8 ** np.arange(1801), lags, 1801)
+    assert measured.std(axis=0) == pytest.approx(predicted, rel=0.12)
+
+
+@pytest.mark.torch
+@pytest.mark.filterwarnings("ignore:invalid value encountered in divide:RuntimeWarning")
+def test_sweeps_calibrate_on_the_default_run(place: Place, settings: Any) -> None:
+    from studies.sgd import sweeps
+
+    small = sweeps.Settings(network=settings, learning_rates=(0.0025, 0.005), batch_sizes=(6, 12), momenta=(0.8, 0.9),
+                            window=16, seeds=1)  # fmt: skip
+    text = sweeps.recipe(place, small).text()
+    rows = [[part.strip() for part in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| ")]
+    default = [row for row in rows if row[0] in ("0.005", "12", "0.9")]
+    assert len(default) == 3
+    assert all(row[4] == "1" for row in default)
+    half = next(row for row in rows if row[0] == "0.0025")
+    assert float(half[3]) == pytest.approx(float(default[0][3]) / 4, rel=1e-3)
+    assert float(half[1]) < float(default[0][1])
+
+
+@pytest.mark.parametrize(
+    ("values", "way"),
+    [([3, 2, 1], "falls"), ([1, 2, 3], "rises"), ([3, 1, 3], "is least in the middle"),
+     ([1, 3, 1], "is most in the middle"), ([1, 1.05, 1.1], "has no clear trend")],
+)  # fmt: skip
+def test_trends_need_two_standard_errors(values: list[float], way: str) -> None:
+    pytest.importorskip("torch")
+    from studies.sgd import sweeps
+
+    assert sweeps._way(values, [0.1] * len(values)) == way
