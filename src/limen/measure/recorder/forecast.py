@@ -1,7 +1,7 @@
 """Memory and disk of a recording, known before it begins.
 
 With n numbers in θ and w bytes each, k modes, b held buffers and a anchors beside the reference:
-memory (1 + a)·n·w + (k + b)·4n (the last two only with modes) + about 32 MB of levels, stretches and rows;
+memory (1 + a)·n·w + (k + b)·4n (the last two only with modes) + about 50 MB of libraries, levels and rows;
 disk n·w once, 4(d + 2k + 16) bytes an update up to 10^5 updates, then a logarithm.
 """
 
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from limen.measure.recorder.anchors import PLACES
 from limen.measure.recorder.projections import HELD
 
-FIXED = 24 << 20
-"""Levels of the correlator, stretches, file buffers."""
+FIXED = 40_000_000
+"""Libraries, levels of the correlator, stretches, file buffers; measured together with the rest within 3 %."""
 ALL_ROWS, ALL_SKETCHES, SPARSE = 100_000, 100_000, 10
 """Updates up to which every row and every sketch is kept; every tenth sketch is kept after it."""
 
