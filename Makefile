@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: demo test check unit browser bench validate clean
+.PHONY: demo test check unit browser bench validate recipes clean
 
 $(VENV)/.core: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -19,8 +19,8 @@ demo: $(VENV)/.core ## the whole chain on bundled digits, offline; writes limen-
 	$(BIN)/limen demo
 
 check: $(VENV)/.dev ## lint, format, types, layers
-	$(BIN)/ruff check src tests benchmarks
-	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/ruff check src tests benchmarks studies
+	$(BIN)/ruff format --check src tests benchmarks studies
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
@@ -41,6 +41,11 @@ bench: $(VENV)/.dev ## probes beside scikit-learn, the solver, studies killed; w
 	$(BIN)/python benchmarks/kill_resume.py
 	$(BIN)/python benchmarks/probe_solver.py $(if $(DATA),--data $(DATA)/banking77/minilm-train.npz)
 	$(if $(DATA),$(BIN)/python benchmarks/budget_banking77.py $(DATA))
+
+recipes: $(VENV)/.dev ## SGD's limiting dynamics, DATA=folder of cifar10/; goes on after a kill (FULL=--full: days; see docs/sgd-recipes.md)
+	for recipe in $$(grep -l __main__ studies/sgd/*.py); do \
+		OMP_NUM_THREADS=1 $(BIN)/python -m studies.sgd.$$(basename $$recipe .py) $(if $(DATA),--data $(DATA)) $(FULL) || exit 1; \
+	done
 
 clean:
 	rm -rf $(VENV) build dist

@@ -33,6 +33,8 @@ GRID = 5
 """Points an axis."""
 IMAGES = 1024
 """Training and test images behind each point, at most."""
+DEEP = Settings(modes=16, curvature_examples=128, probes=1, probe_steps=8)
+"""The checkpoint of the other recipes with more eigenvectors, of fewer images: the last one is the weak one."""
 
 
 def recipe(place: Place, settings: Settings) -> Report:
@@ -177,4 +179,4 @@ def _said(spread: dict[str, Any], grid: dict[str, Any]) -> list[str]:
 
 
 if __name__ == "__main__":
-    main("contours", recipe, Settings(), FULL)
+    main("contours", recipe, DEEP, FULL)

@@ -23,6 +23,7 @@ from torch.nn import functional
 
 from limen.arrays.random import stream
 from limen.arrays.spectral_density import Probing
+from limen.measure.curvature.spectrum import Search
 from limen.measure.dynamics.attach import attached
 from limen.models.architectures.registry import build
 from limen.pretrain.examples import Examples
@@ -119,7 +120,7 @@ class Network:
             batches = self._batches(s.curvature_examples)
             curvature = limen.curvature(
                 self.model(), loss, batches, modes=s.modes, tolerance=0.01, batch_norm="train",
-                density=Probing(probes=s.probes, steps=s.probe_steps), search=limen_search(),
+                density=Probing(probes=s.probes, steps=s.probe_steps), search=_search(s.modes),
             )  # fmt: skip
             limen.attach(folder, curvature=curvature)
         if noise is None:
@@ -189,11 +190,9 @@ def loss(model: Any, batch: tuple[Any, Any]) -> Any:
     return functional.cross_entropy(model(batch[0]), batch[1])
 
 
-def limen_search() -> Any:
-    """At most 60 products: pairs that have not converged by then say so."""
-    from limen.measure.curvature.spectrum import Search
-
-    return Search(ends="largest", products=60)
+def _search(modes: int) -> Search:
+    """At most 10 products a mode: pairs that have not converged by then say so."""
+    return Search(ends="largest", products=10 * modes)
 
 
 class _still:
