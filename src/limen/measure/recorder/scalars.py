@@ -73,6 +73,7 @@ class Reader:
         self.reference = reference
         self.sketch = sketch
         self.groups = groups
+        self._offset = np.empty(max(s.stop - s.start for s in sketch.stretches), dtype=reference[0].dtype)
         self._plan: list[Planned] = []
         self._for: tuple[list[Array], list[Array]] | None = None
 
@@ -84,7 +85,7 @@ class Reader:
         for stretch in self.sketch.stretches:
             index, where = stretch.parameter, stretch.where
             after = update.after[index][where]
-            offset = after - self.reference[index][where]
+            offset = np.subtract(after, self.reference[index][where], out=self._offset[: after.size])
             formed = update.formed(index, where)
             buffer = formed.buffer.astype(offset.dtype, copy=False)
             self.sketch.add(stretch, buffer)
