@@ -357,7 +357,7 @@ def sgd(
     examples: Annotated[int | None, typer.Option(help="Size of the data: batches are subsets of it.")] = None,
     law: Annotated[str, typer.Option(help="discrete (exact), langevin or epoch (reshuffled).")] = "discrete",
     steps_per_epoch: Annotated[int | None, typer.Option(help="Batches an epoch, for --law epoch.")] = None,
-    white: Annotated[float, typer.Option(help="Share of noise that augmentation makes, for --law epoch.")] = 0.0,
+    white: Annotated[float | None, typer.Option(help="Share of noise drawn afresh, for --law epoch.")] = None,
     steps: Annotated[str, typer.Option(help="Numbers of steps, with commas.")] = "1,10,100,1000,10000",
     start: Annotated[str, typer.Option(help="stationary, or fixed: minimum + offset at rest.")] = "stationary",
     offset: Annotated[str | None, typer.Option(help="Distance of a fixed start, one or one a mode.")] = None,

@@ -30,7 +30,7 @@ def predict(
     steps: Sequence[int] = STEPS,
     start: Literal["stationary", "fixed"] = "stationary",
     steps_per_epoch: int | None = None,
-    white: ArrayLike = 0.0,
+    white: ArrayLike | None = None,
     allow_unstable: bool = False,
     table: str | Path | None = None,
     **settings: Any,
@@ -40,7 +40,8 @@ def predict(
     `curvature` and `noise` (variance of one example's gradient along each mode) [L], or `table`, a .csv or .parquet
     with these columns and, if there are, `offset` and `weight`. Further settings are those of `limen.theory.sgd.Modes`:
     momentum, batch_size, weight_decay, decoupled, nesterov, dampening, examples, offset, weight. law="epoch" is that of
-    reshuffled data and needs `steps_per_epoch`; `white` is the share of noise that augmentation draws afresh.
+    reshuffled data and needs `steps_per_epoch`; `white` is the share of noise that is drawn afresh (None: that of the
+    examples an epoch drops).
 
     >>> found = predict("sgd", [1.0], [1.0], learning_rate=0.1, momentum=0.9, batch_size=32, steps=[1, 100_000])
     >>> found.regime, [f"{value:.4g}" for value in found.displacement]

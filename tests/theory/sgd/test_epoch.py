@@ -127,3 +127,23 @@ def test_stationary_runs_have_the_epoch_variance_averaged_over_phases() -> None:
 def test_bad_epochs_are_named(m: int, white: object, message: str) -> None:
     with pytest.raises(BadInput, match=message):
         epoch(Modes([1.0], [1.0], 0.1), m, white=white)  # type: ignore[arg-type]
+
+
+def test_examples_that_an_epoch_drops_let_flat_modes_diffuse() -> None:
+    """N = 100 examples in batches of 30: ten are left out of every epoch, another ten each time."""
+    n, size, epochs, runs = 100, 30, 40, 2000
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=n)
+    values = (values - values.mean()) / values.std()
+    x, v = np.zeros(runs), np.zeros(runs)
+    for _ in range(epochs):
+        order = rng.permuted(np.tile(np.arange(n), (runs, 1)), axis=1)
+        for first in range(0, n - size + 1, size):
+            v = 0.5 * v - values[order[:, first : first + size]].mean(axis=1)
+            x = x + 0.1 * v
+    modes = Modes([0.0], [1.0], 0.1, 0.5, size, examples=n)
+    predicted = epoch(modes, n // size).displacement([epochs * (n // size)], "fixed")[0]
+    error = (x**2).std() / np.sqrt(runs)
+    assert abs((x**2).mean() - predicted) < 4 * error
+    assert epoch(modes, n // size, white=0.0).displacement([120], "fixed")[0] < 0.05 * predicted
+    assert epoch(modes, n // size).white.tolist() == [(n - 90) / (n - size)]

@@ -205,3 +205,15 @@ def test_validity_is_where_the_correction_reaches_the_tolerance() -> None:
     assert 1 / (1 - correction(at)) - 1 == pytest.approx(0.05)
     assert validity(Modes([0.0], [1.0], 0.1), 0.05) == np.inf
     assert not rescale(Modes([2.0], [1.0], 1.8, 0.9, 8), 64).stable
+
+
+def test_the_edge_is_that_of_the_update_in_force() -> None:
+    nesterov = Modes([1.0], [1.0], 1.3, 0.9, nesterov=True)
+    assert correction(nesterov) == pytest.approx(1.3 * 2.8 / 3.8)
+    assert not rescale(replace(nesterov, learning_rate=0.9), 2).stable
+    assert correction(Modes([1.0], [1.0], 1.3, 0.9, dampening=0.5)) == pytest.approx(1.3 * 0.5 / 3.8)
+
+
+def test_weight_decay_is_refused_where_its_noise_is_not_known() -> None:
+    with pytest.raises(BadInput, match="without dampening and decay"):
+        gaussian_regression(Modes([1.0], [1.0], 0.1, weight_decay=0.1), 1.0)

@@ -219,3 +219,31 @@ def test_thirteen_questions_are_answered_in_words_and_the_document_is_plain(inde
     assert set(plain["stationary"]) >= {"verdict", "p_value", "unequilibrated_modes"}
     assert set(plain["modes"][0]) >= {"curvature", "residual", "noise", "temperature", "predicted", "z"}
     assert set(plain["displacement"][0]) == {"lag", "measured", "predicted"}
+
+
+def test_answers_that_need_equilibrium_are_refused_where_there_is_none() -> None:
+    drifting = judge("run", recorded(drift=0.2), curvature_of(), noise_of())
+    stiff = replace(MODES, curvature=MODES.curvature * 2)
+    trajectory = recorded()
+    info = replace(trajectory.info, eigenvalues=tuple(stiff.curvature.tolist()))
+    bent = judge("run", replace(trajectory, info=info), curvature_of(stiff), noise_of(stiff))
+    for found, why in ((drifting, "not stationary"), (bent, "not the quadratic")):
+        for word in ("How far", "averaging", "times lower"):
+            answer = next(a for a in found.answers if word in a.question)
+            assert answer.refused
+            assert why in answer.answer or "not stationary" in answer.answer
+    assert all(drifting.identities[name].z is None for name in "VLF")
+    assert drifting.identities["X"].z is not None
+
+
+def test_one_order_for_ever_is_a_closed_orbit_and_no_equilibrium() -> None:
+    found = judge("run", recorded(sampling="same-order"), curvature_of(), noise_of())
+    assert found.verdict == "not_identified"
+    assert "closed orbit" in found.reason
+    assert all(mode.temperature.z is None for mode in found.modes)
+
+
+def test_long_lags_have_a_value_and_no_interval(independent: Dynamics) -> None:
+    long = [lag for lag in independent.lags if lag.lag > 12_000 / 16]
+    assert all(lag.measured.low is None for lag in long)
+    assert all(lag.measured.low is not None for lag in independent.lags if lag.lag <= 12_000 / 16)

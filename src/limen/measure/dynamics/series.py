@@ -9,7 +9,7 @@ m,
 Neighbouring batches of an exponential memory correlate by ρ = (1 − e^{−L/τ})²/(2(L/τ − 1 + e^{−L/τ})), .12 at L = 5τ:
 f² = 1 + 2ρ. The second term of the variance puts back what m itself took from the spread. Intervals are Student's with
 B − 1 degrees of freedom, of a variance on the scale of its logarithm. Drift: the least-squares slope of m_b on b
-against its own error. Law and Kelton, Simulation Modeling and Analysis, on batch means; ρ: the integral of
+against f times its own error. Law and Kelton, Simulation Modeling and Analysis, on batch means; ρ: the integral of
 e^{−|s−t|/τ} over two batches.
 """
 
@@ -99,12 +99,12 @@ def of_batches(values: Floats, method: str, confidence: float = 0.95, inflation:
     )  # fmt: skip
 
 
-def ratio(above: Floats, below: Floats, method: str, confidence: float = 0.95) -> Estimate:
+def ratio(above: Floats, below: Floats, method: str, confidence: float = 0.95, inflation: float = 1.0) -> Estimate:
     """Ratio of two means from batch values [B] of each, jackknife over batches."""
     count, total = len(above), float(above.sum() / below.sum())
     left = (above.sum() - above) / (below.sum() - below)
     pseudo = count * total - (count - 1) * left
-    error = float(pseudo.std(ddof=1)) / np.sqrt(count)
+    error = inflation * float(pseudo.std(ddof=1)) / np.sqrt(count)
     at = student_interval(float(pseudo.mean()), error, count - 1, confidence, count)
     return Estimate(
         at.value, at.low, at.high, confidence, "statistical", count, f"{method}, jackknife over batches",
@@ -117,7 +117,9 @@ def drift_p(values: Floats, cut: Batches) -> float:
     means = _cut(values, cut).mean(axis=1)
     if np.ptp(means) == 0:
         return 1.0
-    return float(stats.linregress(np.arange(cut.count), means).pvalue)
+    fit = stats.linregress(np.arange(cut.count), means)
+    t = abs(fit.slope) / (fit.stderr * cut.inflation) if fit.stderr > 0 else np.inf
+    return float(2 * stats.t.sf(t, cut.count - 2))
 
 
 def batch_means(values: Floats, cut: Batches) -> Floats:

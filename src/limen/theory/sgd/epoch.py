@@ -198,6 +198,18 @@ def _sum(log: Complex, below_one: Complex, count: ArrayLike) -> Complex:
     return np.where(flat, np.asarray(count) + 0j, terms)
 
 
-def epoch(problem: Modes, steps_per_epoch: int, white: ArrayLike = 0.0, allow_unstable: bool = False) -> Epoch:
-    """The law under reshuffling; `white` is the share of a batch's noise that augmentation draws afresh, one or [L]."""
-    return Epoch(problem, allow_unstable, steps_per_epoch=steps_per_epoch, white=np.asarray(white, dtype=float))
+def epoch(problem: Modes, steps_per_epoch: int, white: ArrayLike | None = None, allow_unstable: bool = False) -> Epoch:
+    """The law under reshuffling; `white` is the share of a batch's noise that is drawn afresh, one or [L].
+
+    None: that of the examples an epoch leaves out, (N − MS)/(N − S), where the problem names its `examples`; else 0.
+    Augmentation adds to it.
+    """
+    share = dropped_share(problem, steps_per_epoch) if white is None else np.asarray(white, dtype=float)
+    return Epoch(problem, allow_unstable, steps_per_epoch=steps_per_epoch, white=share)
+
+
+def dropped_share(problem: Modes, steps_per_epoch: int) -> Floats:
+    """(N − MS)/(N − S): an epoch that drops its remainder does not sum to zero; 0 where N is not known or S = N."""
+    n, size = problem.examples, problem.batch_size
+    left = 0.0 if n is None or n == size else max(0.0, (n - steps_per_epoch * size) / (n - size))
+    return np.array([left])

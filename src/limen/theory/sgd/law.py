@@ -90,15 +90,19 @@ class Law(ABC):
         return kinds
 
     @property
-    def max_stable_learning_rate(self) -> float | None:
-        """2(1 + β)/max_l((1 − d)h(1 + 2β·[Nesterov]) + λ_d(1 + β)); None without positive curvature or with
-        negative."""
+    def edge_share(self) -> Floats:
+        """q: learning rate over the one at which the mode becomes unstable [L]; ηh/(2(1 + β)) for heavy ball."""
         p = self.problem
         pull = p.stiffness * (1 - p.dampening) * (1 + 2 * p.momentum if p.nesterov else 1)
         decay = p.weight_decay * (1 + p.momentum) if p.decoupled else 0.0
-        steepest = float(np.max(pull + decay))
-        rising = (self.recursion.a < 0).any()
-        return None if steepest <= 0 or rising else 2 * (1 + p.momentum) / steepest
+        return np.asarray(p.learning_rate * (pull + decay) / (2 * (1 + p.momentum)))
+
+    @property
+    def max_stable_learning_rate(self) -> float | None:
+        """2(1 + β)/max_l((1 − d)h(1 + 2β·[Nesterov]) + λ_d(1 + β)); None without positive curvature or with
+        negative."""
+        closest = float(self.edge_share.max())
+        return None if closest <= 0 or (self.recursion.a < 0).any() else self.problem.learning_rate / closest
 
     @property
     def relaxation_steps(self) -> Floats:

@@ -54,17 +54,12 @@ def gaussian_regression(problem: Modes, residual_variance: float) -> GaussianReg
     >>> gaussian_regression(Modes([1.0], [1.0], learning_rate=0.67), 1.0).heavy_tailed
     True
 
-    Raises BadInput for flat or negative curvature, Nesterov, dampening, decoupled decay, residual_variance ≤ 0.
+    Raises BadInput for flat or negative curvature, Nesterov, dampening, weight decay (a ridge minimum adds the noise
+    Hmmᵀ H, m its distance from the true weights), residual_variance ≤ 0.
     """
     p = problem
-    if (
-        p.nesterov
-        or p.dampening
-        or (p.decoupled and p.weight_decay)
-        or (p.curvature <= 0).any()
-        or residual_variance <= 0
-    ):
-        expected = "heavy ball, coupled decay, curvature above 0 and residual_variance above 0"
+    if p.nesterov or p.dampening or p.weight_decay or (p.curvature <= 0).any() or residual_variance <= 0:
+        expected = "heavy ball without dampening and decay, curvature above 0 and residual_variance above 0"
         raise BadInput(Problem("problem", f"expected {expected}, got another problem"))
     discrete(p)  # raises beyond the edge of stability
     eta, beta, rho, h = p.learning_rate, p.momentum, p.curvature, p.stiffness

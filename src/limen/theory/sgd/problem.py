@@ -53,7 +53,7 @@ class Modes:
     examples: int | None = None
     """N: batches are subsets of N distinct examples; None: drawn with replacement, or from a stream."""
     offset: Floats = field(default_factory=lambda: np.zeros(1))
-    """x_0 of a fixed start, one value or [L], parameters; v_0 = 0."""
+    """x_0 of a fixed start, one value or [L], parameters; v_0 = 0, under decoupled decay the fixed point's v* = λμ."""
     weight: Floats = field(default_factory=lambda: np.ones(1))
     """Modes that each entry stands for, one value or [L]: sums over modes are weighted."""
 

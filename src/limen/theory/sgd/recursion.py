@@ -35,6 +35,10 @@ LEAST_EARLY, EARLY = 32, 4096
 """Early steps added up one by one, at least and at most: enough to a momentum of .999."""
 CACHED = 1 << 15
 """Numbers of a block that stays in the processor's cache."""
+FAST_TURN = 0.1
+"""ψ in (1 − b) from which the energy's two waves may be taken apart: nearer to critical damping they cancel."""
+DENSE = 2
+"""Steps are walked one by one as long as one in so many is asked for: cheaper than a closed form each."""
 GONE = -45.0
 """ln of what is nothing beside 1."""
 LOG_OF_ZERO = -1e300
@@ -137,10 +141,13 @@ class Recursion:
             energy = energy + (now * u + before * u_before) ** 2
 
     def _last_early(self, steps: Steps) -> int:
-        """4/(1 − b) steps, where closed forms cancel."""
+        """4/(1 − b) steps, where closed forms cancel, and further as long as the steps asked for lie densely."""
         if not self.b.size or not steps.size:
             return -1
-        return int(min(EARLY, max(LEAST_EARLY, np.ceil(4 / max(1 - float(self.b.max()), 1e-12)))))
+        early = int(min(EARLY, max(LEAST_EARLY, np.ceil(4 / max(1 - float(self.b.max()), 1e-12)))))
+        at = np.unique(steps)
+        dense = at[(np.arange(len(at)) + 1) * DENSE >= at]
+        return max(early, int(dense[-1])) if len(dense) else early
 
     def _filled(
         self,
@@ -340,6 +347,8 @@ class RoundRoots:
         start = p * (now**2 + mixed * now * (-before / b) + older * (before / b) ** 2)
         if self._gone(t - 2):
             return np.broadcast_to(start, (len(t), len(b)))
+        if self.turning.all() and (self.angle > FAST_TURN * (1 - b)).all():
+            return self._turning_energy(t, start, now, before)
         cosine = np.where(self.turning, np.cos(self.angle), np.cosh(self.angle))
         even, odd = self._waves(t)  # U_{t−1} = b^{(t−1)/2}·odd; neighbours by the addition theorem
         root = np.sqrt(b)
@@ -347,6 +356,17 @@ class RoundRoots:
         w, w_before = now * ahead + before * odd, now * odd + before * behind
         left = w * w + mixed * w * w_before + older * (w_before * w_before)
         return np.asarray(start - p * self._scale(2 * (t - 1)) * left)
+
+    def _turning_energy(self, t: Floats, whole: Floats, now: float, before: float) -> Floats:
+        """S_∞ − bᵗ[2|α|²/(1 − b) + 2Re(α²r^{2t}b^{−t}/(1 − r²))], w_j = αrʲ + ᾱr̄ʲ: one cosine a number."""
+        root = np.sqrt(self.b) * np.exp(1j * self.angle)
+        alpha = (now * root + before) / (root - root.conj())
+        wave = 2 * alpha**2 / (1 - root**2)
+        left = np.cos(2 * self.angle * t + np.angle(wave))
+        left *= np.abs(wave)
+        left += 2 * np.abs(alpha) ** 2 / (1 - self.b)
+        left *= self._scale(2 * t)
+        return np.asarray(np.subtract(whole, left, out=left))
 
 
 def _log_size(root: Floats, short: Floats) -> Floats:

@@ -23,6 +23,7 @@ import numpy as np
 
 from limen.arrays.checks import count, positive
 from limen.records.errors import BadInput, Problem
+from limen.theory.sgd.discrete import Discrete
 from limen.theory.sgd.problem import Modes
 
 Keep = Literal["equilibrium", "local", "diffusion", "portrait"]
@@ -72,17 +73,17 @@ def rescale(problem: Modes, batch_size: int, keep: Keep = "equilibrium", momentu
 
 
 def correction(problem: Modes) -> float:
-    """q = ηh_max/(2(1 + β)): 1 at the edge of stability; 0 without positive curvature."""
-    return max(0.0, problem.learning_rate * float(problem.stiffness.max()) / (2 * (1 + problem.momentum)))
+    """q: learning rate over the edge of stability, ηh_max/(2(1 + β)) for heavy ball; 0 without positive curvature."""
+    return max(0.0, float(Discrete(problem, allow_unstable=True).edge_share.max()))
 
 
 def validity(problem: Modes, tolerance: float) -> float:
-    """Largest learning rate at which the continuous law's stationary moments are within `tolerance`; inf if all are
-    flat.
+    """Largest learning rate at which the continuous law's stationary moments are within `tolerance`.
+
+    Infinite where all modes are flat.
 
     >>> round(validity(Modes([1.0], [1.0], learning_rate=0.1, momentum=0.9), 0.05), 3)
     0.181
     """
-    steepest = float(problem.stiffness.max())
-    within = positive("tolerance", tolerance)
-    return np.inf if steepest <= 0 else 2 * (1 + problem.momentum) * within / ((1 + within) * steepest)
+    within, q = positive("tolerance", tolerance), correction(problem)
+    return np.inf if q == 0 else problem.learning_rate / q * within / (1 + within)

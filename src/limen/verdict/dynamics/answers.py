@@ -29,6 +29,8 @@ class Seen:
     identities: Mapping[str, Compared]
     lags: tuple[Lag, ...]
     verdict: str
+    not_quadratic: bool
+    """Whether the modes' virial ratios say that the force is not curvature times distance."""
     law: Law | None
     """Law of the whole network under the run's sampling."""
 
@@ -41,17 +43,26 @@ class Seen:
             return "gradient noise was not measured"
         return "" if self.law is not None else f"no law for {self.problem.sampling} sampling of this run"
 
+    @property
+    def unsettled(self) -> str:
+        """Why what a law says of equilibrium is not this run's: theory has nothing to say, or an assumption fails."""
+        if self.refusal:
+            return self.refusal
+        if self.verdict == "drifting":
+            return "training is not stationary: the laws are of fluctuations, not of progress"
+        return "the loss is not the quadratic of its Hessian at the scale of the motion" if self.not_quadratic else ""
+
 
 def answers(
     problem: RunProblem,
     modes: tuple[ModeVerdict, ...],
     found: Mapping[str, Compared],
     lags: tuple[Lag, ...],
-    verdict: str,
+    verdict: tuple[str, bool],
 ) -> tuple[Answer, ...]:
-    """All thirteen, in the order of the docs page."""
+    """All thirteen, in the order of the docs page; `verdict` = stationarity, and whether the loss is not quadratic."""
     laws = {} if problem.whole is None else problem.laws(problem.whole)
-    seen = Seen(problem, modes, found, lags, verdict, laws.get(problem.law_name))
+    seen = Seen(problem, modes, found, lags, *verdict, laws.get(problem.law_name))
     return tuple(ask(seen) for ask in ASKED)
 
 
@@ -89,8 +100,8 @@ def temperature(seen: Seen) -> Answer:
 def distance(seen: Seen) -> Answer:
     """The law's displacement after ten times the run."""
     question = "How far will the weights move?"
-    if seen.refusal or seen.law is None:
-        return _refused(question, seen.refusal)
+    if seen.unsettled or seen.law is None:
+        return _refused(question, seen.unsettled)
     steps = [seen.problem.steps, 10 * seen.problem.steps]
     now, later = np.sqrt(seen.law.displacement(steps))
     radius = float(np.nansum(seen.law.position_variance * seen.law.problem.weight))
@@ -108,7 +119,7 @@ def batch(seen: Seen) -> Answer:
     modes = seen.problem.settings
     wide = rescale(modes, modes.batch_size * TIMES)
     step = rescale(modes, modes.batch_size * TIMES, "local")
-    stable = "" if wide.correction < 0.5 else f", but then ηh/(2(1 + β)) = {wide.correction:.2f}: too close to the edge"
+    stable = "" if wide.correction < 0.5 else f", but that is {wide.correction:.2f} of the edge of stability"
     return Answer(
         question,
         f"{wide.settings.learning_rate:.3g} keeps the spread of the weights and their diffusion per epoch{stable}; "
@@ -123,7 +134,7 @@ def too_large(seen: Seen) -> Answer:
     h = [mode.curvature for mode in seen.modes]
     if not h or max(h) <= 0 or seen.problem.unpredictable:
         return _refused(question, seen.problem.unpredictable or "no recorded mode of positive curvature")
-    q = correction(seen.problem.modes(np.zeros(len(h))))
+    q = correction(seen.problem.settings)
     said = "no" if q < TOLERANCE else "for the continuous law, yes; the discrete one holds" if q < 0.9 else "yes"
     evidence = f"the continuous law's variances are low by a factor of {1 - min(q, 1):.3g} in the sharpest mode"
     return Answer(question, f"{said}: q = {q:.3g}, 1 at the edge of stability", evidence)
@@ -150,8 +161,8 @@ def averaging(seen: Seen) -> Answer:
     """Gain of a window of one epoch, or of 100 steps."""
     question = "What would averaging checkpoints buy?"
     law = seen.law
-    if seen.refusal or law is None:
-        return _refused(question, seen.refusal)
+    if seen.unsettled or law is None:
+        return _refused(question, seen.unsettled)
     window = seen.problem.steps_per_epoch or 100
     resting = np.isfinite(law.position_variance)
     if not resting.any():
@@ -174,6 +185,8 @@ def drop(seen: Seen) -> Answer:
     rows = seen.problem.rows
     if not seen.problem.plain or seen.problem.trajectory.info.approximate:
         return _refused(question, "the formula is that of heavy ball without dampening or decoupled decay")
+    if seen.verdict == "drifting" or seen.not_quadratic:
+        return _refused(question, "training is not stationary, or its loss not quadratic: ‖v‖² counts progress too")
     speed = float(np.mean(seen.problem.trajectory.velocity_norm2[rows][-max(seen.problem.steps // 2, 1) :]))
     excess = seen.problem.learning_rate * (1 + seen.problem.momentum) / 4 * speed
     if seen.problem.sampling not in ("iid", "replacement"):
@@ -185,7 +198,9 @@ def drop(seen: Seen) -> Answer:
         source = "reshuffled batches: ½Σh Var x of the epoch law"
     else:
         source = f"(η(1 + β)/4)·E‖v‖² with E‖v‖² = {speed:.3g}"
-    gain = f"about {excess * (1 - 1 / DROP):.3g} of training loss within (1 − β)/(η′h) steps of each mode"
+    slow = any(not mode.equilibrated for mode in seen.modes)
+    most = "at most" if slow else "about"
+    gain = f"{most} {excess * (1 - 1 / DROP):.3g} of training loss within (1 − β)/(η′h) steps of each mode"
     return Answer(question, gain, source)
 
 
@@ -232,6 +247,7 @@ def exponent(seen: Seen) -> Answer:
     usable = [lag for lag in seen.lags if lag.exponent.value is not None]
     if not usable:
         return _refused(question, "no displacement over many origins was recorded")
+    usable = [lag for lag in usable if lag.exponent.low is not None] or usable
     lag = usable[2 * len(usable) // 3]
     predicted = lag.predicted_exponent.get(name)
     beside = "no law to compare" if predicted is None else f"the {name} law says {predicted:.2f}"
@@ -259,13 +275,15 @@ def decay(seen: Seen) -> Answer:
         return Answer(question, "no: there is none", "weight_decay = 0")
     if s.name != "SGD":
         return _refused(question, seen.problem.unpredictable)
-    pull = s.learning_rate * rates[-1] / (1 if s.decoupled else 1 - s.momentum)
+    kept = 1.0 if s.decoupled else (1 - s.momentum) / (1 - s.dampening)
+    pull = s.learning_rate * rates[-1] / kept
     share = 1 - np.exp(-pull * seen.problem.steps)
+    short = "λ(1 − β)/(ρ + λ(1 − β))" if s.decoupled else "λ/(ρ + λ)"
     return Answer(
         question,
         f"flat directions lose {pull:.2g} of their length a step, {share:.1%} over this run; "
-        "a mode of curvature ρ ends λ/(ρ + λ) short of its minimum",
-        "ηλ/(1 − β)" if not s.decoupled else "ηλ",
+        f"a mode of curvature ρ ends {short} short of its minimum",
+        "ηλ" if s.decoupled else "ηλ(1 − d)/(1 − β)",
     )
 
 

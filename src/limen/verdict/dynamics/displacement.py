@@ -2,7 +2,8 @@
 
 Measured: the mean of ‖θ_{k+t} − θ_k‖² over all origins of the segment, from the sketch. Its error joins that over time
 (blocks) with that of the sketch, √(2/d) of the value at worst. The local exponent at a lag is the slope of ln
-displacement on ln lag between its neighbours; its error takes theirs as independent, which they are not: it is wide.
+displacement on ln lag between its neighbours, of the laws too; its error takes those over time as independent, which
+they are not: it is wide. The sketch errs alike at both.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ import numpy as np
 from limen.records.dynamics import Lag
 from limen.records.estimate import Estimate, not_identified
 from limen.records.trajectory import Correlation
-from limen.theory.sgd import Law
 from limen.verdict.dynamics.problem import Floats, RunProblem
 
 NORMAL = 1.959963984540054
+LONGEST = 16
+"""Lags up to 1/16 of the stretch have an error: beyond, blocks are shorter than the lag and errors too small."""
 METHOD = "mean over all origins, sketch of the velocities"
 ASSUMPTIONS = ("errors over time come from blocks longer than the lag", "the sketch adds √(2/d) at worst")
 
@@ -26,25 +28,22 @@ def lags(problem: RunProblem) -> tuple[Lag, ...]:
     if found is None or not len(found.lag):
         return ()
     at, value = found.lag, np.asarray(found.displacement, dtype=np.float64)
-    error = np.hypot(found.displacement_error, problem.trajectory.sketch_error * value)
+    reach = problem.steps // LONGEST
+    over_time = np.where(at <= reach, found.displacement_error, np.nan)
+    error = np.hypot(over_time, problem.trajectory.sketch_error * value)
     laws = {} if problem.whole is None else problem.laws(problem.whole)
     predicted = {name: law.displacement(at) for name, law in laws.items()}
-    slopes = {name: law.exponent(at) for name, law in laws.items()}
+    slopes = {name: _slopes(at, values) for name, values in predicted.items()}
     return tuple(
         Lag(
             int(at[i]),
             _estimate(value[i], error[i], int(found.origins[i]), METHOD),
             {name: _number(values[i]) for name, values in predicted.items()},
-            _exponent(at, value, error, i, int(found.origins[i])),
+            _exponent(at, value, over_time, i, int(found.origins[i])),
             {name: _number(values[i]) for name, values in slopes.items()},
         )
         for i in range(len(at))
     )
-
-
-def laws_of(problem: RunProblem) -> dict[str, Law]:
-    """The laws of the whole network; empty where theory is refused."""
-    return {} if problem.whole is None else problem.laws(problem.whole)
 
 
 def _correlation(problem: RunProblem) -> Correlation | None:
@@ -55,19 +54,29 @@ def _correlation(problem: RunProblem) -> Correlation | None:
 
 
 def _exponent(at: np.ndarray, value: Floats, error: Floats, i: int, origins: int) -> Estimate:
-    low, high = max(i - 1, 0), min(i + 1, len(at) - 1)
+    low, high = _neighbours(at, i)
     if low == high or value[low] <= 0 or value[high] <= 0:
         return not_identified("a slope needs two lags with a displacement above 0")
     width = np.log(at[high] / at[low])
     slope = float(np.log(value[high] / value[low]) / width)
-    # the sketch errs alike at both lags: only time separates them
     spread = float(np.hypot(error[low] / value[low], error[high] / value[high]) / width)
     return _estimate(slope, spread, origins, "slope of ln displacement between neighbouring lags")
 
 
+def _neighbours(at: np.ndarray, i: int) -> tuple[int, int]:
+    return max(i - 1, 0), min(i + 1, len(at) - 1)
+
+
+def _slopes(at: np.ndarray, values: Floats) -> Floats:
+    """The law's slope between the same neighbours as the measured one: not its tangent."""
+    ends = [_neighbours(at, i) for i in range(len(at))]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.array([np.log(values[b] / values[a]) / np.log(at[b] / at[a]) if a != b else np.nan for a, b in ends])
+
+
 def _estimate(value: float, error: float, n: int, method: str) -> Estimate:
     if not np.isfinite(error):
-        return Estimate(float(value), n=n, method=method, assumptions=("too few blocks for an error",))
+        return Estimate(float(value), n=n, method=method, assumptions=("too few origins this far apart for an error",))
     half = NORMAL * float(error)
     return Estimate(float(value), float(value - half), float(value + half), 0.95, "statistical", n, method, ASSUMPTIONS,
                     "docs/recording.md")  # fmt: skip

@@ -2,12 +2,13 @@
 
     V  2Σh Var x/(η(1 + β)Σ Var v)                              1 under independent batches; the epoch law's ratio when
     reshuffled
-    X  2Σ Cov(x, v)/(ηΣ Var v)                                  1 of any stationary heavy ball: kinematics
+    X  2Σ Cov(x, v)/(ηΣ Var v)                                  1 of any heavy ball: kinematics
     L  E[x_iv_j − x_jv_i] against (h_i − h_j)/(1 − β)·E x_ix_j    the pair that is furthest apart, in standard errors
     F  Σ[(1 − β²)Var v − h²Var x + 2βh Cov(x, v)]/ΣC             1: the noise that the motion implies over the noise
     measured
 
-V, L and F need noise that is independent from step to step; X needs nothing but stationarity.
+V, L and F need noise that is independent from step to step; X telescopes to 1 on any bounded
+path: it tests the record.
 """
 
 from __future__ import annotations
@@ -25,10 +26,12 @@ from limen.verdict.dynamics.modes import compared, cut_of, series, virial
 from limen.verdict.dynamics.problem import Floats, RunProblem
 
 DEPENDENT = "holds for batches that are independent from step to step; this run's are {}"
+DRIFTING = "holds at equilibrium; this run drifts"
+SAID = {"reshuffle": "reshuffled", "same-order": "in one order for ever", "unknown": "drawn in an unknown way"}
 
 
-def identities(problem: RunProblem, modes: tuple[ModeVerdict, ...]) -> Mapping[str, Compared]:
-    """V, X, L and F over the equilibrated modes of curvature above 0."""
+def identities(problem: RunProblem, modes: tuple[ModeVerdict, ...], drifting: bool = False) -> Mapping[str, Compared]:
+    """V, X, L and F over the equilibrated modes of curvature above 0; V, L, F without verdict where the run drifts."""
     which = [i for i, mode in enumerate(modes) if mode.equilibrated and mode.curvature > 0]
     refused = "" if problem.plain else "the identities are those of heavy ball without dampening or decoupled decay"
     cut = cut_of(problem, max((modes[i].relaxation_steps or 0.0 for i in which), default=0.0))
@@ -36,12 +39,14 @@ def identities(problem: RunProblem, modes: tuple[ModeVerdict, ...]) -> Mapping[s
         nothing = not_identified(refused or "no recorded mode of positive curvature has equilibrated in this run")
         return dict.fromkeys("VXLF", Compared(nothing, None, None, nothing.reason))
     independent = problem.sampling in ("iid", "replacement")
-    dependent = "" if independent else DEPENDENT.format(problem.sampling)
+    dependent = "" if independent else DEPENDENT.format(SAID.get(problem.sampling, problem.sampling))
+    dependent = DRIFTING if drifting else dependent
     x, v = (np.stack(columns, axis=1) for columns in zip(*(series(problem, i) for i in which), strict=True))
     x, v = x - x[-cut.steps :].mean(axis=0), v - v[-cut.steps :].mean(axis=0)
     h, eta, beta = problem.stiffness[which], problem.learning_rate, problem.momentum
     total_v = batch_means((v**2).sum(axis=1), cut)
-    kinematic = ratio(2 * batch_means((x * v).sum(axis=1), cut), eta * total_v, "2⟨x v⟩/(η⟨v²⟩)")
+    mixed = 2 * batch_means((x * v).sum(axis=1), cut)
+    kinematic = ratio(mixed, eta * total_v, "2⟨x v⟩/(η⟨v²⟩)", inflation=cut.inflation)
     return {
         "V": compared(virial(problem, which, cut), *_virial_prediction(problem, which, dependent)),
         "X": compared(kinematic, 1.0, ""),
@@ -53,6 +58,8 @@ def identities(problem: RunProblem, modes: tuple[ModeVerdict, ...]) -> Mapping[s
 def _virial_prediction(problem: RunProblem, which: list[int], dependent: str) -> tuple[float | None, str]:
     if not dependent:
         return 1.0, ""
+    if dependent == DRIFTING:
+        return None, dependent
     if problem.law_name != "epoch" or problem.variances is None or problem.unpredictable:
         return None, dependent
     found = problem.laws(problem.modes(problem.variances)).get("epoch")
@@ -74,14 +81,14 @@ def _angular(x: Floats, v: Floats, h: Floats, beta: float, cut: Batches, depende
             momentum = batch_means(x[:, i] * v[:, j] - x[:, j] * v[:, i], cut)
             expected = (h[i] - h[j]) / (1 - beta) * batch_means(x[:, i] * x[:, j], cut)
             apart = momentum - expected
-            error = apart.std(ddof=1) / np.sqrt(cut.count)
+            error = cut.inflation * apart.std(ddof=1) / np.sqrt(cut.count)
             t = float(apart.mean() / error) if error > 0 else 0.0
             found.append((2 * float(stats.t.sf(abs(t), cut.count - 1)), t, momentum, float(expected.mean())))
     p = holm([at[0] for at in found])
     worst = int(np.argmin([at[0] for at in found]))
     _, t, momentum, expected_mean = found[worst]
     method = f"E[x_iv_j − x_jv_i] of the furthest of {len(found)} pairs, Holm p = {p[worst]:.2g}"
-    measured = of_batches(momentum, method)
+    measured = of_batches(momentum, method, inflation=cut.inflation)
     z = float(np.copysign(stats.norm.isf(p[worst] / 2), t))  # of the p that counts all pairs
     return Compared(measured, expected_mean, None if dependent else z, dependent)
 
@@ -100,5 +107,8 @@ def _implied_noise(
     assert problem.noise is not None
     error = float(np.sqrt((problem.noise.variance_errors[which] ** 2).sum()) / problem.variances[which].sum())
     return compared(
-        of_batches(implied / noise, "noise that the motion implies over noise measured"), 1.0, dependent, error
+        of_batches(implied / noise, "noise that the motion implies over noise measured", inflation=cut.inflation),
+        1.0,
+        dependent,
+        error,
     )

@@ -30,8 +30,8 @@ def judge(run: str, trajectory: Trajectory, curvature: Curvature | None, noise: 
     """Everything that this run says; see the records for units. Raises BadInput as `run_problem` does."""
     problem = run_problem(trajectory, curvature, noise)
     modes = mode_verdicts(problem)
-    found = identities(problem, modes)
     verdict, reason, p = _stationary(problem, modes)
+    found = identities(problem, modes, drifting=verdict == "drifting")
     laws = problem.laws(problem.modes(problem.variances)) if problem.variances is not None else {}
     at = lags(problem)
     rows = trajectory.step[problem.rows]
@@ -49,7 +49,7 @@ def judge(run: str, trajectory: Trajectory, curvature: Curvature | None, noise: 
         modes=modes,
         lags=at,
         identities=found,
-        answers=answers(problem, modes, found, at, verdict),
+        answers=answers(problem, modes, found, at, (verdict, bool(_not_quadratic(problem, modes)))),
         orbits=orbits(problem, modes, laws),
         warnings=_warnings(problem, modes, found),
         excluded=trajectory.info.excluded,
@@ -58,6 +58,11 @@ def judge(run: str, trajectory: Trajectory, curvature: Curvature | None, noise: 
 
 def _stationary(problem: RunProblem, modes: tuple[ModeVerdict, ...]) -> tuple[Verdict, str, float | None]:
     judged = [mode for mode in modes if mode.p_drift is not None]
+    if problem.sampling == "same-order" and any(mode.equilibrated for mode in modes):
+        reason = (
+            "one order of the data for ever makes a closed orbit: means over epochs hardly vary, no drift test holds"
+        )
+        return "not_identified", reason, None
     if not modes:
         return "not_identified", "no eigenvectors were recorded: limen.record(…, modes=limen.curvature(…))", None
     if not judged:

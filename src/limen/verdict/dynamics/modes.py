@@ -26,7 +26,7 @@ from limen.verdict.dynamics.problem import Floats, RunProblem
 RELAXATIONS = 5
 EPOCHS = 2
 EDGE = 0.9
-"""ηh/(2(1 + β)) above which the law refuses to predict a mode: the edge of stability."""
+"""Share of the edge of stability above which the law refuses to predict a mode: the edge of stability."""
 
 
 def mode_verdicts(problem: RunProblem) -> tuple[ModeVerdict, ...]:
@@ -70,7 +70,7 @@ def _verdict(problem: RunProblem, shape: Law, law: Law | None, i: int) -> ModeVe
     x, v = series(problem, i)
     residual = None if problem.curvature is None else float(problem.curvature.residuals[i])
     noise = None if problem.variances is None else float(problem.variances[i])
-    reason = _refusal(problem, h, law)
+    reason = _refusal(problem, h, float(shape.edge_share[i]), law)
     if cut is None:
         nothing = too_short(problem.steps, RELAXATIONS * relaxation, "variance")
         none = Compared(nothing, None, None, nothing.reason)
@@ -85,7 +85,7 @@ def _verdict(problem: RunProblem, shape: Law, law: Law | None, i: int) -> ModeVe
         compared(heat, None if law is None else float(law.temperature[i]), reason, error),
         compared(positions, None if law is None else float(law.position_variance[i]), reason, error),
         compared(speeds, None if law is None else float(law.velocity_variance[i]), reason, error),
-        virial(problem, [i], cut), drift_p(x, cut),
+        virial(problem, [i], cut), None if problem.sampling == "same-order" else drift_p(x, cut),
     )  # fmt: skip
 
 
@@ -105,12 +105,13 @@ def virial(problem: RunProblem, which: list[int], cut: Batches) -> Estimate:
     for i in which:
         x, v = series(problem, i)
         centred = x - x[-cut.steps :].mean()
-        above = above + 2 * problem.stiffness[i] * batch_means(centred**2, cut)
+        lost = batch_means(x, cut).var(ddof=1) / cut.count  # what the mean took from the spread, as in `variance`
+        above = above + 2 * problem.stiffness[i] * (batch_means(centred**2, cut) + lost)
         below = below + problem.learning_rate * (1 + problem.momentum) * batch_means(v**2, cut)
-    return ratio(above, below, "virial ratio")
+    return ratio(above, below, "virial ratio", inflation=cut.inflation)
 
 
-def _refusal(problem: RunProblem, h: float, law: Law | None) -> str:
+def _refusal(problem: RunProblem, h: float, q: float, law: Law | None) -> str:
     if problem.unpredictable:
         return problem.unpredictable
     if problem.noise is None:
@@ -119,9 +120,10 @@ def _refusal(problem: RunProblem, h: float, law: Law | None) -> str:
         return "the same order every epoch makes a closed orbit, not an equilibrium"
     if h <= 0:
         return "curvature at or below 0: this mode has no equilibrium"
-    q = problem.learning_rate * h / (2 * (1 + problem.momentum))
     if q > EDGE:
-        return f"edge of stability: ηh/(2(1 + β)) = {q:.2f}, where the loss is not quadratic any more"
+        return (
+            f"edge of stability: {q:.2f} of the learning rate at which the mode is unstable; no loss is quadratic there"
+        )
     return "" if law is not None else "no law of this sampling: examples or batch size unknown"
 
 

@@ -84,11 +84,6 @@ class RunProblem:
             return "same-order"
         return "epoch" if self.sampling == "reshuffle" and self.steps_per_epoch else "discrete"
 
-    @property
-    def white(self) -> float:
-        """Share of the noise that augmentation draws afresh: unknown to a recording, taken as none."""
-        return 0.0
-
     @cached_property
     def stiffness(self) -> Floats:
         """h_l of the tracked modes [k]."""
@@ -190,7 +185,7 @@ class RunProblem:
                 found["langevin"] = langevin(problem)
             if self.steps_per_epoch is not None:
                 reshuffled = replace(problem, examples=self.trajectory.info.examples)
-                found["epoch"] = epoch(reshuffled, self.steps_per_epoch, self.white)
+                found["epoch"] = epoch(reshuffled, self.steps_per_epoch)
         except BadInput:
             return {}
         return found
