@@ -20,6 +20,7 @@ Nesterov's look-ahead has no such form.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar
 
 import numpy as np
@@ -29,6 +30,10 @@ from limen.records.errors import BadInput, Problem
 from limen.theory.sgd.law import Law, Start, Steps, whole_steps
 from limen.theory.sgd.problem import Floats, Modes
 
+APART = 1e-3
+"""Distance of the roots, in the quicker one, from which forms with their difference below keep their digits."""
+CACHED, GONE = 1 << 15, 45.0
+"""Numbers of a block that stays in the processor's cache; decay in e-folds after which nothing is left."""
 SERIES = 1e-4
 """|δt|² below which sin(δt)/δ is its series."""
 
@@ -118,10 +123,16 @@ class Langevin(Law):
 
     def _fixed(self, steps: Steps) -> Floats:
         """Offset²(1 − r)² + Var x[1 − r² − ω²odd²], the bracket divided by a as (1 − r)/a·(1 + r) − 2/(1 + b)·odd²."""
-        even, odd = self._motion(steps)
-        r, lost, b = even + self.friction * odd, self._lost(steps), self.recursion.b
-        noise = self.step_variance / (2 * (1 - b)) * (lost * (1 + r) - 2 / (1 + b) * odd**2)
-        return np.asarray(noise + (self.recursion.a * lost * self.problem.offset) ** 2)
+        odd, lost, a, b = self._odd(steps), self._lost(steps), self.recursion.a, self.recursion.b
+        back = a * lost  # 1 − r
+        odd *= odd
+        odd *= -2 / (1 + b)
+        lost *= 2 - back
+        lost += odd
+        lost *= self.step_variance / (2 * (1 - b))
+        if self.problem.offset.any():
+            lost += (back * self.problem.offset) ** 2
+        return lost
 
     @property
     def _rates(self) -> tuple[Floats, Floats, NDArray[np.bool_]]:
@@ -149,18 +160,100 @@ class Langevin(Law):
         return even, odd
 
     def _lost(self, steps: Steps) -> Floats:
-        """(1 − r)/a: of real roots [(1 − e^{−st})/s − (1 − e^{−qt})/q]/((1 + b)δ), finite at a = 0, where s = 0."""
-        t = np.asarray(steps, dtype=np.float64)[:, None]
-        even, odd = self._motion(steps)
+        """(1 − r)/a [T, L], finite at a = 0."""
+        return self._by_kind(steps, (_real_lost, _turning_lost, _near_lost))
+
+    def _odd(self, steps: Steps) -> Floats:
+        """e^{−γt} sin(δt)/δ [T, L]."""
+        return self._by_kind(steps, (_real_odd, _turning_odd, lambda law, at: law._motion(at)[1]))
+
+    def _by_kind(self, steps: Steps, forms: tuple[Form, Form, Form]) -> Floats:
+        """Real roots apart, complex roots apart and close roots, each by its own form, a few rows at a time."""
+        found = np.empty((len(steps), len(self.recursion.a)))
         slow, quick, real = self._rates
-        delta, a, b = (quick - slow) / 2, self.recursion.a, self.recursion.b
-        apart = real & (delta > 1e-3 * quick)  # closer ones lose the difference; they are far from flat
-        some = np.where(slow == 0, 1.0, slow)
-        with np.errstate(over="ignore"):
-            each = np.where(slow == 0, t, -np.expm1(-slow * t) / some)
-            exponentials = (each + np.expm1(-quick * t) / quick) / ((1 + b) * np.where(apart, delta, 1.0))
-        plain = (1 - even - self.friction * odd) / np.where(apart, 1.0, a)
-        return np.where(apart, exponentials, plain)
+        apart = real & ((quick - slow) / 2 > APART * quick)  # closer ones lose the difference; they are far from flat
+        turning = ~real & (self.frequency2 > (1 + APART) * self.friction**2)
+        for modes, form in zip((apart, turning, ~apart & ~turning), forms, strict=True):
+            if not modes.any():
+                continue
+            part = self if modes.all() else self._part(np.flatnonzero(modes))
+            assert isinstance(part, Langevin)
+            several = max(1, CACHED // int(modes.sum()))
+            for first in range(0, len(steps), several):
+                values = form(part, steps[first : first + several])
+                if modes.all():
+                    found[first : first + several] = values
+                else:
+                    found[first : first + several, modes] = values
+        return found
+
+
+Form = Callable[[Langevin, Steps], Floats]
+"""Values [T, L] of modes of one kind."""
+
+
+def _real_odd(law: Langevin, steps: Steps) -> Floats:
+    """(e^{−st} − e^{−qt})/(2δ)."""
+    t = np.asarray(steps, dtype=np.float64)[:, None]
+    slow, quick, _ = law._rates
+    with np.errstate(over="ignore"):
+        left = np.exp(-slow * t)
+        if float(t.min()) * float(quick.min()) < GONE:
+            left -= np.exp(-quick * t)
+    left *= 1 / (quick - slow)
+    return np.asarray(left)
+
+
+def _turning_odd(law: Langevin, steps: Steps) -> Floats:
+    t = np.asarray(steps, dtype=np.float64)[:, None]
+    gamma = law.friction
+    if float(t.min()) * float(gamma.min()) > GONE:
+        return np.zeros((len(steps), len(gamma)))
+    delta = np.sqrt(law.frequency2 - gamma**2)
+    wave = np.sin(delta * t)
+    wave *= np.exp(-(gamma[:1] if (gamma == gamma[0]).all() else gamma) * t)
+    wave /= delta
+    return np.asarray(wave)
+
+
+def _real_lost(law: Langevin, steps: Steps) -> Floats:
+    """[(1 − e^{−st})/s − (1 − e^{−qt})/q]/((1 + b)δ); s = 0 at a = 0."""
+    t = np.asarray(steps, dtype=np.float64)[:, None]
+    slow, quick, _ = law._rates
+    scale = 1 / ((1 + law.recursion.b) * (quick - slow) / 2)
+    flat = slow == 0
+    with np.errstate(over="ignore"):
+        lost = np.expm1(-slow * t)
+        lost *= -scale / np.where(flat, 1.0, slow)
+        if flat.any():
+            lost = np.where(flat, t * scale, lost)
+        if float(t.min()) * float(quick.min()) > GONE:
+            return np.asarray(lost - scale / quick)
+        fast = np.expm1(-quick * t)
+    fast *= scale / quick
+    lost += fast
+    return np.asarray(lost)
+
+
+def _turning_lost(law: Langevin, steps: Steps) -> Floats:
+    """(1 − e^{−γt}√(1 + γ²/δ²)·cos(δt − arctan(γ/δ)))/a."""
+    t = np.asarray(steps, dtype=np.float64)[:, None]
+    gamma, a = law.friction, law.recursion.a
+    if float(t.min()) * float(gamma.min()) > GONE:
+        return np.broadcast_to(1 / a, (len(steps), len(a)))
+    delta = np.sqrt(law.frequency2 - gamma**2)
+    wave = np.cos(delta * t - np.arctan(gamma / delta))
+    wave *= np.hypot(1.0, gamma / delta)
+    same = gamma[:1] if (gamma == gamma[0]).all() else gamma
+    wave *= np.exp(-same * t)
+    np.subtract(1.0, wave, out=wave)
+    wave /= a
+    return np.asarray(wave)
+
+
+def _near_lost(law: Langevin, steps: Steps) -> Floats:
+    even, odd = law._motion(steps)
+    return np.asarray((1 - even - law.friction * odd) / law.recursion.a)
 
 
 def langevin(problem: Modes, allow_unstable: bool = False) -> Langevin:
