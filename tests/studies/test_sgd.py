@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import json
 import sys
 from itertools import pairwise
@@ -66,6 +67,17 @@ def test_tables_are_markdown_without_nan() -> None:
     assert "| – | 1 … 2 |" in report.text()
     assert cell(float("inf")) == "–"
     assert plain(toy_current.Settings())["Settings"]["seed"] == 0
+
+
+@pytest.mark.torch
+def test_examples_in_the_recipes_run() -> None:
+    pytest.importorskip("torch")
+    from studies.sgd import common, contours, oscillation, sweeps
+
+    for module in (common, contours, oscillation, sweeps):
+        found = doctest.testmod(module)
+        assert found.failed == 0
+        assert found.attempted > 0
 
 
 SHORT = toy_current.Settings(steps_of_time=(0.1,), replicas=400, settle=5.0, time=10.0)
@@ -215,3 +227,17 @@ def test_trends_need_two_standard_errors(values: list[float], way: str) -> None:
     from studies.sgd import sweeps
 
     assert sweeps._way(values, [0.1] * len(values)) == way
+
+
+def test_a_simulated_mode_turns_as_predicted() -> None:
+    pytest.importorskip("torch")
+    from studies.sgd import oscillation
+
+    from limen.theory.sgd import Modes, discrete, simulate
+
+    modes = Modes([2.0], [1.0], learning_rate=0.05, momentum=0.9)
+    run = simulate(modes, np.arange(200, 6200), replicas=1, seed=3)
+    value, error = oscillation.turn(run.positions[:, 0, 0], run.velocities[:, 0, 0])
+    assert 0 < error < 0.02
+    assert value == pytest.approx(oscillation.predicted_turn(discrete(modes)), abs=4 * error)
+    assert abs(value) > 10 * error
