@@ -4,7 +4,8 @@ From one checkpoint at rest, E‖θ_{k+t} − θ_k‖² ∝ t^c. Measured over a
 interval: displacement and local exponent c(t) = d ln E‖Δ_t‖²/d ln t; and exactly, the distance from the checkpoint.
 Predicted from the curvature (leading eigenpairs and spectral density, BatchNorm as in training) and the noise at the
 checkpoint: discrete law (independent batches), Langevin, epoch law (reshuffled), same-order law (periodic);
-and `free`, the same noise without any curvature: what independent batches do to flat directions, η²tr C/(1 − β)² a step in the long run.
+and `free`, the same noise without any curvature: what independent batches do to flat directions, η²tr C/(1 − β)² a
+step in the long run.
 
 drift     Measured displacement holds motion that no fluctuation about a minimum makes. Its share at lag t is
           t²η²⟨v̄₁, v̄₂⟩/E‖Δ_t‖², v̄ the mean velocity of each half of the run: independent noise has product 0.
