@@ -95,6 +95,24 @@ def test_importing_and_helping_load_nothing_heavy() -> None:
         assert not loaded_by(*words) & (HEAVY - {"pydantic"})  # typer itself validates options with pydantic
 
 
+def recording(folder: Path) -> Path:
+    """The folder of a recorded run, made in a process of its own: recording needs torch, reading it does not."""
+    code = f"""
+import torch, limen
+net = torch.nn.Linear(2, 1)
+sgd = torch.optim.SGD(net.parameters(), lr=0.1)
+with limen.record(net, sgd, {str(folder)!r}, batch_size=4) as run:
+    for _ in range(20):
+        sgd.zero_grad()
+        loss = net(torch.ones(4, 2)).square().mean()
+        loss.backward()
+        sgd.step()
+        run.step(loss)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+    return folder
+
+
 def test_no_verb_that_does_not_train_imports_torch(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     y = rng.integers(0, 2, 200)
@@ -108,6 +126,7 @@ def test_no_verb_that_does_not_train_imports_torch(tmp_path: Path) -> None:
         ("init", study.parent),
         ("predict", "sgd", "--curvature", 1, "--noise", 1, "--learning-rate", 0.1),
     ]
+    calls.append(("dynamics", recording(tmp_path / "run")))
     for words in calls:
         assert "torch" not in loaded_by(*words, "--json"), words
     text = study.read_text()

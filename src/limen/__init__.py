@@ -12,7 +12,10 @@ from typing import Any
 NAMES: dict[str, str] = {
     "Budget": "limen.records.budget",
     "Comparison": "limen.records.comparison",
+    "Curvature": "limen.records.curvature",
+    "Dynamics": "limen.records.dynamics",
     "Estimate": "limen.records.estimate",
+    "GradientNoise": "limen.records.gradient_noise",
     "LearningCurve": "limen.records.learning_curve",
     "LimenError": "limen.records.errors",
     "LinearProbe": "limen.adapt.linear_probe",
@@ -34,8 +37,10 @@ NAMES: dict[str, str] = {
     "predict": "limen.verbs.predict",
     "probe_path": "limen.adapt.probe_path",
     "record": "limen.measure.recorder.recorder",
+    "read_run": "limen.measure.recorder.read",
     "report": "limen.verbs.report",
     "run": "limen.verbs.run",
+    "secant_curvature": "limen.measure.curvature.secant",
     "status": "limen.verbs.inspect",
     "verify": "limen.verbs.inspect",
 }

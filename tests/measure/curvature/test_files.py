@@ -15,7 +15,7 @@ import curvature_cases as cases  # noqa: E402
 
 from limen.arrays.spectral_density import Probing  # noqa: E402
 from limen.measure.curvature.files import load_curvature, save_curvature  # noqa: E402
-from limen.measure.curvature.secant import secant  # noqa: E402
+from limen.measure.curvature.secant import secant_curvature  # noqa: E402
 from limen.measure.curvature.spectrum import curvature  # noqa: E402
 from limen.records.errors import BadInput  # noqa: E402
 
@@ -38,7 +38,11 @@ def same(a, b):
 def measured():
     model, batches = cases.classifier().float(), cases.labelled(dtype=torch.float32)
     full = curvature(model, cases.cross_entropy, batches, modes=3, trace=4, density=Probing(3, 6))
-    return full, replace(full, trace=None, density=None), secant(model, cases.cross_entropy, batches, full, 0.1)
+    return (
+        full,
+        replace(full, trace=None, density=None),
+        secant_curvature(model, cases.cross_entropy, batches, full, 0.1),
+    )
 
 
 @pytest.mark.parametrize("which", [0, 1, 2])

@@ -131,8 +131,16 @@ def test_regimes_are_named_and_bounded_by_the_square_roots_of_momentum() -> None
     assert allowed.regime.tolist() == ["unstable", "unstable"]
 
 
-@pytest.mark.parametrize("changed", [{}, {"nesterov": True}, {"weight_decay": 0.3, "decoupled": True},
-                                     {"dampening": 0.5}, {"nesterov": True, "weight_decay": 0.3, "decoupled": True}])  # fmt: skip
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {},
+        {"nesterov": True},
+        {"weight_decay": 0.3, "decoupled": True},
+        {"dampening": 0.5},
+        {"nesterov": True, "weight_decay": 0.3, "decoupled": True},
+    ],
+)
 def test_edge_of_stability_is_where_the_largest_root_leaves_the_circle(changed: dict[str, object]) -> None:
     def radius(rate: float) -> float:
         modes = Modes([2.0], [1.0], rate, 0.8, **changed)  # type: ignore[arg-type]

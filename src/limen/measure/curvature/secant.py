@@ -24,7 +24,7 @@ from limen.records.curvature import Curvature
 from limen.records.errors import BadInput, Problem
 
 
-def secant(model: Any, loss: Loss, batches: Sequence[Any], curvature: Curvature, scale: float) -> Curvature:
+def secant_curvature(model: Any, loss: Loss, batches: Sequence[Any], curvature: Curvature, scale: float) -> Curvature:
     """The curvature along the modes of `curvature` at ±scale (parameter units, > 0), kind `secant`; 2k gradients.
 
     The weights are moved, and put back bit for bit. Raises BadInput for a scale that is not positive, or a model whose
@@ -38,7 +38,7 @@ def secant(model: Any, loss: Loss, batches: Sequence[Any], curvature: Curvature,
     >>> _ = torch.nn.init.ones_(model.weight)
     >>> quartic = lambda m, b: m.weight.pow(4).sum() / 4 + 0 * b.sum()
     >>> h = curvature(model, quartic, [torch.zeros(1)], modes=1)
-    >>> [round(float(c.eigenvalues[0]), 9) for c in (h, secant(model, quartic, [torch.zeros(1)], h, 0.5))]
+    >>> [round(float(c.eigenvalues[0]), 9) for c in (h, secant_curvature(model, quartic, [torch.zeros(1)], h, 0.5))]
     [3.0, 3.25]
     """
     begun = time.perf_counter()
