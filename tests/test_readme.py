@@ -56,7 +56,9 @@ def commands(block: Block) -> list[str]:
 
 @cache
 def help_of(*verb: str) -> str:
-    ended = subprocess.run([sys.executable, "-m", "limen", *verb, "--help"], capture_output=True, text=True, check=False)
+    ended = subprocess.run(
+        [sys.executable, "-m", "limen", *verb, "--help"], capture_output=True, text=True, check=False
+    )
     assert ended.returncode == 0, f"limen {' '.join(verb)}: {ended.stderr}"
     return ended.stdout
 
