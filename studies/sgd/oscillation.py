@@ -7,6 +7,8 @@ Along each recorded eigenvector u, x = uᵀ(θ_k − mean), v = uᵀv_k of the c
                     by the discrete law, W = L⁻¹ML, LLᵀ its covariance
     autocorrelation E[x_k x_{k+t}]/Var x and the same of v at some lags: measured, discrete law, Langevin law
 
+    slow share      s of r = (1 − s)·law + s over lags up to 10: the part of x² that the moving minimum would make
+
 The errors of autocorrelations are Bartlett's for the law's own process: Var r̂(t) ≈ (1/T) Σ_j [r(j)² + r(j + t)r(j − t)
 − 4r(t)r(j)r(j − t) + 2r(t)²r(j)²], so z holds the measured one against the law as a whole.
 
@@ -41,9 +43,10 @@ def recipe(place: Place, settings: Settings) -> Report:
     run = settings.run(sampling="iid")
     found = place.part("oscillation", [settings, run, LAGS, MODES], lambda: analysed(network))
     report.table(
-        ["curvature", "ηh", "regime", "a turn takes, steps", "turn a step (rad)", "95 %", "discrete", "inside"],
+        ["curvature", "ηh", "regime", "a turn takes, steps", "turn a step (rad)", "95 %", "discrete", "inside",
+         "slow share of x²"],
         [[m["curvature"], m["a"], m["regime"], m["period"], m["turn"], (m["turn_low"], m["turn_high"]),
-          m["turn_predicted"], m["inside"]] for m in found["modes"]],
+          m["turn_predicted"], m["inside"], slow_share(m, found["lags"])] for m in found["modes"]],
         f"Rotation over {found['window']} steps",
     )  # fmt: skip
     for name in ("x", "v"):
@@ -145,6 +148,17 @@ def predicted_turn(law: Any) -> float:
     return float(np.arctan2(w[1, 0] - w[0, 1], w[0, 0] + w[1, 1]))
 
 
+def slow_share(mode: dict[str, Any], lags: list[int], name: str = "x") -> float:
+    """s of r = (1 − s)·law + s that fits lags up to 10: a share of x² (or v²) that does not forget in that time.
+
+    >>> slow_share({"x": [0.6, 0.2], "x_law": [0.5, 0.0]}, [1, 2])
+    0.2
+    """
+    short = np.array(lags) <= 10
+    law = np.array(mode[f"{name}_law"])[short]
+    return float((np.array(mode[name])[short] - law) @ (1 - law) / ((1 - law) @ (1 - law)))
+
+
 def _turn(measured: tuple[float, float], predicted: float) -> dict[str, Any]:
     value, error = measured
     low, high = value - STUDENT * error, value + STUDENT * error
@@ -169,6 +183,11 @@ def _said(found: dict[str, Any]) -> list[str]:
                 f"Of {len(z)} autocorrelations of {word}, {int((np.abs(z) < 2).sum())} are within two standard errors "
                 f"of the discrete law; the largest |z| is {np.abs(z).max():.1f}."
             )
+    x, v = ([100 * slow_share(m, found["lags"], name) for m in found["modes"]] for name in "xv")
+    said.append(
+        f"Beside the law's, positions have a part that does not forget within ten steps, {min(x):.0f} to {max(x):.0f} % of "
+        f"x²; of v² such a part would be {min(v):.0f} to {max(v):.0f} %."
+    )
     gaps = [abs(a - b) for m in found["modes"] for a, b in zip(m["x_law"], m["x_flow"], strict=True)]
     said.append(f"The two laws themselves differ by at most {max(gaps):.2g} here.")
     return said
