@@ -185,7 +185,7 @@ def _said(found: dict[str, Any]) -> list[str]:
             )
     x, v = ([100 * slow_share(m, found["lags"], name) for m in found["modes"]] for name in "xv")
     said.append(
-        f"Beside the law's, positions have a part that does not forget within ten steps, {min(x):.0f} to {max(x):.0f} % "
+        f"Beside the law's, positions have a part not forgotten in ten steps, {min(x):.0f} to {max(x):.0f} % "
         f"of x²; of v² such a part would be {min(v):.0f} to {max(v):.0f} %."
     )
     gaps = [abs(a - b) for m in found["modes"] for a, b in zip(m["x_law"], m["x_flow"], strict=True)]
