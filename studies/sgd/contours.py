@@ -33,7 +33,7 @@ GRID = 5
 """Points an axis."""
 IMAGES = 1024
 """Training and test images behind each point, at most."""
-DEEP = Settings(modes=16, curvature_examples=128, probes=1, probe_steps=8)
+DEEP = Settings(modes=16, curvature_examples=128, probes=2, probe_steps=5)
 """The checkpoint of the other recipes with more eigenvectors, of fewer images: the last one is the weak one."""
 
 
