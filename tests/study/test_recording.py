@@ -103,3 +103,14 @@ def test_encoders_that_are_not_there_not_recorded_or_not_run_are_named(ran: Path
         limen.dynamics(f"{study(tmp_path, 'silent', record=False)}::net")
     with pytest.raises(BadInput, match="not available"):
         observers_of({"record": "everything"})
+
+
+def test_a_run_of_few_batches_is_recorded_without_noise(tmp_path: Path) -> None:
+    path = study(tmp_path, "few")
+    text = path.read_text().replace("steps = 300", "steps = 30").replace("[0, 300]", "[0, 30]")
+    path.write_text(text.replace("batch_size = 32", "batch_size = 250\nheldout = 0.4"))
+    assert limen.run(path, quiet=True).exit_code == 0
+    found = limen.dynamics(f"{path}::net")
+    assert len(found.modes) == 10
+    assert all(mode.noise is None for mode in found.modes)
+    assert any("noise was not measured" in warning for warning in found.warnings)

@@ -78,7 +78,7 @@ def _measured(model: Any, run: Any, training: Any) -> tuple[Any, Any]:
 
     from limen.arrays.random import stream
     from limen.measure.curvature.spectrum import curvature
-    from limen.measure.noise.gradient_noise import gradient_noise
+    from limen.measure.noise.gradient_noise import LEAST_GROUPS, gradient_noise
     from limen.pretrain.objectives.supervised import supervised_loss
 
     kind = run.objective.get("loss", "log")
@@ -103,6 +103,8 @@ def _measured(model: Any, run: Any, training: Any) -> tuple[Any, Any]:
     normalised = any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules())
     mode: BatchNorm = "train" if normalised else "eval"
     found = curvature(model, loss, batches(CURVATURE, 1), modes=MODES, batch_norm=mode, seed=run.split_seed)
+    if len(training) // run.batch_size < LEAST_GROUPS:
+        return found, None  # fewer batches say nothing of their variance; `limen dynamics` says that noise is missing
     noise = gradient_noise(
         model, loss, batches(NOISE, LEAST_BATCHES), found, batch_size=run.batch_size, sampling=None,
         seed=run.split_seed,

@@ -47,10 +47,10 @@ def lags(problem: RunProblem) -> tuple[Lag, ...]:
 
 
 def _correlation(problem: RunProblem) -> Correlation | None:
-    """That of the analysed segment."""
+    """Of the analysed segment; the one with most origins where it has several."""
     first = problem.segment.start
     inside = [c for c in problem.trajectory.correlations if first - 1 <= c.start <= problem.segment.stop]
-    return inside[-1] if inside else None
+    return max(inside, key=lambda c: int(c.origins[0]) if len(c.origins) else 0) if inside else None
 
 
 def _exponent(at: np.ndarray, value: Floats, error: Floats, i: int, origins: int) -> Estimate:
