@@ -68,7 +68,8 @@ class Settings:
 FULL = Settings(
     train_steps=2340, test=10_000, steps=20_000, curvature_examples=10_000, modes=20, probes=8, probe_steps=40
 )
-"""30 epochs of training, 64 epochs of each continuation, curvature of all 10,000 images: about 15 hours of one core."""
+"""30 epochs of training, 64 epochs of each continuation, curvature of all 10,000 images: about 15 hours of one core,
+by the cost of an image in the default run."""
 
 
 class Network:

@@ -56,7 +56,7 @@ class Settings:
 
 
 FULL = Settings(network=net.FULL, window=312, seeds=5)
-"""Two epochs at the default batch size, five seeds: about ten hours of one core after the full checkpoint."""
+"""Two epochs at the default batch size, five seeds: about an hour after the full checkpoint, by the same reckoning."""
 
 
 def recipe(place: Place, settings: Settings) -> Report:
