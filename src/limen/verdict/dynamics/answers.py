@@ -116,7 +116,9 @@ def batch(seen: Seen) -> Answer:
     question = f"Which learning rate goes with {TIMES} times the batch?"
     if seen.problem.unpredictable:
         return _refused(question, seen.problem.unpredictable)
-    modes = seen.problem.settings
+    modes, n = seen.problem.settings, seen.problem.trajectory.info.examples
+    if n is not None and modes.batch_size * TIMES > n:
+        return _refused(question, f"{TIMES} times {modes.batch_size:,} is more than the {n:,} examples")
     wide = rescale(modes, modes.batch_size * TIMES)
     step = rescale(modes, modes.batch_size * TIMES, "local")
     stable = "" if wide.correction < 0.5 else f", but that is {wide.correction:.2f} of the edge of stability"
