@@ -26,13 +26,13 @@ def _run(positions, velocities, start=0):
 
 
 def test_every_lag_is_the_mean_over_all_its_decimated_pairs():
-    positions, velocities = _walk(700, 0)
+    positions, velocities = _walk(3500, 0)
     result = _run(positions, velocities).result()
     assert result.lag.tolist()[:19] == [*range(1, 17), 18, 20, 22]
     assert len(set(result.lag.tolist())) == len(result.lag)
     level = np.maximum(0, np.ceil(np.log2(result.lag / 16)).astype(int))
     for index, (lag, m) in enumerate(zip(result.lag, level, strict=True)):
-        ends = np.arange(16 * 2**m, 700, 2**m)
+        ends = np.arange(16 * 2**m, 3500, 2**m)
         assert result.origins[index] == len(ends)
         apart = positions[ends] - positions[ends - lag]
         assert result.displacement[index] == pytest.approx(np.mean(np.sum(apart**2, 1)))
@@ -41,8 +41,8 @@ def test_every_lag_is_the_mean_over_all_its_decimated_pairs():
 
 def test_displacements_are_decimated_and_not_averaged():
     """Straight motion: ‖Δ‖² = lag² exactly at every level; block averages would not agree for a walk."""
-    positions = np.arange(500.0)[:, None] * np.ones(1)
-    result = _run(positions, np.ones((500, 1))).result()
+    positions = np.arange(3500.0)[:, None] * np.ones(1)
+    result = _run(positions, np.ones((3500, 1))).result()
     np.testing.assert_allclose(result.displacement, result.lag.astype(float) ** 2)
     np.testing.assert_allclose(result.velocity, 1)
 
@@ -67,7 +67,7 @@ def test_too_few_blocks_have_no_error_and_too_few_updates_no_result():
 
 
 def test_a_saved_correlator_goes_on_as_if_nothing_had_happened():
-    positions, velocities = _walk(900, 2)
+    positions, velocities = _walk(3100, 2)
     whole = _run(positions, velocities, start=7).result()
     half = Correlator.from_state(_run(positions[:411], velocities[:411], start=7).state())
     for position, velocity in zip(positions[411:], velocities[411:], strict=True):

@@ -86,9 +86,9 @@ class Correlator:
         index = self.seen - 1
         if index == 0:
             self._grow()
-        elif index & (index - 1) == 0:  # 2^m: level m begins; its first state is the first of all
+        elif index & (index - 1) == 0:  # 2^(m−1): level m begins; level m−1 still holds the first state of all
             self._grow()
-            self._positions[-1][0], self._velocities[-1][0] = self._positions[0][0], self._velocities[0][0]
+            self._positions[-1][0], self._velocities[-1][0] = self._positions[-2][0], self._velocities[-2][0]
         for level in range(len(self._blocked)):
             if index % (1 << level):
                 return
