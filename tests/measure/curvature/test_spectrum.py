@@ -214,6 +214,14 @@ def test_trace_and_density_are_those_of_the_dense_hessian():
     assert found.products > 20 + 16 * 20
 
 
+def test_the_trace_of_a_few_parameters_says_how_many_probes_it_had():
+    torch.manual_seed(0)
+    x, y = torch.randn(40, 10).double(), torch.randn(40, 1).double()
+    found = curvature(nn.Linear(10, 1, bias=False).double(), cases.mean_squares, [(x, y)], modes=1, trace=8)
+    assert found.trace.n == 5
+    assert found.trace.low <= float((x**2).sum()) / 40 <= found.trace.high
+
+
 def test_a_start_that_is_near_saves_products():
     model, batches = cases.classifier(width=40), cases.labelled(sizes=(60,))
     cold = curvature(model, cases.cross_entropy, batches, modes=4)
