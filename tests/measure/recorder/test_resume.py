@@ -67,16 +67,30 @@ def _whole(folder, steps, options=OPTIONS):
     return read_run(folder)
 
 
-@pytest.mark.parametrize("save_at", [0, 40, 53])
+def _displacements(found, until=np.inf):
+    """By birth and lag, of what was taken up to an update."""
+    taken = found.displacements
+    rows = zip(taken.birth.tolist(), taken.lag.tolist(), taken.value.tolist(), strict=True)
+    return {(birth, lag): value for birth, lag, value in rows if birth + lag <= until}
+
+
+@pytest.mark.parametrize("save_at", [0, 40, 53, 75])
 @pytest.mark.parametrize("options", [OPTIONS, {"lr": 0.1}, {**OPTIONS, "nesterov": True}])
 def test_a_resumed_recording_is_the_uninterrupted_one(tmp_path, save_at, options):
     saved = _cut(tmp_path / "cut", save_at, 95, options)
     net, optimizer = _restored(saved, options)
     with record(net, optimizer, tmp_path / "cut", modes=Modes(net), every=20, resume=True) as run:
         assert run.done == save_at
+        before = read_run(tmp_path / "cut")
         train(net, optimizer, batches(130 - save_at, start=save_at), run.step)
     found, truth = read_run(tmp_path / "cut"), _whole(tmp_path / "whole", 130, options)
     assert found.info.resumed == (save_at,)
+    assert len(before.correlations) == (save_at > 16)
+    assert _displacements(before) == pytest.approx(_displacements(truth, until=save_at), rel=2e-5)
+    expected = _displacements(truth)
+    if save_at > 64:  # the copy taken then is gone with the process
+        expected = {(b, lag): value for (b, lag), value in expected.items() if b != 64 or b + lag <= save_at}
+    assert _displacements(found) == pytest.approx(expected, rel=2e-5)
     assert found.step.tolist() == truth.step.tolist() == list(range(1, 131))
     for name in ROWS:
         np.testing.assert_allclose(getattr(found, name), getattr(truth, name), rtol=2e-5, atol=1e-9, err_msg=name)

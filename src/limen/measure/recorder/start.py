@@ -71,6 +71,8 @@ class Start:
         if earlier is not None:
             self._go_on(observation, file, earlier)
         file.flush(ended=False)
+        if earlier is not None:
+            file.save_state()  # states that were superseded hold no more
         return observation, file
 
     def _info(self, values: tuple[float, ...]) -> RunInfo:

@@ -19,12 +19,13 @@ from limen.measure.recorder.read import (
     Columns,
     anchor_rows,
     closed_correlations,
+    last_holding,
     last_state,
     read_all,
     read_sketches,
 )
 from limen.measure.recorder.segments import covering
-from limen.measure.recorder.shards import quarantined
+from limen.measure.recorder.shards import quarantined, read_arrays, states
 from limen.records.errors import BadInput, Problem
 from limen.records.trajectory import (
     NOT_FINITE,
@@ -62,11 +63,8 @@ class TakenUp:
     between: Columns
     """Rows after that state, up to `done`."""
     sketches: Columns
-
-    @property
-    def displacements(self) -> list[tuple[int, int, float]]:
-        """Of anchors, up to `done`."""
-        return [(birth, lag, value) for birth, lag, value in anchor_rows(self.state) if birth + lag <= self.done]
+    displacements: list[tuple[int, int, float]]
+    """Of anchors, up to `done`."""
 
     @property
     def closed(self) -> list[Correlation]:
@@ -122,7 +120,18 @@ def take_up(folder: Path, restored: Restored, asked: bool | int) -> TakenUp:
         state=state,
         between={name: values[inside] for name, values in rows.items()},
         sketches=read_sketches(folder, info.resumed)[0],
+        displacements=_displacements(folder, info.resumed, done),
     )
+
+
+def _displacements(folder: Path, resumed: tuple[int, ...], done: int) -> list[tuple[int, int, float]]:
+    """(birth, lag, squared displacement) up to `done` of all states, also of later ones: each as far as it holds."""
+    found: dict[tuple[int, int], float] = {}
+    for generation, _, path in states(folder):
+        until = min(done, last_holding(generation, resumed))
+        found |= {(birth, lag): value for birth, lag, value in anchor_rows(read_arrays(path)) if birth + lag <= until}
+    ordered = sorted(found.items(), key=lambda pair: (sum(pair[0]), pair[0]))
+    return [(birth, lag, value) for (birth, lag), value in ordered]
 
 
 def _count(rows: Columns, done: int, code: int) -> int:
