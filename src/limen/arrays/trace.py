@@ -12,7 +12,9 @@ c_i = (I − s_i s_iᵀ)w_i and A symmetric, everything is m × m:
     tr Q_(i)ᵀAQ_(i) = tr H − s_iᵀHs_i,   x_iᵀAx_i = ω_iᵀy_i − 2r_iᵀc_i + c_iᵀHc_i,   ‖x_i‖² = ‖ω_i‖² − 2w_iᵀc_i + ‖c_i‖²
 
 2m products. For a spectrum that falls fast the error falls far below that of Hutchinson's estimator, (1/m)Σ ω_iᵀAω_i,
-at the same cost; for a flat one it is as large. Where the images have rank r < m the trace is tr H, up to rounding.
+at the same cost; for a flat one it is as large. Where rounding is all that is left of an image beside the others, A has
+rank r < m as far as its products tell, and the trace is tr H. What may be missed, B = (I − QQᵀ)A(I − QQᵀ), has
+|tr B| ≤ √(n − r)·‖B‖_F, and E‖Bω‖² = ‖B‖_F²: the error stated is √(n − r) times the largest norm left.
 
 Source: Epperly, Tropp, Webber, SIAM J. Matrix Anal. 45 (2024), XTrace with normalised residuals.
 """
@@ -34,17 +36,20 @@ Floats = NDArray[np.float64]
 Rows = NDArray[Any]
 """float32 or float64 [m, n]: probes and images are rows."""
 
-DEPENDENT = 64.0
-"""Multiples of eps·√n at which an image depends on those before it."""
+DEPENDENT = 4.0
+"""Multiples of eps that two passes of Gram–Schmidt leave of an image that depends on those before it."""
+COLUMNS = 1 << 16
+"""Columns whose products are added up in float64 at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """tr A, its standard error and the products it took."""
+    """tr A, its standard error, the products it took and the probes behind it."""
 
     value: float
     standard_error: float
     products: int
+    probes: int
 
 
 def xtrace(
@@ -62,13 +67,14 @@ def xtrace(
     m = min(probes, size // 2)
     omega = np.stack([stream("xtrace", seed, size, i).standard_normal(size) for i in range(m)]).astype(dtype)
     images = np.array(products(omega), dtype)
-    basis, r = _orthonormal(images)
-    h = (basis @ np.asarray(products(basis), dtype).T).astype(np.float64)
+    basis, r, left = _orthonormal(images)
+    h = _inner(basis, np.asarray(products(basis), dtype))
     h = (h + h.T) / 2
     count = m + len(basis)
     if len(basis) < m:
-        return Trace(float(np.trace(h)), float(np.finfo(dtype).eps * np.abs(h).sum()), count)
-    w = (basis @ omega.T).astype(np.float64)
+        error = math.sqrt(size - len(basis)) * left + float(np.finfo(dtype).eps * np.abs(h).sum())
+        return Trace(float(np.trace(h)), error, count, m)
+    w = _inner(basis, omega)
     own = np.einsum("mn,mn->m", omega, images, dtype=np.float64)
     square = np.einsum("mn,mn->m", omega, omega, dtype=np.float64)
     s = scipy.linalg.solve_triangular(r, np.eye(m), trans="T")
@@ -76,9 +82,9 @@ def xtrace(
     c = w - s * (s * w).sum(axis=0)
     within = np.trace(h) - ((h @ s) * s).sum(axis=0)
     beyond = own - 2 * (r * c).sum(axis=0) + ((h @ c) * c).sum(axis=0)
-    left = square - 2 * (w * c).sum(axis=0) + (c**2).sum(axis=0)
-    each = within + (size - m + 1) * beyond / left
-    return Trace(float(each.mean()), float(each.std(ddof=1)) / math.sqrt(m), count)
+    outside = square - 2 * (w * c).sum(axis=0) + (c**2).sum(axis=0)
+    each = within + (size - m + 1) * beyond / outside
+    return Trace(float(each.mean()), float(each.std(ddof=1)) / math.sqrt(m), count, m)
 
 
 def hutchinson(
@@ -93,14 +99,14 @@ def hutchinson(
         dtype
     )
     each = np.einsum("mn,mn->m", signs, np.asarray(products(signs)), dtype=np.float64)
-    return Trace(float(each.mean()), float(each.std(ddof=1)) / math.sqrt(probes), probes)
+    return Trace(float(each.mean()), float(each.std(ddof=1)) / math.sqrt(probes), probes, probes)
 
 
-def _orthonormal(images: Rows) -> tuple[Rows, Floats]:
-    """Orthonormal rows spanning `images` [m, n], and R with images = Rᵀ·rows; fewer rows where images depend."""
+def _orthonormal(images: Rows) -> tuple[Rows, Floats, float]:
+    """Orthonormal rows spanning `images` [m, n], R with images = Rᵀ·rows, the largest norm left of dependent images."""
     rows = np.empty_like(images)
     r = np.zeros((len(images), len(images)))
-    kept = 0
+    kept, dropped = 0, 0.0
     for i, image in enumerate(images):
         left, norm = image.copy(), float(np.linalg.norm(image))
         for _ in range(2):
@@ -108,7 +114,18 @@ def _orthonormal(images: Rows) -> tuple[Rows, Floats]:
             left -= part @ rows[:kept]
             r[:kept, i] += part
         size = float(np.linalg.norm(left))
-        if size > DEPENDENT * np.finfo(images.dtype).eps * math.sqrt(len(left)) * norm:
-            rows[kept], r[kept, i] = left / size, size
-            kept += 1
-    return rows[:kept], r[:kept]
+        if size <= DEPENDENT * float(np.finfo(images.dtype).eps) * norm:
+            dropped = max(dropped, size)
+            continue
+        rows[kept], r[kept, i] = left / size, size
+        kept += 1
+    return rows[:kept], r[:kept], dropped
+
+
+def _inner(a: Rows, b: Rows) -> Floats:
+    """abᵀ of rows [p, n] and [q, n], in float64."""
+    total = np.zeros((len(a), len(b)))
+    for column in range(0, a.shape[1], COLUMNS):
+        block = slice(column, column + COLUMNS)
+        total += a[:, block].astype(np.float64) @ b[:, block].astype(np.float64).T
+    return total

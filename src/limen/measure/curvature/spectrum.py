@@ -180,14 +180,14 @@ def _numpy_type(target: Objective) -> Any:
 
 def _trace(product: Operator, target: Objective, probes: int, seed: int) -> Estimate:
     found = xtrace(product.rows, target.size, probes, seed, _numpy_type(target))
-    half = float(student.ppf((1 + CONFIDENCE) / 2, max(probes - 1, 1))) * found.standard_error
+    half = float(student.ppf((1 + CONFIDENCE) / 2, found.probes - 1)) * found.standard_error
     return Estimate(
         found.value,
         found.value - half,
         found.value + half,
         confidence=CONFIDENCE,
         grade="statistical",
-        n=probes,
+        n=found.probes,
         method=f"XTrace, {found.products} products",
         assumptions=("Student's interval over exchangeable probes",),
         reference="docs/statements/curvature.md",
