@@ -110,6 +110,8 @@ class RunInfo:
     ended: bool
     """Whether the run ended in order; False after a kill."""
     self_tests: tuple[SelfTest, ...]
+    basis: str = ""
+    """SHA-256 of the recorded modes' vectors (float32, as the weights lie in memory); empty without modes."""
 
     @property
     def learning_rate(self) -> float:

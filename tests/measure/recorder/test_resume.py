@@ -210,6 +210,16 @@ def test_another_model_or_sketch_is_refused_with_every_difference(tmp_path):
     assert [problem.where for problem in caught.value.problems] == ["parameters", "optimizer", "sketch", "modes"]
 
 
+@pytest.mark.parametrize("changed", ["vectors", "eigenvalues"])
+def test_other_modes_of_the_same_number_are_refused(tmp_path, changed):
+    saved = _cut(tmp_path / "run", 20, 20)
+    net, optimizer = _restored(saved)
+    modes = Modes(net)
+    setattr(modes, changed, getattr(modes, changed)[::-1].copy())
+    with pytest.raises(BadInput, match="got others of the same number"):
+        record(net, optimizer, tmp_path / "run", modes=modes, resume=True).__enter__()
+
+
 KILLED = """
 import sys
 sys.path.insert(0, {here!r})

@@ -7,6 +7,7 @@ projected anew and the difference is a self-test.
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import numpy as np
@@ -57,6 +58,11 @@ def basis_of(modes: Any, names: list[str], weights: FlatParameters) -> tuple[Arr
             begin += sizes[name]
         vectors = spread
     return weights.logical_to_memory(np.ascontiguousarray(vectors, dtype=np.float32)), values
+
+
+def fingerprint(basis: Array | None) -> str:
+    """SHA-256 of directions; empty where there are none."""
+    return "" if basis is None else hashlib.sha256(np.ascontiguousarray(basis).data).hexdigest()
 
 
 class Projections:

@@ -15,7 +15,7 @@ from limen.measure.recorder.flat import Array, FlatParameters
 from limen.measure.recorder.forecast import Forecast, forecast
 from limen.measure.recorder.info import read_info
 from limen.measure.recorder.observation import Instruments, Observation
-from limen.measure.recorder.projections import HELD, MOST_MODES, Projections, basis_of
+from limen.measure.recorder.projections import HELD, MOST_MODES, Projections, basis_of, fingerprint
 from limen.measure.recorder.record_file import RecordFile, replayed
 from limen.measure.recorder.shards import write_vector
 from limen.measure.recorder.sketch import CountSketch
@@ -49,8 +49,9 @@ class Start:
         asked = self.asked
         sketch = CountSketch(self.weights.sizes, asked.sketch, asked.seed)
         basis, values = (None, ()) if asked.modes is None else basis_of(asked.modes, self.trained.names, self.weights)
+        modes = (values, fingerprint(basis))
         if asked.resume is not False:
-            reference = self._reference()
+            reference = self._reference(modes)
             earlier: TakenUp | None = take_up(self.folder, self._restored(reference, sketch), asked.resume)
         else:
             reference, earlier = self.weights.copy(), None
@@ -66,7 +67,7 @@ class Start:
         )
         done = 0 if earlier is None else earlier.done
         observation = Observation(tools, self.kind, len(self.optimizer.param_groups), asked.every, done)
-        info = self._info(values) if earlier is None else earlier.info
+        info = self._info(modes) if earlier is None else earlier.info
         file = RecordFile(self.folder, info, observation, asked.every)
         if earlier is not None:
             self._go_on(observation, file, earlier)
@@ -75,7 +76,7 @@ class Start:
             file.save_state()  # states that were superseded hold no more
         return observation, file
 
-    def _info(self, values: tuple[float, ...]) -> RunInfo:
+    def _info(self, modes: tuple[tuple[float, ...], str]) -> RunInfo:
         asked = self.asked
         return RunInfo(
             optimizer=settings_of(self.optimizer, self.kind),
@@ -88,7 +89,7 @@ class Start:
             segments=(),
             sketch_dimension=asked.sketch,
             sketch_seed=asked.seed,
-            eigenvalues=values,
+            eigenvalues=modes[0],
             steps=0,
             not_finite=0,
             skipped=0,
@@ -96,9 +97,10 @@ class Start:
             resumed=(),
             ended=False,
             self_tests=(),
+            basis=modes[1],
         )
 
-    def _reference(self) -> list[Array]:
+    def _reference(self, modes: tuple[tuple[float, ...], str]) -> list[Array]:
         """θ_ref of the recording that is resumed."""
         info = read_info(self.folder)
         pairs = (
@@ -106,13 +108,17 @@ class Start:
             ("optimizer", info.optimizer.name, self.kind),
             ("sketch", info.sketch_dimension, self.asked.sketch),
             ("seed", info.sketch_seed, self.asked.seed),
-            ("modes", len(info.eigenvalues), 0 if self.asked.modes is None else len(self.asked.modes.eigenvalues)),
+            ("modes", len(info.eigenvalues), len(modes[0])),
         )
         problems = [
             Problem(name, f"expected {then} as in the recording that is resumed, got {now}")
             for name, then, now in pairs
             if then != now
         ]
+        if len(info.eigenvalues) == len(modes[0]) and (info.eigenvalues, info.basis) != modes:
+            what = "expected the modes of the recording that is resumed, got others of the same number"
+            fix = "give the curvature that the recording began with, or begin another recording"
+            problems.append(Problem("modes", what, cause="the curvature was measured anew", fix=fix))
         try:
             block = np.load(self.folder / "reference.npy", allow_pickle=False)
         except (OSError, ValueError):
