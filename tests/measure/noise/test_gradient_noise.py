@@ -118,6 +118,25 @@ def test_temporal_correlation_is_that_of_the_sampling_order(sampling):
     assert seen.errors.max() < 0.1
 
 
+@pytest.mark.parametrize("sampling", ["iid", "reshuffle"])
+def test_temporal_correlation_between_batches_is_unbiased_and_its_errors_cover(sampling):
+    """Ten examples a batch, M = 8: nothing follows for independent batches, −(M − j)/(M(M − 1)) for reshuffled ones."""
+    model, batches = regression(n=80)
+    found = curvature(model, cases.mean_squares, batches, modes=5, tolerance=1e-8)
+    options = {"batch_size": 10, "per_sample": False, "sampling": sampling}
+    seen = [
+        gradient_noise(model, cases.mean_squares, batches, found, **options, seed=seed).correlation
+        for seed in range(30)
+    ]
+    first = seen[0].lags <= 6
+    lags, values = seen[0].lags[first], np.array([c.values[first] for c in seen])
+    expected = -(8 - lags) / 56 if sampling == "reshuffle" else np.zeros(len(lags))
+    assert (np.abs(values.mean(axis=0) - expected) < 4 * values.std(axis=0) / np.sqrt(len(seen))).all()
+    assert np.abs(values.mean(axis=0) - expected).max() < 0.03
+    errors = np.array([c.errors[first] for c in seen])
+    assert (np.abs(values - expected) > 3 * errors).mean() < 0.05  # Student of 7 degrees of freedom: 0.02
+
+
 def test_batch_norm_in_train_mode_is_measured_between_batches_of_training_size():
     model, batches = cases.conv_net(), cases.images(sizes=(60, 60))
     found = curvature(model, cases.cross_entropy, batches, modes=3, batch_norm="train")
