@@ -33,6 +33,8 @@ from limen.records.curvature import Curvature
 from limen.records.gradient_noise import GradientNoise
 
 SETTLE = 256
+UNSEEN = 2048
+"""Images of `unseen_curvature`, at most."""
 
 
 @dataclass(frozen=True)
@@ -153,10 +155,28 @@ class Network:
                 seen += size
         return total / seen, wrong / seen
 
-    def _batches(self, count: int) -> list[tuple[Any, Any]]:
+    def unseen_curvature(self, modes: int) -> list[float]:
+        """uᵀHu of the first modes on images that the curvature was not of: its own images flatter an eigenvector."""
+        s, model = self.settings, self.model()
+        weights = list(model.parameters())
+        sizes = [weight.numel() for weight in weights]
+        found, batches = np.zeros(modes), self._batches(UNSEEN, after=s.curvature_examples)
+        rows = torch.from_numpy(np.ascontiguousarray(self.measured[0].vectors[:modes]))
+        axes = [[part.view_as(w) for part, w in zip(u.split(sizes), weights, strict=True)] for u in rows]
+        with _still(model):
+            for batch in batches:
+                slope = torch.autograd.grad(loss(model, batch), weights, create_graph=True)
+                for i, axis in enumerate(axes):
+                    along = sum((g * u).sum() for g, u in zip(slope, axis, strict=True))
+                    turned = torch.autograd.grad(along, weights, retain_graph=True)
+                    found[i] += sum(float((h * u).sum()) for h, u in zip(turned, axis, strict=True)) / len(batches)
+        return found.tolist()
+
+    def _batches(self, count: int, after: int = 0) -> list[tuple[Any, Any]]:
         size = self.settings.batch_size
-        order = stream("studies/network", self.settings.seed).permutation(self.settings.examples)[:count]
-        return [self.take(order[i : i + size]) for i in range(0, count - size + 1, size)]
+        order = stream("studies/network", self.settings.seed).permutation(self.settings.examples)
+        order = order[after : after + count]
+        return [self.take(order[i : i + size]) for i in range(0, len(order) - size + 1, size)]
 
     def _fresh(self) -> Any:
         images = self.images.images

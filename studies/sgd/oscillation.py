@@ -7,6 +7,7 @@ Along each recorded eigenvector u, x = uᵀ(θ_k − mean), v = uᵀv_k of the c
                     by the discrete law, W = L⁻¹ML, LLᵀ its covariance
     autocorrelation E[x_k x_{k+t}]/Var x and the same of v at some lags: measured, discrete law, Langevin law
 
+    unseen          uᵀHu on images that the Hessian was not of, where nothing flatters an eigenvector; the turn there
     slow share      s of r = (1 − s)·law + s over lags up to 10: the part of x² that the moving minimum would make
 
 The errors of autocorrelations are Bartlett's for the law's own process: Var r̂(t) ≈ (1/T) Σ_j [r(j)² + r(j + t)r(j − t)
@@ -17,6 +18,7 @@ Source: Kunin et al., arXiv:2107.09133, figure 6 (two modes, last 2,000 steps, m
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -41,12 +43,14 @@ def recipe(place: Place, settings: Settings) -> Report:
     report = Report("R5 oscillation: rotation of the sharpest modes of a trained ResNet-18")
     network = Network(place, settings)
     run = settings.run(sampling="iid")
-    found = place.part("oscillation", [settings, run, LAGS, MODES], lambda: analysed(network))
+    found = place.part("rotation", [settings, run, LAGS, MODES], lambda: analysed(network))
     report.table(
         ["curvature", "ηh", "regime", "a turn takes, steps", "turn a step (rad)", "95 %", "discrete", "inside",
+         "curvature unseen", "turn there",
          "slow share of x²"],
         [[m["curvature"], m["a"], m["regime"], m["period"], m["turn"], (m["turn_low"], m["turn_high"]),
-          m["turn_predicted"], m["inside"], slow_share(m, found["lags"])] for m in found["modes"]],
+          m["turn_predicted"], m["inside"], m["unseen"], m["turn_unseen"], slow_share(m, found["lags"])]
+         for m in found["modes"]],
         f"Rotation over {found['window']} steps",
     )  # fmt: skip
     for name in ("x", "v"):
@@ -71,7 +75,9 @@ def analysed(network: Network) -> dict[str, Any]:
     every = problem.modes(problem.variances)
     edge = 2 * (1 + problem.momentum) / problem.learning_rate
     found = []
-    for i in [i for i in range(len(every.curvature)) if 0 < every.stiffness[i] < edge][:MODES]:
+    stable = [i for i in range(len(every.curvature)) if 0 < every.stiffness[i] < edge][:MODES]
+    unseen = network.unseen_curvature(max(stable) + 1)
+    for i in stable:
         modes = _single(every, i)
         law, flow = discrete(modes), langevin(modes)
         one: dict[str, Any] = {"curvature": every.curvature[i], "a": problem.learning_rate * every.stiffness[i],
@@ -79,6 +85,9 @@ def analysed(network: Network) -> dict[str, Any]:
         series = {"x": trajectory.positions, "v": trajectory.velocities}
         series = {name: values[-window:, i].astype(np.float64) for name, values in series.items()}
         one |= _turn(turn(series["x"], series["v"]), predicted_turn(law))
+        one |= {"unseen": unseen[i], "turn_unseen": None}
+        if 0 < unseen[i] < edge:
+            one["turn_unseen"] = predicted_turn(discrete(replace(modes, curvature=np.array([unseen[i]]))))
         for name, values in series.items():
             measured = autocorrelation(values, lags)
             exact = law.position_autocorrelation if name == "x" else law.velocity_autocorrelation
@@ -176,6 +185,14 @@ def _said(found: dict[str, Any]) -> list[str]:
     turns = [m for m in found["modes"] if m["turn"] is not None and m["turn_predicted"] is not None]
     inside = sum(m["inside"] == "yes" for m in turns)
     said = [f"{inside} of {len(turns)} predicted turns lie inside the measured interval."] if turns else []
+    other = [m for m in turns if m["turn_unseen"] is not None]
+    if other:
+        held = sum(m["turn_low"] <= m["turn_unseen"] <= m["turn_high"] for m in other)
+        parts = [m["unseen"] / m["curvature"] for m in other]
+        said.append(
+            f"On images that the Hessian was not of, curvature along its eigenvectors is {min(parts):.2f} to "
+            f"{max(parts):.2f} of it; with that curvature {held} of {len(other)} turns are inside."
+        )
     for name, word in (("x", "position"), ("v", "velocity")):
         z = np.array([value for m in found["modes"] for value in m[f"{name}_z"] if value is not None])
         if len(z):
