@@ -34,8 +34,10 @@ Floats = NDArray[np.float64]
 GROUPS = 256
 """Batches that the default batch size makes."""
 LEAST_GROUPS = 8
-EPOCHS, ORDERS, LAGS = 4, 16, 40
-"""Epochs of one order, orders, and lags at most of the temporal correlation."""
+EPOCHS, FURTHEST, ORDERS, LAGS = 4, 2, 16, 40
+"""Of the temporal correlation: epochs that pairs begin in, epochs to the largest lag, orders, lags at most."""
+MEASURED = 1, 1, 8
+"""The first three where every batch costs a gradient."""
 
 
 def gradient_noise(
@@ -68,11 +70,11 @@ def gradient_noise(
     dealt = [rows_of(examples, order[i : i + size]) for i in range(0, target.examples - size + 1, size)]
     with held(model, curvature.batch_norm):
         check_deterministic(target)
-        squares, between = batch_deviations(target, dealt, curvature.vectors)
+        squares, between, mean = batch_deviations(target, dealt, curvature.vectors)
         rows = per_sample_projections(target, curvature.vectors) if single else between
         correlation = None
         if sampling is not None:
-            noise = _noise_of(target, (examples, curvature.vectors), rows if single else None)
+            noise = _noise_of(target, (examples, curvature.vectors, mean), rows if single else None)
             correlation = _correlation(noise, (target.examples, size, sampling, seed), single)
     unit = 1 if single else size
     sigma = unit * statistics.covariance(rows)
@@ -121,9 +123,9 @@ def _check(target: Objective, curvature: Curvature, asked: tuple[int | None, boo
         raise BadInput(problems)
 
 
-def _noise_of(target: Objective, given: tuple[Any, NDArray[Any]], rows: Floats | None) -> Any:
-    """Indices [S] → the batch's gradient along the modes [k], less the mean of all examples where that is known."""
-    examples, vectors = given
+def _noise_of(target: Objective, given: tuple[Any, NDArray[Any], Floats], rows: Floats | None) -> Any:
+    """Indices [S] → the batch's gradient along the modes less the mean gradient there [k]."""
+    examples, vectors, mean = given
     if rows is not None:
         centred = rows - rows.mean(axis=0)
         return lambda indices: centred[indices].mean(axis=0)
@@ -134,8 +136,8 @@ def _noise_of(target: Objective, given: tuple[Any, NDArray[Any]], rows: Floats |
             target.value(rows_of(examples, indices)), target.parameters, allow_unused=True, materialize_grads=True
         )
         flat = torch.cat([piece.reshape(-1) for piece in pieces])
-        found: Floats = (modes @ flat).double().cpu().numpy()
-        return found
+        noise: Floats = (modes @ flat).double().cpu().numpy() - mean
+        return noise
 
     return measured
 
@@ -146,14 +148,13 @@ def _correlation(noise: Any, drawn: tuple[int, int, Sampling, int], cheap: bool)
     epoch = examples // size
     if epoch < 2:
         return None
-    steps, orders = (EPOCHS * epoch, ORDERS) if cheap else (2 * epoch, 2)
-    last = min(2 * epoch, steps // 2)
+    epochs, furthest, orders = (EPOCHS, FURTHEST, ORDERS) if cheap else MEASURED
+    last = furthest * epoch
     lags = np.unique(np.geomspace(1, last, LAGS).round().astype(np.int64))
     lags = np.union1d(lags, [lag for lag in (epoch - 1, epoch) if 1 <= lag <= last])
     sequences = []
     for i in range(orders):
         sampler = Sampler(sampling, examples, size, int(stream("noise order", seed, i).integers(2**31)))
-        sequence = np.stack([noise(indices) for indices in sampler.batches(0, steps)])
-        sequences.append(sequence if cheap else sequence - sequence.mean(axis=0))
+        sequences.append(np.stack([noise(indices) for indices in sampler.batches(0, epochs * epoch + last)]))
     values, errors = statistics.autocorrelation(sequences, lags)
     return Correlation(sampling, lags, values, errors, epoch)

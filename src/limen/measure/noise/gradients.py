@@ -55,8 +55,8 @@ def per_sample_projections(objective: Objective, vectors: NDArray[Any]) -> Float
     return np.concatenate(rows)
 
 
-def batch_deviations(objective: Objective, batches: list[Any], vectors: NDArray[Any]) -> tuple[Floats, Floats]:
-    """‖g_b − ḡ‖² [M] and ⟨u_l, g_b − ḡ⟩ [M, k] of batches of one size."""
+def batch_deviations(objective: Objective, batches: list[Any], vectors: NDArray[Any]) -> tuple[Floats, Floats, Floats]:
+    """‖g_b − ḡ‖² [M], ⟨u_l, g_b − ḡ⟩ [M, k] of batches of one size, and ⟨u_l, ḡ⟩ [k]."""
     device = objective.parameters[0].device
     modes = torch.from_numpy(np.ascontiguousarray(vectors)).to(device)
     mean = torch.zeros(objective.size, dtype=torch.float64, device=device)
@@ -68,7 +68,7 @@ def batch_deviations(objective: Objective, batches: list[Any], vectors: NDArray[
         gradient -= centre
         squares[b] = float(torch.linalg.vector_norm(gradient, dtype=torch.float64)) ** 2
         projections[b] = (modes @ gradient).double().cpu().numpy()
-    return squares, projections
+    return squares, projections, vectors.astype(np.float64) @ mean.cpu().numpy()
 
 
 def single_losses(objective: Objective, batch: Any) -> Any:

@@ -9,7 +9,8 @@ Shapes: N examples or batches, k modes; projections a_il = ⟨u_l, g_i⟩ are ro
                   errors by a jackknife that leaves out one block of examples after the other
     its floor     the same with Σ_ij² → Σ_iiΣ_jj/(N−1), i ≠ j: what sampling makes of a diagonal Σ
     Hill          1/α = mean ln(x_(i)/x_(m+1)) over the m largest; standard error α/√m
-    correlation   n_k = mean of batch k's a_i − ā; at lag j the mean over steps and modes of n_k,l n_{k+j},l/Var n_l
+    correlation   n_k = mean of batch k's a_i − ā; at lag j the mean over modes and steps of n_k,l n_{k+j},l/Var n_l,
+                  with the same steps k = 0, …, T − 1 − (largest lag) for every j: whole epochs
 """
 
 from __future__ import annotations
@@ -188,10 +189,9 @@ def autocorrelation(noise: Sequence[Floats], lags: NDArray[np.int64]) -> tuple[F
     [1.0, -1.0, 1.0]
     """
     scale = np.mean([(n**2).mean(axis=0) for n in noise], axis=0)
-    seen = scale > 0
-    each = np.array(
-        [[float(((n[: len(n) - j] * n[j:]).mean(axis=0)[seen] / scale[seen]).mean()) for j in lags] for n in noise]
-    )
+    seen, last = scale > 0, int(max(lags))
+    pairs = [[n[: len(n) - last] * n[j : len(n) - last + j] for j in lags] for n in noise]
+    each = np.array([[float((p.mean(axis=0)[seen] / scale[seen]).mean()) for p in row] for row in pairs])
     return each.mean(axis=0), each.std(axis=0, ddof=1) / math.sqrt(len(noise))
 
 
