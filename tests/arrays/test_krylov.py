@@ -222,3 +222,13 @@ def test_bad_counts_and_starts_are_named():
 def test_the_basis_never_is_smaller_than_two_more_than_the_pairs():
     assert basis_rows(Wanted(10, basis=3), 1000) == 12
     assert basis_rows(Wanted(10, basis=3), 11) == 11
+
+
+def test_a_gap_is_to_what_was_seen_and_bounds_no_angle():
+    """Two eigenvalues closer than the tolerance: converged, residual far below the gap, and not an eigenvector."""
+    values = np.concatenate([[10.0, 9.9999], np.linspace(1.0, 0.0, N - 2)])
+    pairs = lanczos(lambda v: values * v, N, Wanted(1), start())
+    sine = float(np.sqrt(1 - pairs.vectors[0, 0] ** 2))
+    assert pairs.converged.all()
+    assert sine > 0.3 > 100 * pairs.residuals[0] / pairs.gaps[0]
+    assert np.abs(pairs.values[0] - values[:2]).min() <= pairs.residuals[0]

@@ -67,7 +67,8 @@ class Pairs:
     residuals: Floats
     """‖Au − θu‖ [k], where copies were recovered a bound on it: some eigenvalue lies within that of θ."""
     gaps: Floats
-    """Distance to the nearest other Ritz value [k]; sin of the angle to the eigenvector is at most residual/gap."""
+    """Distance to the nearest other Ritz value seen [k]. residual/gap only indicates the angle to the eigenvector: of
+    eigenvalues that were not found it says nothing, and the angle may be anything where one lies nearer."""
     converged: NDArray[np.bool_]
     orthogonality: float
     """Largest entry of |UUᵀ − I|."""

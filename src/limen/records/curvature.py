@@ -55,7 +55,8 @@ class Curvature:
     error_bounds: Floats | None
     """[k]: an eigenvalue of H as computed lies within this of λ_i; None for `secant`, which is no matrix."""
     gaps: Floats
-    """Distance of λ_i to the nearest other Ritz value seen [k]: the angle to the eigenvector has sin ≤ r/gap."""
+    """Distance of λ_i to the nearest other Ritz value seen [k]. r/gap only indicates the angle to the eigenvector: of
+    eigenvalues that were not found it says nothing, and the angle may be anything where one lies nearer."""
     converged: NDArray[np.bool_]
     """[k]: r ≤ tolerance·|λ|, or rounding."""
     loss: float
