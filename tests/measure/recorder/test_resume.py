@@ -210,6 +210,29 @@ def test_another_model_or_sketch_is_refused_with_every_difference(tmp_path):
     assert [problem.where for problem in caught.value.problems] == ["parameters", "optimizer", "sketch", "modes"]
 
 
+@pytest.mark.parametrize("made", [_made, lambda: _adam()])
+@pytest.mark.parametrize("resume", [True, 20, 23])
+def test_an_optimizer_that_was_not_restored_is_refused(tmp_path, made, resume):
+    net, optimizer = made()
+    run = record(net, optimizer, tmp_path / "run", every=20).__enter__()
+    train(net, optimizer, batches(20), run.step)
+    saved = _saved(net, optimizer)
+    run._hook.remove()
+    net, optimizer = made()
+    net.load_state_dict(saved["net"])
+    with pytest.raises(BadInput, match="got one without its buffers"):
+        record(net, optimizer, tmp_path / "run", resume=resume).__enter__()
+    assert read_run(tmp_path / "run").info.resumed == ()
+    optimizer.load_state_dict(saved["optimizer"])
+    with record(net, optimizer, tmp_path / "run", resume=resume) as run:
+        assert run.done == max(20, int(resume))
+
+
+def _adam():
+    net = network()
+    return net, torch.optim.Adam(net.parameters())
+
+
 @pytest.mark.parametrize("changed", ["vectors", "eigenvalues"])
 def test_other_modes_of_the_same_number_are_refused(tmp_path, changed):
     saved = _cut(tmp_path / "run", 20, 20)

@@ -133,6 +133,12 @@ class Start:
         held = [entry.get("momentum_buffer") for entry in state]
         return None if any(buffer is None for buffer in held) else self.weights.views(held)
 
+    def _blank(self) -> bool:
+        """Whether the optimizer lacks what it would hold after an update (with momentum, for SGD)."""
+        wanted = {"momentum_buffer"} if self.kind == "SGD" else {"exp_avg", "exp_avg_sq", "step"}
+        state = [self.optimizer.state.get(parameter, {}) for parameter in self.weights.parameters]
+        return any(entry.get(name) is None for entry in state for name in wanted)
+
     def _restored(self, reference: list[Array], sketch: CountSketch) -> Restored:
         """Products of the restored state, summed as recording sums them."""
         now, buffers = self.weights.views(self.weights.parameters), self._buffers()
@@ -145,8 +151,8 @@ class Start:
                 buffer2 += float(buffers[index][where].dot(buffers[index][where]))
                 offset_buffer += float(offset.dot(buffers[index][where]))
         if buffers is None:
-            return Restored(None, None, offset2)
-        return Restored(buffer2, -offset_buffer, offset2)
+            return Restored(None, None, offset2, self._blank())
+        return Restored(buffer2, -offset_buffer, offset2, self._blank())
 
     def _go_on(self, observation: Observation, file: RecordFile, earlier: TakenUp) -> None:
         """Tracks anew from the restored weights; the correlator through the rows since its state."""

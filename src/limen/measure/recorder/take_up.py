@@ -49,6 +49,8 @@ class Restored:
     """None where no buffer is kept."""
     offset_dot_velocity: float | None
     offset_norm2: float
+    blank: bool
+    """Whether a parameter has no momentum buffer (SGD), no moments or no count of steps (Adam)."""
 
 
 @dataclass(slots=True)
@@ -103,6 +105,11 @@ def take_up(folder: Path, restored: Restored, asked: bool | int) -> TakenUp:
     damaged = quarantined(folder)
     rows, _ = read_all(folder, "steps", info.resumed)
     done = _where(rows, restored, asked, str(folder))
+    segments = covering(info, done)
+    if restored.blank and done and _left_buffers(rows, segments[-1], done):
+        what = f"expected the optimizer as it was after {done} updates, got one without its buffers"
+        fix = "optimizer.load_state_dict of the same checkpoint, before recording"
+        raise BadInput(Problem("optimizer", what, cause="only the model was restored", fix=fix))
     state, _ = last_state(folder, info.resumed, done)
     saved = int(state["done"]) if state is not None else 0
     inside = (rows["step"] > saved) & (rows["step"] <= done)
@@ -116,12 +123,19 @@ def take_up(folder: Path, restored: Restored, asked: bool | int) -> TakenUp:
             self_tests=tuple(test for test in info.self_tests if test.step <= done),
         ),
         done=done,
-        segments=list(covering(info, done)),
+        segments=list(segments),
         state=state,
         between={name: values[inside] for name, values in rows.items()},
         sketches=read_sketches(folder, info.resumed)[0],
         displacements=_displacements(folder, info.resumed, done),
     )
+
+
+def _left_buffers(rows: Columns, segment: Segment, done: int) -> bool:
+    """Whether the optimizer must have had buffers after update `done`; skipped first updates leave none."""
+    known = rows["velocity_norm2"][rows["step"] == done]
+    moved = not len(known) or bool(known[0] > 0)
+    return moved and (segment.settings.name != "SGD" or segment.settings.momentum > 0)
 
 
 def _displacements(folder: Path, resumed: tuple[int, ...], done: int) -> list[tuple[int, int, float]]:
