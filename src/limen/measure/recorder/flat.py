@@ -2,7 +2,7 @@
 
 Every parameter is read in the order in which its own numbers lie in memory, so that nothing is copied for contiguous,
 transposed or channels-last weights; gradients and buffers follow the parameter's order (copied where theirs differs).
-Half precision and other devices are copied to float32 in main memory at every reading (correct, slower).
+On other devices they are copied to main memory at every reading (correct, slower).
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ def flat(tensor: Any, order: tuple[int, ...] | None) -> Array:
     tensor = tensor.detach()
     if order is not None:
         tensor = tensor.permute(order)
-    if tensor.device.type != "cpu" or tensor.dtype.itemsize < 4:
-        tensor = tensor.float().cpu()
+    if tensor.device.type != "cpu":
+        tensor = tensor.cpu()
     array: Array = tensor.reshape(-1).numpy()
     return array
 
@@ -67,7 +67,7 @@ class FlatParameters:
         """The same list object as at the last call under this name while no tensor has moved in memory."""
         pointers = [tensor.data_ptr() for tensor in tensors]
         held = self._kept.get(name)
-        shared = all(tensor.device.type == "cpu" and tensor.dtype.itemsize >= 4 for tensor in tensors)
+        shared = all(tensor.device.type == "cpu" for tensor in tensors)
         if held is not None and held[0] == pointers and shared:
             return held[1]
         arrays = self.views(tensors)

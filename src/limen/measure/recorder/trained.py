@@ -24,7 +24,7 @@ def trained(model: Any, optimizer: Any) -> Trained:
     """What the optimizer moves; `model` may be None.
 
     Raises BadInput where nothing is trained, where the model does not hold what the optimizer moves (it was created
-    anew), or where parameters share memory.
+    anew), where parameters share memory, or where they are neither float32 nor float64.
     """
     group_of = {
         id(parameter): (index, parameter)
@@ -45,7 +45,7 @@ def trained(model: Any, optimizer: Any) -> Trained:
         what = f"{len(group_of) - len(chosen)} of the optimizer's {len(group_of)} parameters are not the model's"
         cause = "the model was created, wrapped or moved anew after its optimizer"
         problems.append(Problem("optimizer", what, cause=cause, fix="make the optimizer from this model's parameters"))
-    problems += _shared(chosen)
+    problems += [*_shared(chosen), *_of_other_numbers(chosen)]
     if problems:
         raise BadInput(problems)
     return Trained(
@@ -81,6 +81,18 @@ def not_readable(parameters: list[Any], names: list[str]) -> list[Problem]:
         what = f"expected dense gradients, got sparse ones of {', '.join(sparse[:3])}"
         problems.append(Problem("parameters", what, fix="torch.nn.Embedding(sparse=False)"))
     return problems
+
+
+def _of_other_numbers(named: list[tuple[str, Any]]) -> list[Problem]:
+    """Parameters in half precision, or complex."""
+    odd = [(name, str(p.dtype)) for name, p in named if str(p.dtype) not in ("torch.float32", "torch.float64")]
+    if not odd:
+        return []
+    names, types = ", ".join(name for name, _ in odd[:3]), ", ".join(sorted({kind for _, kind in odd}))
+    what = f"expected float32 or float64 weights, got {types} in {len(odd)} parameters: {names}"
+    cause = "an update of rounded weights is not −ηb, from which steps, positions and sketch are taken"
+    fix = "keep the weights in float32 and compute in half precision with torch.autocast"
+    return [Problem("parameters", what, cause=cause, fix=fix)]
 
 
 def _shared(named: list[tuple[str, Any]]) -> list[Problem]:
