@@ -249,6 +249,13 @@ def random_loss(model, batch):
         ({"batch_norm": "frozen"}, "batch_norm: error"),
         ({"parameters": ["nothing.*"]}, "matches none"),
         ({"sizes": [1]}, "sizes: error"),
+        ({"sizes": [30, -10]}, r"sizes: error: .*got \[30, -10\]"),
+        ({"sizes": [17, 0.5]}, "sizes: error"),
+        ({"trace": 1}, "trace: error: expected 2 probes"),
+        ({"trace": -3}, "trace: error: expected 2 probes"),
+        ({"trace": True, "model": nn.Linear(3, 1, bias=False).double()}, "trace: error: expected 4 parameters"),
+        ({"density": Probing(probes=1)}, "density.probes: error"),
+        ({"density": Probing(steps=0)}, "density.steps: error"),
         ({"loss": random_loss}, "expected one value for one batch"),
         ({"loss": lambda m, b: m(b[0])}, "expected a scalar tensor"),
         ({"loss": lambda m, b: 1.0}, "expected a scalar tensor, got float"),
@@ -269,6 +276,23 @@ def test_all_problems_come_at_once():
     with pytest.raises(BadInput) as raised:
         curvature(cases.classifier(), cases.cross_entropy, [], batch_norm="x", parameters=["no", "none"])
     assert len(raised.value.problems) == 4
+    with pytest.raises(BadInput) as raised:
+        curvature(
+            cases.classifier(), cases.cross_entropy, cases.labelled(), modes=0, trace=1, density=Probing(1, steps=0)
+        )
+    assert {p.where for p in raised.value.problems} == {"modes", "trace", "density.probes", "density.steps"}
+
+
+def test_arguments_are_refused_before_any_gradient_is_paid_for():
+    calls = []
+
+    def counted(model, batch):
+        calls.append(1)
+        return cases.cross_entropy(model, batch)
+
+    with pytest.raises(BadInput):
+        curvature(cases.classifier(), counted, cases.labelled(), trace=1)
+    assert not calls
 
 
 @pytest.mark.parametrize("change", ["frozen", "half", "mixed"])
