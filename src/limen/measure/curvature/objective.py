@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -90,9 +91,10 @@ def objective(model: Any, loss: Loss, batches: Sequence[Any], choice: Choice) ->
     sizes = [batch_size(batch) for batch in batches] if choice.sizes is None else [*choice.sizes]
     if not batches:
         problems.append(Problem("batches", "expected at least one batch, got none", fix="give the data as a list"))
-    elif len(sizes) != len(batches) or not all(sizes):
-        what = f"expected the examples of each of {len(batches)} batches, got {sizes}"
-        problems.append(Problem("sizes", what, cause="a batch without tensors", fix="sizes=[…], one a batch"))
+    elif len(sizes) != len(batches) or not all(isinstance(s, (int, np.integer)) and s > 0 for s in sizes):
+        what = f"expected the examples of each of {len(batches)} batches, whole numbers above 0, got {sizes}"
+        cause = "a batch without tensors, or without examples" if choice.sizes is None else ""
+        problems.append(Problem("sizes", what, cause, fix="sizes=[…], one a batch"))
     if choice.batch_norm not in ("eval", "train"):
         what = f"expected 'eval' or 'train', got {choice.batch_norm!r}"
         problems.append(Problem("batch_norm", what, fix="'train' uses the statistics of each batch"))

@@ -36,6 +36,8 @@ from limen.records.estimate import Estimate
 MEMORY_SHARE = 0.7
 """Of the memory that is free, where no limit is given."""
 TRACE_PROBES = 8
+LEAST_FOR_TRACE = 4
+"""Parameters: two probes take the images of two, and leave as many out."""
 WORKING_ROWS = 4
 """Vectors beside the basis: image, temporary, gradient in float64."""
 CONFIDENCE = 0.95
@@ -90,9 +92,10 @@ def curvature(
     """
     begun = time.perf_counter()
     target = objective(model, loss, batches, Choice(parameters, batch_norm, sizes))
-    wanted = _wanted(target, modes, tolerance, search or Search(), seed)
     probing = Probing(seed=seed) if density is True else density or None
-    probes = TRACE_PROBES if trace is True else int(trace)
+    probes = TRACE_PROBES if trace is True else trace
+    problems = _problems_of_probes(target, probing, probes)
+    wanted = _wanted(target, (modes, tolerance, seed), search or Search(), problems)
     first = _start(start, target, seed)
     free = int(MEMORY_SHARE * psutil.virtual_memory().available) if memory is None else memory
     wanted = _fitted(wanted, target, free)
@@ -118,7 +121,7 @@ def forecast_bytes(
     Builds the graph of the first batch, counts it and lets it go.
     """
     target = objective(model, loss, batches, Choice(None, batch_norm))
-    wanted = _wanted(target, modes, 1e-3, Search(), 0)
+    wanted = _wanted(target, (modes, 1e-3, 0), Search(), [])
     with held(model, batch_norm):
         found = forecast(target, False, 1 << 62)
     return found, _rows(wanted, target.size, None, 0) * target.size * target.parameters[0].element_size()
@@ -130,8 +133,24 @@ class _Parts:
     density: Density | None
 
 
-def _wanted(target: Objective, modes: int, tolerance: float, search: Search, seed: int) -> Wanted:
+def _problems_of_probes(target: Objective, probing: Probing | None, probes: int) -> list[Problem]:
     problems: list[Problem] = []
+    if probing is not None and probing.probes < 2:
+        problems.append(Problem("density.probes", f"expected at least 2 for a band, got {probing.probes}", fix="8"))
+    if probing is not None and probing.steps < 1:
+        problems.append(Problem("density.steps", f"expected at least 1, got {probing.steps}", fix="40"))
+    if probes and (not isinstance(probes, (int, np.integer)) or probes < 2):
+        what = f"expected 2 probes or more, for an error, or True, got {probes}"
+        problems.append(Problem("trace", what, fix=f"True takes {TRACE_PROBES}"))
+    elif probes and target.size < LEAST_FOR_TRACE:
+        what = f"expected {LEAST_FOR_TRACE} parameters or more for probes, got {target.size}"
+        problems.append(Problem("trace", what, fix=f"modes={target.size}: the trace is the sum of all eigenvalues"))
+    return problems
+
+
+def _wanted(target: Objective, asked: tuple[int, float, int], search: Search, problems: Sequence[Problem]) -> Wanted:
+    """What to search for. Raises BadInput with all `problems`, and those found here."""
+    (modes, tolerance, seed), problems = asked, [*problems]
     if not 1 <= modes <= target.size:
         what = f"expected 1 to {target.size:,} modes, one a parameter at most, got {modes}"
         problems.append(Problem("modes", what))
