@@ -19,6 +19,7 @@ from limen.measure.recorder.callbacks import lightning_callback, transformers_ca
 from limen.measure.recorder.read import read_run  # noqa: E402
 from limen.measure.recorder.recorder import record  # noqa: E402
 from limen.records.errors import BadInput  # noqa: E402
+from limen.records.trajectory import SKIPPED  # noqa: E402
 
 pytestmark = pytest.mark.torch
 OPTIONS = {"lr": 0.05, "momentum": 0.9}
@@ -64,6 +65,8 @@ def test_transformers_events_in_the_trainers_order(tmp_path):
         handler.on_step_end(args, state, control)
         handler.on_log(args, state, control, {"loss": float(loss.detach()), "learning_rate": 0.05})
         handler.on_log(args, state, control, {"eval_loss": 1.0})
+    handler.on_save(args, state, control)
+    assert read_run(tmp_path / "run").info.steps == 12
     handler.on_train_end(args, state, control)
     found = read_run(tmp_path / "run")
     _same(found, _truth(tmp_path / "truth", 12))
@@ -121,13 +124,18 @@ if importlib.util.find_spec("accelerate") is not None:  # which the Trainer need
         assert all(test.passed for test in found.info.self_tests)
 
 
-def test_lightning_events_in_its_order(tmp_path, monkeypatch):
-    """Two batches an update; `Callback` is Lightning's, or a class of that name where Lightning is not installed."""
+@pytest.fixture
+def lightning(monkeypatch):
+    """`Callback` is Lightning's, or a class of that name where Lightning is not installed."""
     if importlib.util.find_spec("lightning") is None:
         fake = types.ModuleType("lightning.pytorch")
         fake.Callback = object
         monkeypatch.setitem(sys.modules, "lightning.pytorch", fake)
         monkeypatch.setitem(sys.modules, "lightning", types.ModuleType("lightning"))
+
+
+def test_lightning_events_in_its_order(tmp_path, lightning):
+    """Two batches an update; the loss that comes back is divided by two (`ClosureResult.from_training_step_output`)."""
     net = network()
     optimizer = torch.optim.SGD(net.parameters(), **OPTIONS)
     callback = lightning_callback(tmp_path / "run", batch_size=32)
@@ -140,15 +148,62 @@ def test_lightning_events_in_its_order(tmp_path, monkeypatch):
         if index % 2 == 0:
             optimizer.zero_grad()
         loss = torch.nn.functional.cross_entropy(net(x), y)
-        (loss / 2).backward()
+        normalised = loss / 2
+        normalised.backward()
         losses.append(float(loss.detach()))
         if index % 2:
+            callback.on_before_optimizer_step(None, net, optimizer)
             optimizer.step()
-        callback.on_train_batch_end(None, net, {"loss": loss}, (x, y), index)
+        callback.on_train_batch_end(None, net, {"loss": normalised.detach()}, (x, y), index)
+        if index == 3:
+            callback.on_save_checkpoint(None, net, {})
+            assert read_run(tmp_path / "run").info.steps == 2
     callback.on_exception(None, net, KeyboardInterrupt())
     found = read_run(tmp_path / "run")
     assert found.info.steps == 3
     assert found.loss == pytest.approx(np.reshape(losses, (3, 2)).mean(1))
+
+
+def test_an_update_that_lightnings_scaler_skips_has_its_row(tmp_path, lightning):
+    """`MixedPrecision.optimizer_step`: on_before_optimizer_step comes, the optimizer's step does not."""
+    net = network()
+    optimizer = torch.optim.SGD(net.parameters(), **OPTIONS)
+    callback = lightning_callback(tmp_path / "run")
+    callback.on_train_start(SimpleNamespace(optimizers=[optimizer]), net)
+    losses = []
+    for index, (x, y) in enumerate(batches(6)):
+        loss = torch.nn.functional.cross_entropy(net(x), y)
+        optimizer.zero_grad()
+        loss.backward()
+        callback.on_before_optimizer_step(None, net, optimizer)
+        if index != 2:
+            optimizer.step()
+        losses.append(float(loss.detach()))
+        callback.on_train_batch_end(None, net, {"loss": loss.detach()}, (x, y), index)
+    callback.on_train_end(None, net)
+    found = read_run(tmp_path / "run")
+    assert found.excluded.tolist() == [0, 0, SKIPPED, 0, 0, 0]
+    assert found.loss == pytest.approx(losses)
+
+
+def test_other_ranks_of_lightning_collect_nothing(tmp_path, lightning, monkeypatch):
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "get_rank", lambda: 1)
+    net = network()
+    optimizer = torch.optim.SGD(net.parameters(), **OPTIONS)
+    callback = lightning_callback(tmp_path / "run")
+    callback.on_train_start(SimpleNamespace(optimizers=[optimizer]), net)
+    for index, batch in enumerate(batches(3)):
+        callback.on_train_batch_end(None, net, {"loss": update(net, optimizer, batch)}, batch, index)
+    assert callback.losses == []
+    assert not (tmp_path / "run").exists()
+
+
+def test_modules_that_step_themselves_are_refused(tmp_path, lightning):
+    net = network()
+    net.automatic_optimization = False
+    with pytest.raises(BadInput, match="automatic optimization"):
+        lightning_callback(tmp_path / "run").on_train_start(SimpleNamespace(optimizers=[None]), net)
 
 
 def test_missing_libraries_are_named(tmp_path, monkeypatch):

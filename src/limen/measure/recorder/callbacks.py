@@ -5,7 +5,10 @@ Neither library is imported before its callback is made.
 transformers    the loss of an update reaches callbacks through the log only, so the Trainer has to log every step and
                 must not replace losses that are not numbers: logging_strategy="steps", logging_steps=1,
                 logging_nan_inf_filter=False
-Lightning       the loss of an update is the mean of those its batches returned
+Lightning       divides the loss of every batch by accumulate_grad_batches; the loss of an update is the sum of what
+                its batches returned, NaN where one returned nothing
+
+Both flush before a checkpoint is written, so that a resume finds its update.
 """
 
 from __future__ import annotations
@@ -48,6 +51,11 @@ def transformers_callback(path: str | Path, *, modes: Any = None, **options: Unp
                 skipped = bool(getattr(loop.get("optimizer"), "step_was_skipped", False))
                 self.run.step(logs["loss"], skipped=skipped)
 
+        def on_save(self, args: Any, state: Any, control: Any, **loop: Any) -> None:
+            """Make durable what the checkpoint has seen."""
+            if self.run is not None:
+                self.run.flush()
+
         def on_train_end(self, args: Any, state: Any, control: Any, **loop: Any) -> None:
             """Write what is left."""
             if self.run is not None:
@@ -59,8 +67,8 @@ def transformers_callback(path: str | Path, *, modes: Any = None, **options: Unp
 def lightning_callback(path: str | Path, *, modes: Any = None, **options: Unpack[Options]) -> Any:
     """A Lightning `Callback` that records; `limen.record`'s keywords.
 
-    Raises BadInput where Lightning is not installed, and when training begins: more than one optimizer, or what
-    `limen.record` refuses.
+    Raises BadInput where Lightning is not installed, and when training begins: more than one optimizer, manual
+    optimization, or what `limen.record` refuses.
     """
     base = _imported(("lightning.pytorch", "pytorch_lightning"), "Callback", "pip install lightning")
 
@@ -74,19 +82,33 @@ def lightning_callback(path: str | Path, *, modes: Any = None, **options: Unpack
             if len(trainer.optimizers) != 1:
                 what = f"expected one optimizer, got {len(trainer.optimizers)}"
                 raise BadInput(Problem("optimizer", what, fix="record each of them with limen.record in its own loop"))
+            if not getattr(pl_module, "automatic_optimization", True):
+                what = "expected automatic optimization, got a module that steps its optimizer itself"
+                raise BadInput(Problem("pl_module", what, fix="call limen.record and run.step in training_step"))
             self.losses: list[float] = []
+            self.attempted = False
             self.run = record(pl_module, trainer.optimizers[0], path, modes=modes, **options)
             self.run.__enter__()
 
+        def on_before_optimizer_step(self, trainer: Any, pl_module: Any, optimizer: Any) -> None:
+            """An update is about to be made, unless the scaler skips it."""
+            self.attempted = True
+
         def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-            """Collect the loss; close the row where an update was made."""
-            if self.run is None:
+            """Collect the loss; close the row where an update was made or skipped."""
+            if self.run is None or not self.run.active:
                 return
-            loss = outputs["loss"] if isinstance(outputs, dict) else outputs
-            self.losses.append(float(loss.detach()))
-            if self.run.waiting:
-                self.run.step(sum(self.losses) / len(self.losses))
+            loss = outputs.get("loss") if isinstance(outputs, dict) else outputs
+            self.losses.append(float("nan") if loss is None else float(loss.detach()))
+            if self.attempted or self.run.waiting:
+                self.run.step(sum(self.losses), skipped=not self.run.waiting)
                 self.losses.clear()
+                self.attempted = False
+
+        def on_save_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: Any) -> None:
+            """Make durable what the checkpoint has seen."""
+            if self.run is not None:
+                self.run.flush()
 
         def on_train_end(self, trainer: Any, pl_module: Any) -> None:
             """Write what is left."""
