@@ -21,6 +21,8 @@ def render_prediction(found: SgdPrediction, console: Console) -> None:
     console.print(table(_MODES, [_mode(found, i) for i in range(min(len(found.regime), MOST_MODES))]))
     if len(found.regime) > MOST_MODES:
         console.print(f"… and {len(found.regime) - MOST_MODES} more modes; --json has all", style="dim")
+    if not found.stable and found.start == "stationary":
+        console.print("an unstable mode has no equilibrium to start from: --start fixed has displacements")
     console.print()
     console.print(table(_STEPS, [_step(found, i) for i in range(len(found.steps))]))
     console.print(f"\none step moves the weights by {_number(found.local_displacement)} (squared), at equilibrium")

@@ -50,6 +50,7 @@ def predict(
     Raises BadInput naming every setting out of range, and Unstable with the limit beyond the edge of stability.
     """
     problems = _contradictions(theory, law, start, steps_per_epoch, (curvature, noise, table))
+    problems += _idle(law, start, white, settings, steps_per_epoch)
     if problems:
         raise BadInput(problems)
     columns = {"curvature": curvature, "noise": noise} if table is None else _modes_of(Path(table))
@@ -113,6 +114,21 @@ def _contradictions(
         problems.append(
             Problem("curvature" if curvature is None else "noise", f"expected {absent} of each mode, or a table")
         )
+    return problems
+
+
+def _idle(law: str, start: str, white: Any, settings: dict[str, Any], steps_per_epoch: int | None) -> list[Problem]:
+    """Settings that would change nothing, and an epoch longer than the data."""
+    problems = []
+    if settings.get("offset") is not None and start == "stationary":
+        problems.append(Problem("offset", "a stationary start has no offset", fix="name start fixed, or leave it out"))
+    if white is not None and law != "epoch":
+        what = f"the {law} law has independent batches: all its noise is white"
+        problems.append(Problem("white", what, fix="name law epoch, or leave it out"))
+    n, size = settings.get("examples"), settings.get("batch_size", 1)
+    if law == "epoch" and isinstance(n, int) and isinstance(size, int) and (steps_per_epoch or 0) * size > n:
+        what = f"an epoch of {steps_per_epoch} batches of {size} has more than the {n} examples"
+        problems.append(Problem("steps_per_epoch", what, fix=f"at most {n // max(size, 1)}"))
     return problems
 
 

@@ -66,6 +66,6 @@ def test_lengths_that_are_too_short_say_what_would_do() -> None:
     assert batches(599, 50) is None
     assert batches(600, 50) == Batches(50, 12)
     assert Batches(50, 8, 10.0).inflation == pytest.approx(1.11, abs=0.01)
-    assert "600 would do" in too_short(399, 50, "variance").reason
+    assert "600 would do" in too_short(399, 599.5, "variance").reason
     assert "never forgets" in too_short(399, np.inf, "variance").reason
     assert batches(10**9, np.inf) is None

@@ -13,7 +13,7 @@ from limen.theory.sgd import Modes
 def system(modes: Modes, dampened: bool = True) -> tuple[np.ndarray, np.ndarray]:
     """M [2, 2] and w [2] of z′ = Mz + wn, z = (x, v), written down from the update rule of the one mode."""
     eta, beta, h = modes.learning_rate, modes.momentum, float(modes.stiffness[0])
-    force = 1 - modes.dampening if dampened else 1.0
+    force = 1 - modes.dampening if dampened and beta > 0 else 1.0  # torch dampens what goes into the buffer
     v_row, v_noise = np.array([-force * h, beta]), -force
     x_row, x_noise = np.array([modes.shrink, 0.0]), 0.0
     if modes.nesterov:

@@ -240,3 +240,29 @@ def test_several_wrong_settings_are_named_at_once() -> None:
 def test_steps_are_whole_numbers(steps: list[object]) -> None:
     with pytest.raises(BadInput, match="whole numbers of steps"):
         discrete(Modes([1.0], [1.0], 0.1)).displacement(steps)  # type: ignore[arg-type]
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {},
+        {"dampening": 0.5},
+        {"momentum": 0.8},
+        {"momentum": 0.8, "dampening": 0.5},
+        {"momentum": 0.8, "nesterov": True},
+        {"momentum": 0.8, "weight_decay": 0.3},
+    ],
+)
+def test_the_mean_moves_as_torch_moves_it(changed: dict[str, object]) -> None:
+    """Without noise the displacement is that of torch.optim.SGD itself on ½hx²."""
+    torch = pytest.importorskip("torch")
+    x = torch.nn.Parameter(torch.tensor(1.0, dtype=torch.float64))
+    optimizer, path = torch.optim.SGD([x], lr=0.1, **changed), [0.0]
+    for _ in range(30):
+        optimizer.zero_grad()
+        (0.5 * 2.0 * x**2).backward()
+        optimizer.step()
+        path.append((float(x.detach()) - 1.0) ** 2)
+    law = discrete(Modes([2.0], [0.0], 0.1, offset=[1.0], **changed))  # type: ignore[arg-type]
+    assert law.displacement(np.arange(31), "fixed") == pytest.approx(path, rel=1e-10, abs=1e-15)

@@ -147,3 +147,10 @@ def test_examples_that_an_epoch_drops_let_flat_modes_diffuse() -> None:
     assert abs((x**2).mean() - predicted) < 4 * error
     assert epoch(modes, n // size, white=0.0).displacement([120], "fixed")[0] < 0.05 * predicted
     assert epoch(modes, n // size).white.tolist() == [(n - 90) / (n - size)]
+
+
+def test_exponents_from_a_fixed_start_compare_places_alike_in_their_epochs() -> None:
+    modes, t = Modes([0.0, 0.1], [1.0, 1.0], 0.1, 0.9), np.array([10, 50, 999, 1000, 1001, 1025, 10_000])
+    found = epoch(modes, 50).exponent(t, "fixed")
+    assert np.isnan(found[:2]).all()
+    assert (np.abs(found[2:]) < 0.2).all()  # a bridge and a confined mode: no growth from epoch to epoch

@@ -102,7 +102,11 @@ def test_false_alarms_of_drift_are_as_rare_as_they_say() -> None:
 def test_a_short_run_says_how_long_it_would_have_to_be() -> None:
     found = judge("run", recorded(steps=60), curvature_of(), noise_of())
     assert found.verdict == "not_identified"
-    assert "needs" in found.reason
+    needed = int(found.reason.split("needs ")[1].replace(",", ""))
+    assert judge("run", recorded(steps=needed), curvature_of(), noise_of()).verdict == "stationary"
+    assert judge("run", recorded(steps=needed - 1), curvature_of(), noise_of()).verdict == "not_identified"
+    for word in ("How far", "averaging", "times lower"):
+        assert next(a for a in found.answers if word in a.question).refused
     assert found.unequilibrated_modes == 4
     assert all(mode.temperature.measured.value is None for mode in found.modes)
     assert all("would do" in mode.temperature.reason for mode in found.modes)
@@ -231,7 +235,7 @@ def test_answers_that_need_equilibrium_are_refused_where_there_is_none() -> None
         for word in ("How far", "averaging", "times lower"):
             answer = next(a for a in found.answers if word in a.question)
             assert answer.refused
-            assert why in answer.answer or "not stationary" in answer.answer
+            assert why in answer.answer or "not known to be stationary on a quadratic loss" in answer.answer
     assert all(drifting.identities[name].z is None for name in "VLF")
     assert drifting.identities["X"].z is not None
 
@@ -247,3 +251,65 @@ def test_long_lags_have_a_value_and_no_interval(independent: Dynamics) -> None:
     long = [lag for lag in independent.lags if lag.lag > 12_000 / 16]
     assert all(lag.measured.low is None for lag in long)
     assert all(lag.measured.low is not None for lag in independent.lags if lag.lag <= 12_000 / 16)
+
+
+def test_a_schedule_has_no_equilibrium_and_blames_nobody() -> None:
+    trajectory = recorded()
+    segments = (replace(trajectory.info.segments[0], varying=True),)
+    found = judge(
+        "run", replace(trajectory, info=replace(trajectory.info, segments=segments)), curvature_of(), noise_of()
+    )
+    assert found.verdict == "not_identified"
+    assert "learning rate changes" in found.reason
+    assert all(mode.temperature.z is None for mode in found.modes)
+    assert all(identity.z is None for identity in found.identities.values())
+    assert not any("not the quadratic" in warning for warning in found.warnings)
+    steady = (
+        Segment(1, 8000, trajectory.info.optimizer, 16, True),
+        Segment(8001, 12_000, trajectory.info.optimizer, 16, False),
+    )
+    kept = judge("run", replace(trajectory, info=replace(trajectory.info, segments=steady)), curvature_of(), noise_of())
+    assert kept.analysed == (8001, 12_000)
+    assert kept.verdict == "stationary"
+
+
+def test_groups_of_different_decay_are_no_single_problem() -> None:
+    trajectory = recorded()
+    settings = replace(trajectory.info.optimizer, weight_decay=(0.5, 0.0))
+    segments = (replace(trajectory.info.segments[0], settings=settings),)
+    found = judge(
+        "run", replace(trajectory, info=replace(trajectory.info, segments=segments)), curvature_of(), noise_of()
+    )
+    assert all(found.identities[name].z is None for name in "VLF")
+    for word in ("How far", "times lower", "decay pull"):
+        assert next(a for a in found.answers if word in a.question).refused
+
+
+def test_numbers_of_the_answers_are_those_of_their_formulas(independent: Dynamics) -> None:
+    def said(word: str) -> str:
+        return next(a.answer for a in independent.answers if word in a.question)
+
+    law, reshuffling = discrete(MODES), epoch(replace(MODES, examples=EXAMPLES), 40)
+    assert float(said("How far").split()[0]) == pytest.approx(np.sqrt(law.displacement([12_000])[0]), rel=1e-2)
+    assert "in 120,000" in said("How far")
+    assert said("times the batch").startswith("0.4 keeps the spread")
+    assert "0.2 keeps the size of a step" in said("times the batch")
+    best = (1 - np.sqrt(0.1 * 0.4)) ** 2
+    assert f"momentum {best:.4g}" in said("Over- or underdamped")
+    ratio = reshuffling.position_variance / law.position_variance
+    assert f"{ratio.min():.2g} to {ratio.max():.2g}" in said("reshuffling")
+    from limen.theory.sgd import excess_loss_saved, window_average
+
+    assert float(said("averaging").split("saves ")[1].split()[0]) == pytest.approx(
+        excess_loss_saved(law, window_average(law, 40)), rel=1e-2
+    )
+    assert said("proportional").startswith("consistent with it")
+
+
+def test_decay_enters_curvature_and_its_pull_is_that_of_its_formula() -> None:
+    modes = replace(MODES, weight_decay=0.2)
+    found = judge("run", recorded(modes), curvature_of(modes), noise_of(modes))
+    assert [mode.curvature for mode in found.modes] == pytest.approx((MODES.curvature + 0.2).tolist())
+    assert all(abs(mode.temperature.z or 9) < 4 for mode in found.modes)
+    pull = next(a.answer for a in found.answers if "decay pull" in a.question)
+    assert f"{0.1 * 0.2 / 0.2:.2g} of their length a step" in pull

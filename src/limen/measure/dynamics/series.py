@@ -127,15 +127,12 @@ def batch_means(values: Floats, cut: Batches) -> Floats:
     return np.asarray(_cut(values, cut).mean(axis=1))
 
 
-def too_short(steps: int, least_length: float, what: str) -> Estimate:
-    """Why there is no estimate, with the length that would do."""
-    if not np.isfinite(least_length):
+def too_short(steps: int, needed: float, what: str) -> Estimate:
+    """Why there is no estimate, with the steps that would do."""
+    if not np.isfinite(needed):
         return not_identified(f"{what}: this mode never forgets (flat or unstable)", method="batch means")
-    needed = int(np.ceil(LEAST_BATCHES * least_length))
     return not_identified(
-        f"{what}: the run has {steps:,} steps in this segment; {needed:,} would do ({LEAST_BATCHES} batches of 5 "
-        "relaxation times)",
-        method="batch means",
+        f"{what}: the run has {steps:,} steps of one setting; {int(np.ceil(needed)):,} would do", method="batch means"
     )
 
 

@@ -33,7 +33,7 @@ from numpy.typing import ArrayLike
 
 from limen.records.errors import BadInput, Problem
 from limen.theory.sgd.discrete import pull
-from limen.theory.sgd.law import Law, Start, Steps
+from limen.theory.sgd.law import Law, Start, Steps, slope, whole_steps
 from limen.theory.sgd.problem import Floats, Modes
 from limen.theory.sgd.recursion import Recursion
 from limen.theory.sgd.window import Complex, averaged_loss, log_of
@@ -88,7 +88,21 @@ class Epoch(Law):
 
     def position_autocorrelation(self, steps: ArrayLike) -> Floats:
         """1 − D(t)/(2 Var x) [T, L]; NaN for flat and unstable modes."""
-        return 1 - self.mode_displacement(steps) / (2 * self.position_variance)
+        unit = replace(
+            self, problem=replace(self.problem, noise=np.ones_like(self.problem.noise))
+        )  # also of modes at rest
+        return 1 - unit.mode_displacement(steps) / (2 * unit.position_variance)
+
+    def exponent(self, steps: ArrayLike, start: Start = "stationary") -> Floats:
+        """d ln displacement/d ln t [T]; from a fixed start between places alike in their epochs, NaN in the first."""
+        if start == "stationary":
+            return super().exponent(steps, start)
+        at, m = whole_steps(steps), self.steps_per_epoch
+        apart = m * np.maximum(1, (1 + at // 1000) // m)
+        inside = at > apart
+        low = np.where(inside, at - apart, 1)
+        found = slope(lambda t: self.displacement(t, start), low, np.maximum(at + apart, 2))
+        return np.where(inside, found, np.nan)
 
     def _displacements(self, steps: Steps, start: Start, part: Law) -> Floats:
         assert isinstance(part, Epoch)

@@ -217,12 +217,13 @@ def whole_steps(steps: ArrayLike) -> Steps:
     """Steps as integers ≥ 0 [T]; BadInput for others."""
     given = np.atleast_1d(np.asarray(steps))
     try:
-        whole = given.astype(np.int64)
+        with np.errstate(invalid="ignore"):
+            whole = given.astype(np.int64)
         right = given.ndim == 1 and bool((whole == given).all()) and bool((whole >= 0).all())
     except (TypeError, ValueError, OverflowError):
         right = False
     if not right:
-        raise BadInput(Problem("steps", f"expected whole numbers of steps ≥ 0, got {steps!r}"))
+        raise BadInput(Problem("steps", f"expected whole numbers of steps ≥ 0, got {given.tolist()}"))
     return whole
 
 

@@ -50,6 +50,7 @@ class Modes:
     decoupled: bool = False
     nesterov: bool = False
     dampening: float = 0.0
+    """d; without momentum it does nothing, as in torch, and reads 0."""
     examples: int | None = None
     """N: batches are subsets of N distinct examples; None: drawn with replacement, or from a stream."""
     offset: Floats = field(default_factory=lambda: np.zeros(1))
@@ -69,6 +70,8 @@ class Modes:
                 problems.append(_bad(name, f"one value or one per mode ({modes})", size, "lists of different lengths"))
         if problems:
             raise BadInput(problems)
+        if self.momentum == 0:  # there is no buffer to dampen into: torch leaves the gradient as it is
+            object.__setattr__(self, "dampening", 0.0)
         for name in sizes:
             object.__setattr__(self, name, np.array(np.broadcast_to(getattr(self, name), modes)))
 

@@ -50,6 +50,8 @@ class Seen:
             return self.refusal
         if self.verdict == "drifting":
             return "training is not stationary: the laws are of fluctuations, not of progress"
+        if self.verdict != "stationary":
+            return "whether training is stationary is not known, and the laws are of equilibrium"
         return "the loss is not the quadratic of its Hessian at the scale of the motion" if self.not_quadratic else ""
 
 
@@ -93,7 +95,9 @@ def temperature(seen: Seen) -> Answer:
     values = [value for value, _ in hot]
     z = [m.temperature.z for _, m in hot if m.temperature.z is not None]
     near = sum(abs(x) < 3 for x in z)
-    agree = f"{near} of {len(z)} modes within 3 standard errors of the law" if z else "no law to compare"
+    together = sum(z) / np.sqrt(len(z)) if z else 0.0
+    agree = f"{near} of {len(z)} modes within 3 standard errors of the law, {together:+.1f} together"
+    agree = agree if z else "no law to compare"
     return Answer(question, f"{min(values):.3g} to {max(values):.3g} (loss) over {len(hot)} modes", agree)
 
 
@@ -187,8 +191,9 @@ def drop(seen: Seen) -> Answer:
     rows = seen.problem.rows
     if not seen.problem.plain or seen.problem.trajectory.info.approximate:
         return _refused(question, "the formula is that of heavy ball without dampening or decoupled decay")
-    if seen.verdict == "drifting" or seen.not_quadratic:
-        return _refused(question, "training is not stationary, or its loss not quadratic: ‖v‖² counts progress too")
+    if seen.problem.unpredictable or seen.verdict != "stationary" or seen.not_quadratic:
+        why = seen.problem.unpredictable or "training is not known to be stationary on a quadratic loss"
+        return _refused(question, f"{why}; ‖v‖² counts progress too")
     speed = float(np.mean(seen.problem.trajectory.velocity_norm2[rows][-max(seen.problem.steps // 2, 1) :]))
     excess = seen.problem.learning_rate * (1 + seen.problem.momentum) / 4 * speed
     if seen.problem.sampling not in ("iid", "replacement"):
@@ -234,8 +239,9 @@ def shape(seen: Seen) -> Answer:
     slope, coherence = noise.slope, noise.coherence
     if slope.value is None:
         return _refused(question, slope.reason)
+    known = slope.low is not None and slope.high is not None and slope.high - slope.low < 1
     inside = slope.low is not None and slope.high is not None and slope.low <= 1 <= slope.high
-    said = "consistent with it" if inside else "no"
+    said = ("consistent with it" if known else "cannot tell") if inside else "no"
     commutes = ""
     if coherence.value is not None:
         commutes = f"; coherence of H and Σ {coherence.value:.2f}, {noise.coherence_floor:.2f} of it sampling error"
@@ -275,7 +281,7 @@ def decay(seen: Seen) -> Answer:
     rates = sorted(set(s.weight_decay))
     if not rates or rates[-1] == 0:
         return Answer(question, "no: there is none", "weight_decay = 0")
-    if s.name != "SGD":
+    if s.name != "SGD" or len(rates) > 1 or seen.problem.segment.varying:
         return _refused(question, seen.problem.unpredictable)
     kept = 1.0 if s.decoupled else (1 - s.momentum) / (1 - s.dampening)
     pull = s.learning_rate * rates[-1] / kept

@@ -40,7 +40,7 @@ def identities(problem: RunProblem, modes: tuple[ModeVerdict, ...], drifting: bo
         return dict.fromkeys("VXLF", Compared(nothing, None, None, nothing.reason))
     independent = problem.sampling in ("iid", "replacement")
     dependent = "" if independent else DEPENDENT.format(SAID.get(problem.sampling, problem.sampling))
-    dependent = DRIFTING if drifting else dependent
+    dependent = problem.unpredictable or (DRIFTING if drifting else dependent)
     x, v = (np.stack(columns, axis=1) for columns in zip(*(series(problem, i) for i in which), strict=True))
     x, v = x - x[-cut.steps :].mean(axis=0), v - v[-cut.steps :].mean(axis=0)
     h, eta, beta = problem.stiffness[which], problem.learning_rate, problem.momentum
@@ -58,7 +58,7 @@ def identities(problem: RunProblem, modes: tuple[ModeVerdict, ...], drifting: bo
 def _virial_prediction(problem: RunProblem, which: list[int], dependent: str) -> tuple[float | None, str]:
     if not dependent:
         return 1.0, ""
-    if dependent == DRIFTING:
+    if dependent == DRIFTING or problem.unpredictable:
         return None, dependent
     if problem.law_name != "epoch" or problem.variances is None or problem.unpredictable:
         return None, dependent

@@ -7,8 +7,9 @@ test as it is, since batches span whole epochs; the virial V has the epoch law's
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from limen.arrays.paired_tests import holm
-from limen.measure.dynamics.series import LEAST_BATCHES
 from limen.records.curvature import Curvature
 from limen.records.dynamics import Compared, Dynamics, ModeVerdict, Verdict
 from limen.records.gradient_noise import GradientNoise
@@ -16,7 +17,7 @@ from limen.records.trajectory import Trajectory
 from limen.verdict.dynamics.answers import answers
 from limen.verdict.dynamics.displacement import lags
 from limen.verdict.dynamics.identities import identities
-from limen.verdict.dynamics.modes import RELAXATIONS, mode_verdicts
+from limen.verdict.dynamics.modes import mode_verdicts, needed_steps
 from limen.verdict.dynamics.orbits import orbits
 from limen.verdict.dynamics.problem import RunProblem, run_problem, segments_of
 
@@ -58,6 +59,8 @@ def judge(run: str, trajectory: Trajectory, curvature: Curvature | None, noise: 
 
 def _stationary(problem: RunProblem, modes: tuple[ModeVerdict, ...]) -> tuple[Verdict, str, float | None]:
     judged = [mode for mode in modes if mode.p_drift is not None]
+    if problem.segment.varying:
+        return "not_identified", "the learning rate changes along the run: there is no one equilibrium to be at", None
     if problem.sampling == "same-order" and any(mode.equilibrated for mode in modes):
         reason = (
             "one order of the data for ever makes a closed orbit: means over epochs hardly vary, no drift test holds"
@@ -69,7 +72,7 @@ def _stationary(problem: RunProblem, modes: tuple[ModeVerdict, ...]) -> tuple[Ve
         times = [mode.relaxation_steps for mode in modes if mode.relaxation_steps is not None]
         if not times:
             return "not_identified", "no recorded mode ever comes to rest (all flat or unstable)", None
-        needed = int(LEAST_BATCHES * max(RELAXATIONS * min(times), 10)) + 1
+        needed = int(needed_steps(problem, min(times)))
         reason = f"the run has {problem.steps:,} steps of one setting; the quickest mode needs {needed:,}"
         return "not_identified", reason, None
     p = float(min(holm([mode.p_drift for mode in judged if mode.p_drift is not None])))
@@ -80,9 +83,7 @@ def _stationary(problem: RunProblem, modes: tuple[ModeVerdict, ...]) -> tuple[Ve
     return "stationary", f"no drift in {len(judged)} modes (least p = {p:.2g} after Holm){rest}", p
 
 
-def _warnings(
-    problem: RunProblem, modes: tuple[ModeVerdict, ...], found: dict[str, Compared] | object
-) -> tuple[str, ...]:
+def _warnings(problem: RunProblem, modes: tuple[ModeVerdict, ...], found: Mapping[str, Compared]) -> tuple[str, ...]:
     said = [problem.unpredictable] if problem.unpredictable else []
     if problem.sampling == "unknown":
         said.append(
@@ -94,21 +95,26 @@ def _warnings(
         said.append("no spectral density: noise outside the recorded modes is taken for flat, too mobile at long lags")
     rising = sum(mode.curvature < 0 for mode in modes)
     if rising:
-        said.append(f"{rising} recorded modes have negative curvature: no equilibrium, and no law")
-    if problem.segment.varying:
-        said.append("the learning rate changes within the segment")
+        several = "mode has" if rising == 1 else "modes have"
+        said.append(f"{rising} recorded {several} negative curvature: no equilibrium; their noise is taken for flat")
     if problem.trajectory.info.damaged:
         said.append(f"{problem.trajectory.info.damaged} shards of the recording are damaged and left out")
     failed = [test.name for test in problem.trajectory.info.self_tests if not test.passed]
     if failed:
         said.append(f"the recorder's own tests failed: {', '.join(sorted(set(failed)))}")
     said += _not_quadratic(problem, modes)
+    implied, virial = found["F"], found["V"]
+    if implied.z is not None and implied.z > 2 and virial.z is not None and abs(virial.z) < 3:
+        said.append(
+            f"the motion implies {implied.measured.value:.2f} times the noise measured at one place: noise grows with "
+            "the distance from the minimum (multiplicative)"
+        )
     return tuple(said)
 
 
 def _not_quadratic(problem: RunProblem, modes: tuple[ModeVerdict, ...]) -> list[str]:
     """Modes whose virial ratio says that the force is not curvature times distance, under independent batches."""
-    if problem.sampling not in ("iid", "replacement") or not problem.plain or problem.trajectory.info.approximate:
+    if problem.sampling not in ("iid", "replacement") or not problem.plain or problem.unpredictable:
         return []
     off = []
     for mode in modes:

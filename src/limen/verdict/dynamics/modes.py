@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from limen.measure.dynamics.series import (
+    LEAST_BATCHES,
     Batches,
     batch_means,
     batches,
@@ -41,10 +42,21 @@ def mode_verdicts(problem: RunProblem) -> tuple[ModeVerdict, ...]:
 
 
 def cut_of(problem: RunProblem, relaxation: float) -> Batches | None:
-    """Batches for a mode of that relaxation time, with one batch left out at the start."""
+    """Batches for a mode of that relaxation time, with one batch left out at the start; None below `needed_steps`."""
+    least = _least(problem, relaxation)
+    return batches(int(problem.steps - np.ceil(least)), least, relaxation) if np.isfinite(least) else None
+
+
+def needed_steps(problem: RunProblem, relaxation: float) -> float:
+    """Steps from which a mode of that relaxation time has batches enough, the one left out counted."""
+    least = _least(problem, relaxation)
+    return float(np.ceil(least) + np.ceil(LEAST_BATCHES * least)) if np.isfinite(least) else np.inf
+
+
+def _least(problem: RunProblem, relaxation: float) -> float:
+    """Shortest batch: five relaxation times, two epochs where batches come in epochs, ten steps."""
     epoch = problem.steps_per_epoch if problem.sampling in ("reshuffle", "same-order") else None
-    least = max(RELAXATIONS * relaxation, EPOCHS * (epoch or 0), 10.0)
-    return batches(int(problem.steps - least), least, relaxation) if np.isfinite(least) else None
+    return max(RELAXATIONS * relaxation, EPOCHS * (epoch or 0), 10.0)
 
 
 def series(problem: RunProblem, i: int) -> tuple[Floats, Floats]:
@@ -72,7 +84,7 @@ def _verdict(problem: RunProblem, shape: Law, law: Law | None, i: int) -> ModeVe
     noise = None if problem.variances is None else float(problem.variances[i])
     reason = _refusal(problem, h, float(shape.edge_share[i]), law)
     if cut is None:
-        nothing = too_short(problem.steps, RELAXATIONS * relaxation, "variance")
+        nothing = too_short(problem.steps, needed_steps(problem, relaxation), "variance")
         none = Compared(nothing, None, None, nothing.reason)
         return ModeVerdict(h, residual, noise, str(shape.regime[i]), _finite(relaxation), 0, False, none, none,
                            none, nothing, None)  # fmt: skip

@@ -24,6 +24,8 @@ from limen.records.trajectory import RECORDED, Segment, Trajectory
 from limen.theory.sgd import Law, Modes, discrete, epoch, langevin
 
 Floats = NDArray[np.float64]
+STEADY = 100
+"""Updates from which a stretch of constant setting is preferred to a longer one whose learning rate varies."""
 SAME_MODES = 1e-4
 """Relative distance of eigenvalues up to which two lists are of the same modes."""
 
@@ -59,7 +61,8 @@ class RunProblem:
         """Whether x_{k+1} = x_k + ηv_{k+1}: heavy ball without decoupled decay, which the identities are of."""
         s = self.segment.settings
         decay = s.weight_decay[0] if s.weight_decay else 0.0
-        return s.name == "SGD" and not s.nesterov and not (s.decoupled and decay) and s.dampening == 0
+        dampened = s.dampening != 0 and s.momentum != 0
+        return s.name == "SGD" and not (s.nesterov or (s.decoupled and decay) or dampened or self.segment.varying)
 
     @property
     def batch_size(self) -> int | None:
@@ -122,12 +125,13 @@ class RunProblem:
         if self.variances is None or self.noise is None or self.unpredictable:
             return None
         eigenvalues = np.asarray(self.trajectory.info.eigenvalues, dtype=np.float64)
-        rising = self.stiffness <= 0
-        curvature, noise = eigenvalues[~rising], self.variances[~rising]
-        weight = np.ones(len(curvature))
+        # modes of negative curvature have no law; their noise acts, and is taken for that of flat directions
+        curvature = np.where(self.stiffness > 0, eigenvalues, 0.0)
+        noise, weight = self.variances, np.ones(len(eigenvalues))
         left = self.bulk_noise
         if left > 0:
-            bulk = self._bulk(float(curvature.min()) if len(curvature) else np.inf)
+            sharp = curvature[curvature > 0]
+            bulk = self._bulk(float(sharp.min()) if len(sharp) else np.inf)
             share = bulk[1] * np.maximum(bulk[0], 0.0) ** self._slope if (bulk[0] > 0).any() else bulk[1]
             curvature = np.concatenate([curvature, bulk[0]])
             noise = np.concatenate([noise, left * share / share.sum() / bulk[1]])
@@ -149,8 +153,10 @@ class RunProblem:
 
     @property
     def _slope(self) -> float:
-        value = None if self.noise is None else self.noise.slope.value
-        return 1.0 if value is None else max(value, 0.0)
+        slope = None if self.noise is None else self.noise.slope
+        if slope is None or slope.value is None or slope.low is None or slope.low <= 0:
+            return 1.0  # not known: in proportion
+        return slope.value
 
     def _bulk(self, below: float) -> tuple[Floats, Floats]:
         """Curvatures ≥ 0 and how many modes each stands for; negative ones lie at 0."""
@@ -174,6 +180,8 @@ class RunProblem:
             return "the batch size is not recorded: limen.record(…, batch_size=…)"
         if s.maximize:
             return "the optimizer maximises"
+        if self.segment.varying:
+            return "the learning rate changes along the analysed stretch: no equilibrium belongs to it"
         return ""
 
     def laws(self, problem: Modes) -> dict[str, Law]:
@@ -215,14 +223,15 @@ def run_problem(trajectory: Trajectory, curvature: Curvature | None, noise: Grad
 
 
 def _stretch(trajectory: Trajectory) -> tuple[Segment, slice]:
-    """The longest run of good successive updates within one setting; of equal ones the last."""
+    """The longest run of good successive updates within one setting that does not vary; of equal ones the last."""
     step, good = trajectory.step, trajectory.excluded == RECORDED
-    best: tuple[Segment, slice] | None = None
-    for segment in trajectory.info.segments:
-        inside = good & (step >= segment.start) & (step <= segment.stop)
-        for first, last in _runs(inside, step):
-            if best is None or last - first >= best[1].stop - best[1].start:
-                best = (segment, slice(first, last))
+    found = [
+        (segment, slice(first, last))
+        for segment in trajectory.info.segments
+        for first, last in _runs(good & (step >= segment.start) & (step <= segment.stop), step)
+    ]
+    steady = [at for at in found if not at[0].varying and at[1].stop - at[1].start >= STEADY]
+    best = max(steady or found, key=lambda at: (at[1].stop - at[1].start, at[1].start), default=None)
     if best is None:
         raise BadInput(Problem(
             "run", f"expected recorded updates, got {len(step)} rows of which none is usable",
