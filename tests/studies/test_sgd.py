@@ -135,7 +135,6 @@ def test_spirals_turn_as_the_exact_law_says(place: Place) -> None:
 
 
 @pytest.mark.torch
-@pytest.mark.filterwarnings("ignore:invalid value encountered in divide:RuntimeWarning")  # variance of flat modes
 def test_diffusion_sets_three_orders_beside_four_laws_and_goes_on_after_a_cut(place: Place, settings: Any) -> None:
     from studies.sgd import diffusion
     from studies.sgd.network import Network
@@ -171,7 +170,6 @@ def test_drift_is_found_and_diffusion_is_none() -> None:
 
 
 @pytest.mark.torch
-@pytest.mark.filterwarnings("ignore:invalid value encountered in divide:RuntimeWarning")
 def test_contours_and_oscillation_read_the_run_of_diffusion(place: Place, settings: Any) -> None:
     from studies.sgd import contours, oscillation
 
@@ -201,7 +199,6 @@ def test_errors_of_autocorrelations_are_those_of_a_simulated_process() -> None:
 
 
 @pytest.mark.torch
-@pytest.mark.filterwarnings("ignore:invalid value encountered in divide:RuntimeWarning")
 def test_sweeps_calibrate_on_the_default_run(place: Place, settings: Any) -> None:
     from studies.sgd import sweeps
 
