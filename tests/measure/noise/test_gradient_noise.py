@@ -164,6 +164,21 @@ def test_a_loss_that_does_not_split_into_examples_is_refused_and_can_be_measured
     assert gradient_noise(model, penalised, batches, found, per_sample=False, batch_size=3).trace.value > 0
 
 
+@pytest.mark.parametrize("options", [{}, {"per_sample": False, "batch_size": 2}])
+def test_gradients_that_are_not_finite_are_named(options):
+    """√ of a sum that is 0 for one example only: a finite loss."""
+
+    def rooted(model, batch, reduction="mean"):
+        each = model(batch[0]).mul(batch[0][:, :1] != 0).sum(dim=1).abs().sqrt()
+        return each if reduction == "none" else each.mean()
+
+    model, batches = cases.classifier(), cases.labelled(sizes=(24,))
+    found = curvature(model, cases.cross_entropy, batches, modes=2)
+    batches[0][0][7, 0] = 0.0
+    with pytest.raises(BadInput, match="loss: error: expected a finite gradient"):
+        gradient_noise(model, rooted, batches, found, **options)
+
+
 def test_misuse_is_named():
     model, batches = cases.classifier(), cases.labelled()
     found = curvature(model, cases.cross_entropy, batches, modes=2)

@@ -150,6 +150,17 @@ def check_deterministic(objective: Objective) -> None:
         raise BadInput(Problem("loss", what, cause, "fix the augmented examples and give them as batches"))
 
 
+def check_finite(values: Any, name: str) -> None:
+    """Raise BadInput where a tensor or an array of derivatives, named in words, holds NaN or infinity."""
+    found = torch.as_tensor(values)
+    good = torch.isfinite(found)
+    if not bool(good.all()):
+        bad = int(good.numel() - good.sum())
+        what = f"expected a finite {name}, got NaN or infinity in {bad:,} of {good.numel():,} numbers"
+        cause = "a root, norm or power at 0, where it has no such derivative, or weights of a diverged run"
+        raise BadInput(Problem("loss", what, cause, "a smooth form, such as (x² + ε)^½"))
+
+
 def _selected(model: Any, patterns: Sequence[str] | None) -> tuple[tuple[str, ...], list[Problem]]:
     """Names of the parameters meant, and what is wrong with them."""
     found = dict(model.named_parameters())

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from limen.measure.curvature.graphs import Graph, gauss_newton_graph, hessian_graph
-from limen.measure.curvature.objective import Objective
+from limen.measure.curvature.objective import Objective, check_finite
 from limen.records.errors import BadInput, Problem
 
 Rows = NDArray[Any]
@@ -55,6 +55,7 @@ class Operator:
             self.gradient += share * self._flat(graph.gradient()).double().cpu().numpy()
             if i < forecast.kept:
                 self.kept.append(graph)
+        check_finite(self.gradient, "gradient")
 
     @property
     def shares(self) -> list[float]:
@@ -68,10 +69,12 @@ class Operator:
         if len(self.objective.batches) == 1 and self.kept:
             pieces = self.kept[0].product(tangent)
             torch.cat(self._pieces(pieces), out=self.image)
-            return _numpy(self.image)
-        self.image.zero_()
-        for i, share in enumerate(self.shares):
-            self._add(self.image, self._graph(i).product(tangent), share)
+        else:
+            self.image.zero_()
+            for i, share in enumerate(self.shares):
+                self._add(self.image, self._graph(i).product(tangent), share)
+        if self.products == 1:  # a later one holds no NaN that the first does not
+            check_finite(self.image, "product with the Hessian")
         return _numpy(self.image)
 
     def rows(self, rows: Rows) -> Rows:

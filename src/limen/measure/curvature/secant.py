@@ -19,7 +19,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from limen.measure.curvature.objective import Choice, Loss, Objective, check_deterministic, held, objective
+from limen.measure.curvature.objective import (
+    Choice,
+    Loss,
+    Objective,
+    check_deterministic,
+    check_finite,
+    held,
+    objective,
+)
 from limen.records.curvature import Curvature
 from limen.records.errors import BadInput, Problem
 
@@ -76,6 +84,7 @@ def full_gradient(target: Objective) -> Any:
             for piece, p in zip(pieces, target.parameters, strict=True)
         ]
         total += size / target.examples * np.concatenate(flat)
+    check_finite(total, "gradient")
     return total
 
 

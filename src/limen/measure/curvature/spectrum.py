@@ -190,6 +190,8 @@ def _start(start: Any, target: Objective, seed: int) -> Any:
     if vectors.shape[-1:] != (target.size,):
         what = f"expected vectors of {target.size:,} numbers, got shape {vectors.shape}"
         raise BadInput(Problem("start", what, cause="a start from other parameters or another model"))
+    if not np.isfinite(vectors).all():
+        raise BadInput(Problem("start", "expected finite vectors, got NaN or infinity"))
     return np.ascontiguousarray(vectors, dtype)
 
 

@@ -21,7 +21,15 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from limen.arrays.random import stream
 from limen.measure.curvature.batches import joined, rows_of
-from limen.measure.curvature.objective import Choice, Loss, Objective, check_deterministic, held, objective
+from limen.measure.curvature.objective import (
+    Choice,
+    Loss,
+    Objective,
+    check_deterministic,
+    check_finite,
+    held,
+    objective,
+)
 from limen.measure.noise import statistics
 from limen.measure.noise.gradients import batch_deviations, per_sample_projections
 from limen.pretrain.samplers import Sampler, Sampling
@@ -136,6 +144,7 @@ def _noise_of(target: Objective, given: tuple[Any, NDArray[Any], Floats], rows: 
             target.value(rows_of(examples, indices)), target.parameters, allow_unused=True, materialize_grads=True
         )
         flat = torch.cat([piece.reshape(-1) for piece in pieces])
+        check_finite(flat, "gradient")
         noise: Floats = (modes @ flat).double().cpu().numpy() - mean
         return noise
 

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from limen.measure.curvature.batches import batch_size, rows_of
-from limen.measure.curvature.objective import Objective
+from limen.measure.curvature.objective import Objective, check_finite
 from limen.records.errors import BadInput, Problem
 
 Floats = NDArray[np.float64]
@@ -52,6 +52,7 @@ def per_sample_projections(objective: Objective, vectors: NDArray[Any]) -> Float
             what = f"expected a model whose operations have forward-mode derivatives, got: {str(error).splitlines()[0]}"
             raise BadInput(Problem("per_sample", what, fix="per_sample=False measures between batches")) from None
         rows.append(torch.stack([c.reshape(-1) for c in columns], dim=1).double().cpu().numpy())
+        check_finite(rows[-1], "gradient of every example along the modes")
     return np.concatenate(rows)
 
 
@@ -119,4 +120,6 @@ def _gradients(objective: Objective, batches: list[Any]) -> Iterator[Any]:
             (torch.zeros_like(p) if piece is None else piece).reshape(-1)
             for piece, p in zip(pieces, objective.parameters, strict=True)
         ]
-        yield torch.cat(flat)
+        whole = torch.cat(flat)
+        check_finite(whole, "gradient")
+        yield whole
