@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -63,6 +64,12 @@ def test_info_survives_its_document():
     document = json.loads(json.dumps(to_document(INFO), allow_nan=False))
     assert document["schema"] == "limen.recording/1"
     assert from_document(document) == INFO
+
+
+def test_a_self_test_that_failed_is_kept_however_long_ago():
+    tests = tuple(SelfTest(step, "drift", 1.0 if step in (3, 2999) else 0.1, 0.2) for step in range(1, 3001))
+    kept = from_document(to_document(replace(INFO, self_tests=tests))).self_tests
+    assert [test.step for test in kept] == [3, *range(2001, 3001)]
 
 
 @pytest.mark.parametrize(

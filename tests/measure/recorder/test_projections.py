@@ -45,17 +45,20 @@ def _fed(held, steps=13):
 @pytest.mark.parametrize("held", [1, 2, 8, 20])
 def test_rows_do_not_depend_on_how_many_buffers_are_held(held):
     projections, buffers = _fed(held)
-    positions, velocities = projections.taken(13)
+    positions, velocities = projections.first(13)
     rates = np.where(np.arange(13) < 6, 0.1, 0.01)
     truth = -buffers.astype(float) @ projections.basis.T.astype(float)
     np.testing.assert_allclose(velocities, truth, atol=1e-5)
     np.testing.assert_allclose(positions, np.cumsum(rates[:, None] * truth, axis=0), atol=1e-5)
-    assert projections.taken(0)[0].shape == (0, 3)
+    assert projections.first(0)[0].shape == (0, 3)
 
 
 def test_rows_that_are_not_yet_closed_stay():
     projections, _ = _fed(8)
-    first, second = projections.taken(10), projections.taken(3)
+    first = projections.first(10)
+    np.testing.assert_array_equal(first[0], projections.first(10)[0])
+    projections.drop(10)
+    second = projections.first(3)
     assert len(first[0]) == 10
     assert len(second[0]) == 3
     assert not np.array_equal(first[0][-1], second[0][0])
@@ -65,7 +68,7 @@ def test_skipped_rows_repeat_and_rows_without_numbers_are_none():
     projections, _ = _fed(8, 3)
     projections.repeat_row(finite=True)
     projections.repeat_row(finite=False)
-    positions, velocities = projections.taken(5)
+    positions, velocities = projections.first(5)
     np.testing.assert_array_equal(positions[3], positions[2])
     np.testing.assert_array_equal(velocities[3], velocities[2])
     assert np.isnan(positions[4]).all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -15,8 +16,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from recorder_cases import Modes, batches, network, train  # noqa: E402
+from recorder_cases import Modes, batches, network, train, update  # noqa: E402
 
+from limen.measure.recorder import rows  # noqa: E402
 from limen.measure.recorder.read import read_run  # noqa: E402
 from limen.measure.recorder.recorder import record  # noqa: E402
 from limen.measure.recorder.shards import QUARANTINE, states  # noqa: E402
@@ -199,6 +201,68 @@ def test_a_deleted_shard_and_a_damaged_state_are_counted(tmp_path):
     found = read_run(tmp_path / "run")
     assert found.info.damaged == 2
     assert found.correlator.origins[0] == 60 - 16  # of the state before
+
+
+@pytest.mark.parametrize("gone", [0, 1, -1])
+def test_a_shard_gone_from_either_end_is_counted(tmp_path, gone):
+    saved = _cut(tmp_path / "run", 80, 80)
+    sorted((tmp_path / "run").glob("steps-*"))[gone].unlink()
+    assert read_run(tmp_path / "run").info.damaged == 1
+    if gone == 0:
+        net, optimizer = _restored(saved)
+        with record(net, optimizer, tmp_path / "run", modes=Modes(net), every=20, resume=True) as run:
+            train(net, optimizer, batches(40, start=80), run.step)
+        sorted((tmp_path / "run").glob("steps-001-*"))[0].unlink()
+        assert read_run(tmp_path / "run").info.damaged == 2
+
+
+def test_an_update_whose_loss_was_no_number_is_replayed(tmp_path):
+    """The correlator goes over it, live and when rows are replayed."""
+    saved = {}
+    for folder in ("whole", "cut"):
+        net, optimizer = _made()
+        run = record(net, optimizer, tmp_path / folder, every=20).__enter__()
+        for index, batch in enumerate(batches(60)):
+            loss = update(net, optimizer, batch)
+            run.step(float("nan") if index == 30 else loss)
+            if index == 39:
+                saved[folder] = _saved(net, optimizer)
+        run.end()
+    for _, _, path in states(tmp_path / "cut"):
+        path.unlink()
+    net, optimizer = _restored(saved["cut"])
+    with record(net, optimizer, tmp_path / "cut", every=20, resume=True) as run:
+        train(net, optimizer, batches(20, start=40), run.step)
+    found, truth = read_run(tmp_path / "cut"), read_run(tmp_path / "whole")
+    assert [test.passed for test in found.info.self_tests if test.name == "resume"] == [True]
+    assert found.correlator.origins[0] == truth.correlator.origins[0] == 60 - 16
+    np.testing.assert_allclose(found.correlator.displacement, truth.correlator.displacement, rtol=1e-4)
+    path = np.cumsum(truth.sketch.astype(float), axis=0) * 0.05  # constant rate: S(θ − θ_ref)
+    exact = np.mean(np.sum((path[16:] - path[15:-1]) ** 2, axis=1))
+    assert found.correlator.displacement[0] == pytest.approx(exact, rel=1e-4)
+
+
+def test_a_full_disk_loses_nothing_once_there_is_room(tmp_path, monkeypatch):
+    truth = _whole(tmp_path / "whole", 60)
+    net, optimizer = _made()
+    with record(net, optimizer, tmp_path / "run", modes=Modes(net), every=20) as run:
+        train(net, optimizer, batches(39), run.step)
+        written = rows.write_rows
+
+        def full(folder, shard, columns):
+            if shard.kind == "steps":
+                raise OSError(errno.ENOSPC, "No space left on device")
+            written(folder, shard, columns)
+
+        monkeypatch.setattr(rows, "write_rows", full)
+        with pytest.raises(OSError, match="No space"):
+            train(net, optimizer, batches(1, start=39), run.step)
+        monkeypatch.undo()
+        train(net, optimizer, batches(20, start=40), run.step)
+    found = read_run(tmp_path / "run")
+    assert found.step.tolist() == found.sketch_step.tolist() == list(range(1, 61))
+    np.testing.assert_allclose(found.positions, truth.positions, atol=1e-5)
+    np.testing.assert_allclose(found.sketch, truth.sketch, atol=1e-5)
 
 
 def test_another_model_or_sketch_is_refused_with_every_difference(tmp_path):

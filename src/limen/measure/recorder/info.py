@@ -13,14 +13,15 @@ from limen.records.trajectory import OptimizerSettings, RunInfo, Segment, SelfTe
 
 SCHEMA = "limen.recording/1"
 TESTS_KEPT = 1000
-"""Self-tests that run.json holds: the latest."""
+"""Self-tests that run.json holds: so many of the latest, and as many of those before that failed."""
 
 
 def to_document(info: RunInfo) -> dict[str, Any]:
     """The JSON document of a recording."""
     document = {"schema": SCHEMA, **asdict(info)}
-    tests = [test for test in document["self_tests"] if math.isfinite(test["difference"] + test["tolerance"])]
-    document["self_tests"] = tests[-TESTS_KEPT:]
+    tests = [test for test in info.self_tests if math.isfinite(test.difference + test.tolerance)]
+    failed = [test for test in tests[:-TESTS_KEPT] if not test.passed]
+    document["self_tests"] = [asdict(test) for test in (*failed[-TESTS_KEPT:], *tests[-TESTS_KEPT:])]
     return document
 
 

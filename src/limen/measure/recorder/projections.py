@@ -124,10 +124,12 @@ class Projections:
                 found += self.basis[:, begin + part.start : begin + part.stop] @ offset
         return found
 
-    def taken(self, rows: int) -> tuple[Floats, Floats]:
-        """Positions and velocities [rows, k] of the oldest rows not yet taken."""
+    def first(self, rows: int) -> tuple[Floats, Floats]:
+        """Positions and velocities [rows, k] of the oldest rows not yet dropped."""
         self.take()
         shape = (rows, len(self.basis))
-        found = np.array(self.positions[:rows]).reshape(shape), np.array(self.velocities[:rows]).reshape(shape)
+        return np.array(self.positions[:rows]).reshape(shape), np.array(self.velocities[:rows]).reshape(shape)
+
+    def drop(self, rows: int) -> None:
+        """Forget the oldest rows."""
         self.positions, self.velocities = self.positions[rows:], self.velocities[rows:]
-        return found

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import fields, replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from limen.measure.recorder.info import read_info
 from limen.measure.recorder.scalars import Scalars
 from limen.measure.recorder.segments import covering
 from limen.measure.recorder.shards import QUARANTINE, read_arrays, read_rows, shards, states
-from limen.records.trajectory import NOT_FINITE, SKIPPED, Correlation, Trajectory
+from limen.records.trajectory import NOT_FINITE, SKIPPED, Correlation, RunInfo, Trajectory
 
 Columns = dict[str, np.ndarray]
 
@@ -41,7 +40,7 @@ def read_run(path: str | Path) -> Trajectory:
         segments=covering(info, last),
         not_finite=max(info.not_finite, int(np.sum(codes == NOT_FINITE))),
         skipped=max(info.skipped, int(np.sum(codes == SKIPPED))),
-        damaged=damaged + damaged_sketches + damaged_states + quarantine,
+        damaged=damaged + _missing(folder, info) + damaged_sketches + damaged_states + quarantine,
     )
     modes = len(info.eigenvalues)
     names = ("step", "loss", "learning_rate", "excluded", *(field.name for field in fields(Scalars)))
@@ -58,9 +57,9 @@ def read_run(path: str | Path) -> Trajectory:
 
 
 def read_all(folder: Path, kind: str, resumed: Sequence[int]) -> tuple[Columns, int]:
-    """Rows of all shards of a kind that still hold, by update; and how many shards are damaged or missing."""
+    """Rows of all shards of a kind that still hold, by update; and how many shards are damaged."""
     found: list[Columns] = []
-    damaged = _missing(folder) if kind == "steps" else 0
+    damaged = 0
     for shard in shards(folder, kind):
         columns = read_rows(folder, shard)
         if columns is None:
@@ -74,17 +73,24 @@ def read_all(folder: Path, kind: str, resumed: Sequence[int]) -> tuple[Columns, 
             "excluded": np.zeros(0, dtype=np.uint8),
         }, damaged
     joined = {name: np.concatenate([columns[name] for columns in found if name in columns]) for name in found[0]}
-    order = np.argsort(joined["step"], kind="stable")
+    order = np.unique(joined["step"], return_index=True)[1]  # a write that failed may have left a sketch twice
     return {name: values[order] for name, values in joined.items()}, damaged
 
 
-def _missing(folder: Path) -> int:
-    """Gaps between the row shards of one generation: files that are gone."""
-    present = sorted(
-        [*shards(folder, "steps"), *shards(folder, "steps", QUARANTINE)],
-        key=lambda shard: (shard.generation, shard.first),
-    )
-    return sum(a.generation == b.generation and b.first > a.last + 1 for a, b in pairwise(present))
+def _missing(folder: Path, info: RunInfo) -> int:
+    """Stretches of updates whose row shards are gone: at the begin of a generation, between, at the very end.
+
+    Where a resume follows, the last shards before it may have been lost with the process; that is no damage.
+    """
+    present = [*shards(folder, "steps"), *shards(folder, "steps", QUARANTINE)]
+    gaps = 0
+    for generation, begin in enumerate((0, *info.resumed)):
+        ends = [begin]
+        for shard in sorted((s for s in present if s.generation == generation), key=lambda shard: shard.first):
+            gaps += shard.first > ends[-1] + 1
+            ends.append(shard.last)
+        gaps += generation == len(info.resumed) and info.steps > ends[-1]
+    return gaps
 
 
 def read_sketches(folder: Path, resumed: Sequence[int]) -> tuple[Columns, int]:
@@ -95,7 +101,7 @@ def read_sketches(folder: Path, resumed: Sequence[int]) -> tuple[Columns, int]:
     if not held:
         return {"step": np.zeros(0, dtype=np.int64)}, damaged
     joined = {name: np.concatenate([columns[name] for columns in held]) for name in ("step", "sketch")}
-    order = np.argsort(joined["step"])
+    order = np.unique(joined["step"], return_index=True)[1]
     return {name: values[order] for name, values in joined.items()}, damaged
 
 

@@ -15,7 +15,6 @@ from limen.measure.recorder.segments import with_update
 from limen.measure.recorder.shards import states, write_arrays, write_json
 from limen.records.trajectory import (
     NOT_FINITE,
-    RECORDED,
     SKIPPED,
     Correlation,
     Floats,
@@ -65,7 +64,8 @@ class RecordFile:
         if fresh or self.correlator is None:
             self._close_correlator()
             self.correlator = Correlator(step - 1, self._info.sketch_dimension)
-        if observed.excluded == RECORDED and observed.position is not None and observed.velocity is not None:
+        if observed.excluded != SKIPPED and observed.position is not None and observed.velocity is not None:
+            # also where only the loss is no number: the update was made
             self.correlator.add(observed.position, observed.velocity)
             self._track = np.stack([observed.position, -observed.velocity])
 
@@ -75,8 +75,11 @@ class RecordFile:
             self._observation.check()
             projections = self._observation.tools.projections
             empty = np.zeros((len(self._rows), 0))
-            modes = (empty, empty) if projections is None else projections.taken(len(self._rows))
+            count = len(self._rows)
+            modes = (empty, empty) if projections is None else projections.first(count)
             self._rows.write(self.folder, self.generation, modes)
+            if projections is not None:  # not before the write has succeeded
+                projections.drop(count)
             self.save_state()
         self._info = replace(
             self._info,

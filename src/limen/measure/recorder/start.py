@@ -25,7 +25,7 @@ from limen.measure.recorder.trained import Trained, trained
 from limen.measure.recorder.update_rule import FROZEN, kind_of, settings_of
 from limen.pretrain.samplers import SAMPLINGS
 from limen.records.errors import BadInput, Problem
-from limen.records.trajectory import Floats, RunInfo, SelfTest
+from limen.records.trajectory import SKIPPED, Floats, RunInfo, SelfTest
 
 LEAST_SKETCH = 64
 
@@ -190,7 +190,7 @@ class Start:
         path, steps = 0.0, 0
         for step, settings, batch_size, excluded, velocity in earlier.replayed():
             before = track.position
-            if excluded == 0:
+            if excluded != SKIPPED:
                 track.moved(-velocity, settings)
             path += float(np.linalg.norm(track.position - before))
             steps += 1
