@@ -75,4 +75,13 @@ def test_bands_need_probes_and_a_width():
     with pytest.raises(ValueError, match="at least 2 for a band"):
         blurred(one)
     with pytest.raises(ValueError, match="width"):
-        blurred(lanczos_quadrature(lambda v: 1.0 * v, 3, Probing(probes=2), np.float64))
+        blurred(lanczos_quadrature(lambda v: 1.0 * v, 3, Probing(probes=2), np.float64), 0.0)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("value", "width"), [(3.0, 0.06), (-0.5, 0.01), (0.0, 0.02)])
+def test_a_multiple_of_the_identity_is_one_spike_of_stated_width(value, width, dtype):
+    found = blurred(lanczos_quadrature(lambda v: dtype(value) * v, 3000, Probing(probes=3), dtype))
+    assert found.width == pytest.approx(width, rel=1e-5)
+    assert found.points[found.density.argmax()] == pytest.approx(value, abs=width / 50)
+    assert float((found.density * np.gradient(found.points)).sum()) == pytest.approx(0.9973, abs=1e-3)

@@ -114,8 +114,9 @@ def lanczos_quadrature(
 def blurred(quadrature: Quadrature, width: float | None = None, confidence: float = 0.95) -> Blurred:
     """The density of a quadrature of two or more probes through a Gaussian of standard deviation `width`.
 
-    Width None: 1/50 of the range of the nodes (a matrix that is a multiple of the identity needs a width). The points
-    cover all nodes and three widths beyond. Raises ValueError for one probe, or a range of 0 without a width.
+    Width None: 1/50 of the range of the nodes; of the largest |node| where they are all one number (a multiple of the
+    identity, whose density is a spike of any width), 1/50 where that number is 0. The points cover all nodes and three
+    widths beyond. Raises ValueError for one probe, or a width that is not above 0.
 
     >>> two = Quadrature(np.array([[0.0, 1.0], [0.0, 1.0]]), np.array([[0.5, 0.5], [0.5, 0.5]]), 4)
     >>> d = blurred(two, 0.1)
@@ -126,7 +127,8 @@ def blurred(quadrature: Quadrature, width: float | None = None, confidence: floa
         raise ValueError("probes: expected at least 2 for a band, got 1")
     low, high = float(quadrature.nodes.min()), float(quadrature.nodes.max())
     if width is None:
-        width = (high - low) / 50 if high - low > ALIKE * max(abs(low), abs(high)) else 0.0
+        size = max(abs(low), abs(high))
+        width = (high - low if high - low > ALIKE * size else size or 1.0) / 50
     if not width > 0:
         raise ValueError(f"width: expected a number above 0, got {width}")
     points = np.linspace(low - 3 * width, high + 3 * width, POINTS)

@@ -214,6 +214,15 @@ def test_trace_and_density_are_those_of_the_dense_hessian():
     assert found.products > 20 + 16 * 20
 
 
+def test_a_hessian_that_is_a_multiple_of_the_identity_has_a_density():
+    model = nn.Linear(6, 1, bias=False).double()
+    found = curvature(
+        model, lambda m, b: 1.5 * m.weight.pow(2).sum() + 0 * b.sum(), [torch.zeros(1)], density=True, modes=1
+    )
+    assert found.density.points[found.density.density.argmax()] == pytest.approx(3.0, abs=0.01)
+    assert found.density.width == pytest.approx(0.06)
+
+
 def test_the_trace_of_a_few_parameters_says_how_many_probes_it_had():
     torch.manual_seed(0)
     x, y = torch.randn(40, 10).double(), torch.randn(40, 1).double()
