@@ -274,6 +274,32 @@ def test_another_model_or_sketch_is_refused_with_every_difference(tmp_path):
     assert [problem.where for problem in caught.value.problems] == ["parameters", "optimizer", "sketch", "modes"]
 
 
+def test_what_is_not_said_again_is_as_it_was_and_what_differs_is_refused(tmp_path):
+    facts = {"batch_size": 16, "sampling": "iid", "examples": 1000}
+    saved = _cut(tmp_path / "run", 40, 40, **facts)
+    other = {"batch_size": 8, "sampling": "reshuffle", "examples": 999}
+    net, optimizer = _restored(saved)
+    with pytest.raises(BadInput) as caught:
+        record(net, optimizer, tmp_path / "run", modes=Modes(net), resume=True, **other).__enter__()
+    assert [problem.where for problem in caught.value.problems] == list(facts)
+    with record(net, optimizer, tmp_path / "run", modes=Modes(net), every=20, resume=True) as run:
+        train(net, optimizer, batches(20, start=40), run.step)
+    found = read_run(tmp_path / "run")
+    assert [(s.start, s.stop, s.batch_size) for s in found.info.segments] == [(1, 60, 16)]
+    assert found.correlator.origins[0] == 60 - 16
+    assert {name: getattr(found.info, name) for name in facts} == facts
+    with record(net, optimizer, tmp_path / "run", modes=Modes(net), resume=True, **facts) as run:
+        assert run.done == 60
+
+
+@pytest.mark.parametrize("resume", [-5, 15.5, "x", None])
+def test_a_resume_is_yes_no_or_a_whole_number(tmp_path, resume):
+    saved = _cut(tmp_path / "run", 20, 20)
+    net, optimizer = _restored(saved)
+    with pytest.raises(BadInput, match="expected True, False or a number of updates"):
+        record(net, optimizer, tmp_path / "run", modes=Modes(net), resume=resume)
+
+
 @pytest.mark.parametrize("made", [_made, lambda: _adam()])
 @pytest.mark.parametrize("resume", [True, 20, 23])
 def test_an_optimizer_that_was_not_restored_is_refused(tmp_path, made, resume):

@@ -43,6 +43,11 @@ class RecordFile:
         self._track = np.zeros((2, info.sketch_dimension))
         """S(θ − θ_ref) and S b of the last row."""
 
+    @property
+    def batch_size(self) -> int | None:
+        """Examples of one update where nothing else is said."""
+        return self._info.batch_size
+
     def add(self, observed: Observed, loss: float, batch_size: int | None) -> None:
         """One more row; every `every` rows they become a shard."""
         self.done += 1

@@ -112,7 +112,7 @@ class Recorder:
             observed = self._skipped(known=skipped)
         if observed.excluded == RECORDED and not np.isfinite(value):
             observed = replace(observed, excluded=NOT_FINITE)
-        self._file.add(observed, value, batch_size or self.asked.batch_size)
+        self._file.add(observed, value, batch_size or self._file.batch_size)
 
     def flush(self) -> None:
         """Make every recorded update durable now, such as before a checkpoint of the weights is saved."""

@@ -28,6 +28,8 @@ from limen.records.errors import BadInput, Problem
 from limen.records.trajectory import SKIPPED, Floats, RunInfo, SelfTest
 
 LEAST_SKETCH = 64
+INHERITED = ("batch_size", "sampling", "examples")
+"""What a resumed recording goes on with, unless told the same again."""
 
 
 @dataclass(slots=True)
@@ -103,15 +105,21 @@ class Start:
     def _reference(self, modes: tuple[tuple[float, ...], str]) -> list[Array]:
         """θ_ref of the recording that is resumed."""
         info = read_info(self.folder)
-        pairs = (
+        pairs: tuple[tuple[str, object, object], ...] = (
             ("parameters", info.parameters, self.weights.total),
             ("optimizer", info.optimizer.name, self.kind),
             ("sketch", info.sketch_dimension, self.asked.sketch),
             ("seed", info.sketch_seed, self.asked.seed),
             ("modes", len(info.eigenvalues), len(modes[0])),
         )
+        facts = [(name, getattr(info, name), getattr(self.asked, name)) for name in INHERITED]
+        pairs += tuple(fact for fact in facts if fact[2] is not None)
         problems = [
-            Problem(name, f"expected {then} as in the recording that is resumed, got {now}")
+            Problem(
+                name,
+                f"expected {then} as in the recording that is resumed, got {now}",
+                fix="leave it out; run.step(loss, batch_size=…) where batches change" if name in INHERITED else "",
+            )
             for name, then, now in pairs
             if then != now
         ]
@@ -248,9 +256,13 @@ def _of_options(folder: Path, asked: Asked) -> list[Problem]:
         problems.append(Problem("sampling", f"expected one of {', '.join(SAMPLINGS)}, got {asked.sampling!r}"))
     if asked.every < 1:
         problems.append(Problem("every", f"expected at least 1 update a shard, got {asked.every}"))
+    whole = isinstance(asked.resume, int) and asked.resume >= 0
+    if not whole:
+        what = f"expected True, False or a number of updates (0, 1, 2, …), got {asked.resume!r}"
+        problems.append(Problem("resume", what))
     if asked.resume is False and (folder / "run.json").exists():
         fix = "resume=True to go on with it, or another folder"
         problems.append(Problem(str(folder), "expected no recording there, found one", fix=fix))
-    if asked.resume is not False and not (folder / "run.json").exists():
+    if whole and asked.resume is not False and not (folder / "run.json").exists():
         problems.append(Problem(str(folder), "expected a recording to resume, found none", fix="resume=False"))
     return problems
