@@ -449,10 +449,14 @@ def test_the_recorder_observes_limens_own_loop(tmp_path):
 
 
 def test_other_ranks_record_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
-    monkeypatch.setattr(torch.distributed, "get_rank", lambda: 1)
     net = network()
     optimizer = _sgd(net)
+    with record(net, optimizer, tmp_path / "first") as run:  # the other ranks find rank 0's folder
+        expected = run.forecast
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "get_rank", lambda: 1)
+    with record(net, optimizer, tmp_path / "first") as run:
+        assert run.forecast == expected
     with record(net, optimizer, tmp_path / "run") as run:
         train(net, optimizer, batches(3), run.step)
         run.flush()

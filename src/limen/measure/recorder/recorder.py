@@ -18,7 +18,7 @@ from limen.measure.recorder.asked import Asked, Options
 from limen.measure.recorder.forecast import Forecast
 from limen.measure.recorder.observation import Observation, Observed
 from limen.measure.recorder.record_file import RecordFile
-from limen.measure.recorder.start import Start, identities, started
+from limen.measure.recorder.start import Start, foretold, identities, started
 from limen.measure.recorder.trained import not_readable
 from limen.measure.recorder.update_rule import settings_of, unwrapped
 from limen.records.errors import BadInput, Problem
@@ -46,6 +46,7 @@ class Recorder:
         self.asked = asked or Asked()
         self.active = _first_rank()
         self._start: Start | None = None
+        self._forecast: Forecast | None = None
         self._observation: Observation | None = None
         self._file: RecordFile | None = None
         self._hook: Any = None
@@ -54,12 +55,12 @@ class Recorder:
 
     @property
     def forecast(self) -> Forecast:
-        """Memory and disk that this recording takes. Raises BadInput before model and optimizer are known."""
-        if self._start is None:
+        """Memory and disk that this recording takes, on every rank. Raises BadInput before a model is known."""
+        if self._forecast is None:
             raise BadInput(
                 Problem("forecast", "expected a prepared recording", fix="limen.record(model, optimizer, …)")
             )
-        return self._start.forecast
+        return self._forecast
 
     @property
     def done(self) -> int:
@@ -80,6 +81,9 @@ class Recorder:
         """Check everything that can be checked before training. Raises BadInput."""
         if self.active:
             self._start = started(model, unwrapped(optimizer), self.path, self.asked)
+            self._forecast = self._start.forecast
+        else:
+            self._forecast = foretold(model, unwrapped(optimizer), self.asked)
 
     def begin(self, model: Any, optimizer: Any, steps: int = 0) -> None:
         """Take the reference and look at every update from here on; `steps` is not needed. Raises BadInput."""

@@ -210,7 +210,7 @@ class Start:
 
 def started(model: Any, optimizer: Any, folder: Path, asked: Asked) -> Start:
     """Everything checked, nothing allocated yet. Raises BadInput with all problems."""
-    problems = _of_options(folder, asked)
+    problems = [*_of_options(asked), *_of_folder(folder, asked)]
     try:
         kind = kind_of(optimizer)
     except BadInput as error:
@@ -224,9 +224,7 @@ def started(model: Any, optimizer: Any, folder: Path, asked: Asked) -> Start:
         raise BadInput(problems)
     chosen = trained(model, optimizer)
     weights = FlatParameters(chosen.parameters, chosen.groups)
-    modes = 0 if asked.modes is None else len(asked.modes.eigenvalues)
-    rows = (asked.sketch, asked.every)
-    expected = forecast(weights.total, weights.dtype.itemsize, modes, asked.mode, rows)
+    expected = _forecast(weights, asked)
     allowed = psutil.virtual_memory().available if asked.memory is None else asked.memory
     if expected.memory > allowed:
         what = f"recording takes {expected}; allowed are {allowed / 1e6:,.0f} MB"
@@ -236,13 +234,30 @@ def started(model: Any, optimizer: Any, folder: Path, asked: Asked) -> Start:
     return Start(optimizer, kind, chosen, weights, folder, asked, expected, identities(optimizer))
 
 
+def foretold(model: Any, optimizer: Any, asked: Asked) -> Forecast:
+    """What recording takes, for a process that does not record itself: nothing of its folder or memory is looked at.
+
+    Raises BadInput where options or parameters are wrong.
+    """
+    problems = _of_options(asked)
+    if problems:
+        raise BadInput(problems)
+    chosen = trained(model, optimizer)
+    return _forecast(FlatParameters(chosen.parameters, chosen.groups), asked)
+
+
+def _forecast(weights: FlatParameters, asked: Asked) -> Forecast:
+    modes = 0 if asked.modes is None else len(asked.modes.eigenvalues)
+    return forecast(weights.total, weights.dtype.itemsize, modes, asked.mode, (asked.sketch, asked.every))
+
+
 def identities(optimizer: Any) -> list[int]:
     """Of the parameters that an optimizer trains now, in its order."""
     groups = optimizer.param_groups
     return [id(parameter) for group in groups for parameter in group["params"] if parameter.requires_grad]
 
 
-def _of_options(folder: Path, asked: Asked) -> list[Problem]:
+def _of_options(asked: Asked) -> list[Problem]:
     problems = []
     if asked.mode not in PLACES:
         problems.append(Problem("mode", f"expected full or lean, got {asked.mode!r}"))
@@ -256,13 +271,22 @@ def _of_options(folder: Path, asked: Asked) -> list[Problem]:
         problems.append(Problem("sampling", f"expected one of {', '.join(SAMPLINGS)}, got {asked.sampling!r}"))
     if asked.every < 1:
         problems.append(Problem("every", f"expected at least 1 update a shard, got {asked.every}"))
-    whole = isinstance(asked.resume, int) and asked.resume >= 0
-    if not whole:
+    if not _whole(asked.resume):
         what = f"expected True, False or a number of updates (0, 1, 2, …), got {asked.resume!r}"
         problems.append(Problem("resume", what))
+    return problems
+
+
+def _whole(resume: Any) -> bool:
+    """Whether `resume` is True, False or a count."""
+    return isinstance(resume, int) and resume >= 0
+
+
+def _of_folder(folder: Path, asked: Asked) -> list[Problem]:
+    problems = []
     if asked.resume is False and (folder / "run.json").exists():
         fix = "resume=True to go on with it, or another folder"
         problems.append(Problem(str(folder), "expected no recording there, found one", fix=fix))
-    if whole and asked.resume is not False and not (folder / "run.json").exists():
+    if _whole(asked.resume) and asked.resume is not False and not (folder / "run.json").exists():
         problems.append(Problem(str(folder), "expected a recording to resume, found none", fix="resume=False"))
     return problems
