@@ -232,3 +232,13 @@ def test_a_gap_is_to_what_was_seen_and_bounds_no_angle():
     assert pairs.converged.all()
     assert sine > 0.3 > 100 * pairs.residuals[0] / pairs.gaps[0]
     assert np.abs(pairs.values[0] - values[:2]).min() <= pairs.residuals[0]
+
+
+def test_all_ten_copies_of_a_tenfold_eigenvalue_are_found_among_three_thousand() -> None:
+    """Least squares with ten outputs: each eigenvalue comes ten times, and a copy starts with 1/n of a vector."""
+    inputs = np.r_[915.0, 385.0, 203.0, 110.0, np.geomspace(60, 0.05, 296)]
+    spectrum = np.repeat(inputs, 10)
+    found = lanczos(lambda v: spectrum * v, len(spectrum), Wanted(10))
+    assert found.values == pytest.approx(np.full(10, 915.0), rel=1e-3)
+    assert found.converged.all()
+    assert found.products < 250

@@ -34,6 +34,8 @@ Indices = NDArray[np.int64]
 
 LEAST_BASIS, BASIS, PRODUCTS = 20, 8, 60
 """Rows at least, rows and products per wanted pair where none are given."""
+LED = 12
+"""Steps of a search beside locked pairs before it may say that no more belong to them."""
 FAR = 0.1
 """A leading pair is known well enough when its residual is this share of its distance to the wanted ones."""
 
@@ -242,6 +244,8 @@ class _Search:
         count, ends = self.wanted.count, self.wanted.ends
         if not len(self.held):
             return True
+        if self.space.used - self.space.locked < LED:  # a copy starts with a share of 1/n: it takes steps to show
+            return False
         chosen = self._chosen()
         others = np.setdiff1d(select(self.values, count + (2 if ends == "both" else 1), ends), chosen)
         size = self._size(self.values)
