@@ -108,7 +108,7 @@ class RunInfo:
     resumed: tuple[int, ...]
     """Updates made when recording was taken up again."""
     ended: bool
-    """Whether the run ended in order; False after a kill."""
+    """Whether the run ended in order; False after a kill or an exception."""
     self_tests: tuple[SelfTest, ...]
     basis: str = ""
     """SHA-256 of the recorded modes' vectors (float32, as the weights lie in memory); empty without modes."""

@@ -161,6 +161,7 @@ def test_lightning_events_in_its_order(tmp_path, lightning):
     callback.on_exception(None, net, KeyboardInterrupt())
     found = read_run(tmp_path / "run")
     assert found.info.steps == 3
+    assert not found.info.ended
     assert found.loss == pytest.approx(np.reshape(losses, (3, 2)).mean(1))
 
 

@@ -395,6 +395,21 @@ def test_autocast_over_float32_weights_is_recorded(tmp_path):
     assert all(test.passed for test in found.info.self_tests)
 
 
+def test_a_run_that_an_exception_ended_did_not_end_in_order(tmp_path):
+    net = network()
+    optimizer = _sgd(net)
+
+    def interrupted():
+        with record(net, optimizer, tmp_path / "run") as run:
+            train(net, optimizer, batches(5), run.step)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    found = read_run(tmp_path / "run").info
+    assert (found.steps, found.ended) == (5, False)
+
+
 def test_a_folder_in_use_is_not_overwritten(tmp_path):
     _recorded(tmp_path, 5)
     net = network()

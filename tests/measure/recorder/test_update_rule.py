@@ -37,6 +37,32 @@ def _concatenated(arrays):
     return np.concatenate([array.copy() for array in arrays])
 
 
+def test_groups_may_differ_in_foreach():
+    """Nesterov's foreach way alters `.grad`, the plain way does not; each group is read as what it was."""
+    torch.manual_seed(0)
+    parameters = [torch.nn.Parameter(torch.randn(50).double()) for _ in range(2)]
+    for first in (True, False):
+        groups = [{"params": [p], "foreach": (index == 0) == first} for index, p in enumerate(parameters)]
+        optimizer = torch.optim.SGD(groups, lr=0.05, momentum=0.9, nesterov=True)
+        weights = FlatParameters(parameters, [0, 1])
+        sketch = CountSketch(weights.sizes, 64, 0)
+        reader, last = Reader(weights.copy(), sketch, 2), None
+        for _ in range(4):
+            optimizer.zero_grad()
+            sum(p.cos().sum() for p in parameters).backward()
+            truth = sum(float(p.grad.square().sum()) for p in parameters)
+            optimizer.step()
+            said = Update(optimizer, settings_of(optimizer, "SGD"), weights)
+            found, products = reader.anew(said)
+            sketch.taken()
+            assert found.gradient_norm2 == pytest.approx(truth, rel=1e-10)
+            if can_recur(said, last):
+                assert reader.recursive(said, last)[0].gradient_norm2 == pytest.approx(truth, rel=1e-8)
+                sketch.taken()
+            last = products
+        assert can_recur(said, last)
+
+
 @pytest.mark.parametrize("decays", [(0.0, 0.0), (0.1, 0.1), (0.0, 0.2)])
 @pytest.mark.parametrize(("name", "options"), CASES)
 def test_scalars_are_those_of_the_update(name, options, decays):

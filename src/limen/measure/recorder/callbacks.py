@@ -116,8 +116,9 @@ def lightning_callback(path: str | Path, *, modes: Any = None, **options: Unpack
                 self.run.end()
 
         def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
-            """Write what is left."""
-            self.on_train_end(trainer, pl_module)
+            """Write what is left; the run did not end in order."""
+            if self.run is not None:
+                self.run.end(in_order=False)
 
     return RecorderCallback()
 

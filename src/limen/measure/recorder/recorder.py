@@ -123,13 +123,16 @@ class Recorder:
         if self._file is not None:
             self._file.flush(ended=False)
 
-    def end(self) -> None:
-        """Write what is left and look no more; nothing happens at a second call."""
+    def end(self, *, in_order: bool = True) -> None:
+        """Write what is left and look no more; nothing happens at a second call.
+
+        `in_order` is False where an exception ended the run.
+        """
         if self._hook is not None:
             self._hook.remove()
             self._hook = None
             if self._file is not None:
-                self._file.flush(ended=True)
+                self._file.flush(ended=in_order)
 
     def __enter__(self) -> Self:
         if self.active:
@@ -141,7 +144,7 @@ class Recorder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.end()
+        self.end(in_order=kind is None)
 
     def _after_update(self, optimizer: Any, args: Any, kwargs: Any) -> None:
         """Torch's hook; what goes wrong is raised by the next `step`, not inside the optimizer."""

@@ -177,9 +177,9 @@ def _recurred(update: Update, last: Products, taken: tuple[Floats, Floats, Float
         gradient2 = (raw2 - decays**2 * last.weights2 + 2 * decays * weights_part + rate * decays * lost) / (
             1 - rate * decays
         )
-        if update.altered:
+        if update.altered.any():
             undone = (raw2 - beta * lost - beta**2 * buffer2) / (1 + beta)
-            gradient2 = np.where(decays == 0, undone, gradient2)
+            gradient2 = np.where(update.altered & (decays == 0), undone, gradient2)
         crossed = (lost + gradient2) / 2
         direction_buffer = crossed + beta * buffer2
         direction2 = gradient2 + 2 * beta * crossed + beta**2 * buffer2

@@ -106,6 +106,14 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, bool) else float(value)
 
 
+def _altered(group: dict[str, Any], settings: OptimizerSettings) -> bool:
+    """Whether torch's foreach Nesterov ran, which adds βb to the gradients in place."""
+    if settings.name != "SGD" or not settings.nesterov or settings.maximize or group["fused"]:
+        return False
+    foreach = group["foreach"]
+    return bool(all(p.is_cuda for p in group["params"]) if foreach is None else foreach)
+
+
 class Update:
     """One update that was just made, with views of everything it left behind."""
 
@@ -117,17 +125,13 @@ class Update:
         state = [optimizer.state.get(parameter, {}) for parameter in weights.parameters]
         self.buffers: list[Array] | None = None
         self._moments: list[tuple[Array, Array, float, float]] = []
-        group = optimizer.param_groups[0]
+        self.altered = np.array([_altered(group, settings) for group in optimizer.param_groups])
+        """By parameter group: whether `.grad` holds G + βb where λ = 0."""
         if settings.name == "SGD":
             if settings.momentum != 0:
                 self.buffers = weights.kept("buffer", [entry["momentum_buffer"] for entry in state])
-            foreach = group["foreach"] or (group["foreach"] is None and weights.parameters[0].is_cuda)
-            self.altered = bool(
-                settings.nesterov and foreach and not group["fused"] and not settings.maximize
-            )  # and λ = 0, by group
         else:
-            self.altered = False
-            self._adam(group, state)
+            self._adam(optimizer.param_groups[0], state)
 
     def _adam(self, group: dict[str, Any], state: Sequence[dict[str, Any]]) -> None:
         """m, s, and the factors with which u = m·first/(√s·second + ε) is Adam's direction."""
@@ -158,7 +162,7 @@ class Update:
         if not said.nesterov:
             gradient = gradient + decay * (after + said.learning_rate * buffer) if decay else gradient
             return Formed(buffer, buffer, gradient)
-        if self.altered and decay == 0:
+        if self.altered[self.weights.groups[parameter]] and decay == 0:
             gradient = gradient - said.momentum * buffer
         if decay:
             gradient = (gradient + decay * (after + said.learning_rate * said.momentum * buffer)) / shrunk
