@@ -79,6 +79,7 @@ def test_a_basis_follows_the_memory_order_of_the_weights():
     weights = FlatParameters([conv.weight], [0])
     reference = weights.copy()
     direction = torch.randn(4, 3, 3, 3)
+    direction /= direction.norm()
     modes = type("M", (), {"vectors": direction.reshape(1, -1).numpy(), "eigenvalues": np.ones(1)})
     basis, _ = basis_of(modes, ["weight"], weights)
     with torch.no_grad():
@@ -94,6 +95,25 @@ def test_counts_that_do_not_fit_are_named():
     modes = Modes(net)
     modes.eigenvalues = modes.eigenvalues[:2]
     with pytest.raises(BadInput, match="one vector an eigenvalue"):
+        basis_of(modes, names, weights)
+
+
+def test_modes_that_are_no_numbers_or_not_orthonormal_are_refused():
+    net = network()
+    weights = FlatParameters(list(net.parameters()), [0] * 4)
+    names = [name for name, _ in net.named_parameters()]
+    modes = Modes(net)
+    modes.eigenvalues = np.array([3.0, np.nan, 1.0])
+    modes.vectors[2] = 2 * modes.vectors[1]
+    with pytest.raises(BadInput) as caught:
+        basis_of(modes, names, weights)
+    assert [problem.what.split(",")[0] for problem in caught.value.problems] == [
+        "expected finite eigenvalues",
+        "expected orthonormal directions",
+    ]
+    modes = Modes(net)
+    modes.vectors[0, 0] = np.nan
+    with pytest.raises(BadInput, match="expected orthonormal directions, got products off by nan"):
         basis_of(modes, names, weights)
 
 

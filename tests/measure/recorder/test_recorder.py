@@ -410,6 +410,24 @@ def test_a_run_that_an_exception_ended_did_not_end_in_order(tmp_path):
     assert (found.steps, found.ended) == (5, False)
 
 
+def test_counts_below_one_and_losses_of_many_numbers_are_refused(tmp_path):
+    net = network()
+    optimizer = _sgd(net)
+    with pytest.raises(BadInput) as caught:
+        record(net, optimizer, tmp_path / "run", batch_size=-4, examples=0)
+    assert [problem.where for problem in caught.value.problems] == ["batch_size", "examples"]
+    with record(net, optimizer, tmp_path / "run") as run:
+        loss = update(net, optimizer, batches(1)[0])
+        with pytest.raises(BadInput, match=r"got shape \(2,\)"):
+            run.step(torch.ones(2))
+        with pytest.raises(BadInput, match="got NoneType"):
+            run.step(None)
+        with pytest.raises(BadInput, match="at least 1, got 0"):
+            run.step(loss, batch_size=0)
+        run.step(loss)
+    assert read_run(tmp_path / "run").loss.tolist() == [float(loss.detach())]
+
+
 def test_a_folder_in_use_is_not_overwritten(tmp_path):
     _recorded(tmp_path, 5)
     net = network()

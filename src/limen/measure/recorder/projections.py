@@ -20,6 +20,8 @@ from limen.records.trajectory import Floats, OptimizerSettings
 
 BLOCK = 1 << 18
 """Numbers of one vector in one product."""
+ORTHONORMAL = 1e-2
+"""Largest difference of a product of two directions from 1 or 0."""
 MOST_MODES = {"full": 20, "lean": 5}
 HELD = {"full": 8, "lean": 2}
 """Buffers held together."""
@@ -30,7 +32,8 @@ def basis_of(modes: Any, names: list[str], weights: FlatParameters) -> tuple[Arr
 
     `modes` has `eigenvalues` [k], `vectors` [k, n'] (float32, parameters one after the other, each in C order) and
     maybe `names`, the parameters that the vectors run over; directions are zero elsewhere.
-    Raises BadInput where lengths do not fit or names are not those of the recorded parameters.
+    Raises BadInput where lengths do not fit, names are not those of the recorded parameters, numbers are not finite or
+    directions not orthonormal.
     """
     vectors = np.asarray(modes.vectors)
     values = tuple(float(value) for value in np.asarray(modes.eigenvalues))
@@ -47,6 +50,8 @@ def basis_of(modes: Any, names: list[str], weights: FlatParameters) -> tuple[Arr
         expected = sum(sizes[name] for name in given)
         what = f"expected vectors of {expected:,} numbers (the recorded parameters), got {vectors.shape[1]:,}"
         problems.append(Problem("modes", what, fix="measure the curvature of this model, with the same frozen parts"))
+    else:
+        problems += _of_numbers(vectors, values)
     if problems:
         raise BadInput(problems)
     if given != tuple(names):
@@ -58,6 +63,22 @@ def basis_of(modes: Any, names: list[str], weights: FlatParameters) -> tuple[Arr
             begin += sizes[name]
         vectors = spread
     return weights.logical_to_memory(np.ascontiguousarray(vectors, dtype=np.float32)), values
+
+
+def _of_numbers(vectors: Array, values: tuple[float, ...]) -> list[Problem]:
+    """Eigenvalues that are no numbers, directions that are not orthonormal."""
+    problems = []
+    if not np.isfinite(values).all():
+        problems.append(Problem("modes", f"expected finite eigenvalues, got {values}"))
+    gram = np.zeros((len(vectors), len(vectors)))
+    for start in range(0, vectors.shape[1], BLOCK):
+        part = vectors[:, start : start + BLOCK].astype(np.float32, copy=False)
+        gram += part @ part.T
+    apart = float(np.abs(gram - np.eye(len(vectors))).max(initial=0.0))
+    if not apart <= ORTHONORMAL:
+        what = f"expected orthonormal directions, got products off by {apart:.2g}"
+        problems.append(Problem("modes", what, fix="numpy.linalg.qr of their transpose, or a measured curvature"))
+    return problems
 
 
 def fingerprint(basis: Array | None) -> str:

@@ -110,7 +110,9 @@ class Recorder:
             raise failure
         if self._observation is None or self._file is None:
             raise BadInput(Problem("step", "expected a recording that has begun", fix="with limen.record(…) as run:"))
-        value = float(loss.loss if isinstance(loss, Step) else getattr(loss, "detach", lambda: loss)())
+        value = _number(loss.loss if isinstance(loss, Step) else loss)
+        if batch_size is not None and batch_size < 1:
+            raise BadInput(Problem("batch_size", f"expected at least 1, got {batch_size}"))
         observed, self._pending = self._pending, None
         if observed is None:
             observed = self._skipped(known=skipped)
@@ -185,6 +187,17 @@ class Recorder:
             fix = "call run.step after optimizer.step() only; with GradScaler before zero_grad(), or skipped=True"
             raise BadInput(Problem("step", what, cause=cause, fix=fix))
         return self._observation.skipped(settings_of(self._start.optimizer, self._start.kind))
+
+
+def _number(loss: Any) -> float:
+    """A loss given as a number or as a tensor of one. Raises BadInput."""
+    try:
+        return float(getattr(loss, "detach", lambda: loss)())
+    except (TypeError, ValueError, RuntimeError) as error:
+        shape = getattr(loss, "shape", None)
+        got = type(loss).__name__ if shape is None else f"shape {tuple(shape)}"
+        what = f"expected a loss that is one number, got {got}"
+        raise BadInput(Problem("loss", what, fix="run.step(loss.mean())")) from error
 
 
 def _first_rank() -> bool:

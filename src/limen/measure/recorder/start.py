@@ -269,6 +269,9 @@ def _of_options(asked: Asked) -> list[Problem]:
         problems.append(Problem("sketch", f"expected at least {LEAST_SKETCH} numbers, got {asked.sketch}"))
     if asked.sampling is not None and asked.sampling not in SAMPLINGS:
         problems.append(Problem("sampling", f"expected one of {', '.join(SAMPLINGS)}, got {asked.sampling!r}"))
+    for name, count in (("batch_size", asked.batch_size), ("examples", asked.examples)):
+        if count is not None and count < 1:
+            problems.append(Problem(name, f"expected at least 1, got {count}"))
     if asked.every < 1:
         problems.append(Problem("every", f"expected at least 1 update a shard, got {asked.every}"))
     if not _whole(asked.resume):
