@@ -266,11 +266,14 @@ class RealRoots:
         apart = self.first - self.second
         slow, fast = (now * self.first + before) / apart, -(now * self.second + before) / apart
         with np.errstate(over="ignore"):  # an unstable mode may leave the floats: its displacement is infinite
-            return (
-                slow**2 * _geometric(2 * self.log_first, self.below_one * (1 + self.first), t)
-                + 2 * slow * fast * _lost(self.b, _log_size(self.b, 1 - np.abs(self.b)), t) / (1 - self.b)
-                + fast**2 * _geometric(2 * self.log_second, 1 - self.second**2, t)
-            )
+            total = slow**2 * _geometric(2 * self.log_first, self.below_one * (1 + self.first), t)
+            if not fast.any():  # no momentum: one root
+                return np.asarray(total)
+            b = self.b[:1] if (self.b == self.b[0]).all() else self.b
+            mixed = 2 * slow * fast / (1 - self.b)
+            total += mixed * _lost(b, _log_size(b, 1 - np.abs(b)), t)
+            total += fast**2 * _geometric(2 * self.log_second, 1 - self.second**2, t)
+        return np.asarray(total)
 
 
 @dataclass(frozen=True)
