@@ -1,5 +1,7 @@
 """The command line: parse, call one function of `limen.verbs`, print. Nothing is computed here.
 
+One file above 400 lines: a line an option, so that every word a person can type is found in one place.
+
 Exit codes: 0 done, 1 some cells failed, 2 bad input, 3 store or disk, 130 interrupted. With --json, stdout holds one
 JSON document and everything else goes to stderr. Verbs are imported when they run, so `--help` answers at once.
 """

@@ -8,10 +8,8 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Callable, Mapping
-from functools import cache
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from limen.pages import dynamics_words as words
@@ -20,7 +18,7 @@ from limen.pages.dynamics_gauge import gauge
 from limen.pages.dynamics_portraits import portrait, told
 from limen.pages.dynamics_segments import segment_rows, timeline
 from limen.pages.dynamics_temperature import temperature
-from limen.pages.page import POLICY, asset
+from limen.pages.page import POLICY, asset, environment
 from limen.pages.svg import Caption, Element
 from limen.records.dynamics import Dynamics
 
@@ -34,19 +32,8 @@ def render_page(found: Dynamics) -> str:
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = "; ".join((*POLICY, f"script-src 'sha256-{digest}'"))
     style = Markup("".join(asset(name) for name in STYLES))
-    page = _environment().get_template("dynamics.html.j2")
+    page = environment().get_template("dynamics.html.j2")
     return page.render(view=_view(found), style=style, script=Markup(script), policy=policy)
-
-
-@cache
-def _environment() -> Environment:
-    return Environment(
-        loader=PackageLoader("limen.pages"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
 
 
 def _view(found: Dynamics) -> dict[str, Any]:

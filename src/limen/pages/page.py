@@ -43,7 +43,7 @@ def render_html(report: Report) -> str:
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = "; ".join((*POLICY, f"script-src 'sha256-{digest}'"))
     view = summary.summarize(report) | {"figures": _figures(report)}
-    page = _environment().get_template("page.html.j2")
+    page = environment().get_template("page.html.j2")
     return page.render(view=view, style=Markup(style), script=Markup(script), policy=policy)
 
 
@@ -54,7 +54,8 @@ def asset(name: str) -> str:
 
 
 @cache
-def _environment() -> Environment:
+def environment() -> Environment:
+    """The templates: everything escaped, nothing missing allowed."""
     return Environment(
         loader=PackageLoader("limen.pages"),
         autoescape=True,

@@ -27,7 +27,7 @@ from limen.verdict.dynamics.problem import Floats, RunProblem
 RELAXATIONS = 5
 EPOCHS = 2
 EDGE = 0.9
-"""Share of the edge of stability above which the law refuses to predict a mode: the edge of stability."""
+"""Share of the learning rate at which a mode is unstable, from which no law predicts it."""
 
 
 def mode_verdicts(problem: RunProblem) -> tuple[ModeVerdict, ...]:
