@@ -161,6 +161,7 @@ class _Search:
             self.recovered += 1
             self._lock()
             self.space.begin(start)
+            self._ritz()  # rows have moved: the old coordinates are not theirs
 
     def pairs(self) -> Pairs:
         """The best pairs so far; their vectors are written over the rows."""
@@ -230,6 +231,7 @@ class _Search:
         keep = min(self.wanted.count + (len(values) - self.wanted.count) // 2, len(values) - 2)
         kept = select(values, max(keep, 1), self.wanted.ends)
         self.space.restart(values[kept], coordinates[:, kept])
+        self._ritz()  # rows have moved: the old coordinates are not theirs
         self.restarts += 1
 
     def _prefer(self) -> None:
