@@ -101,13 +101,20 @@ class Mlp(ImageEncoder):
         layer = self.known(layer)
         return int(self.shape.inputs if layer == "input" else self.shape.hidden[int(layer.removeprefix("hidden")) - 1])
 
-    def enter(self, images: Any) -> Any:
-        """One vector per image."""
-        return images.flatten(start_dim=1)
+    side = 1
 
-    def readout(self, x: Any) -> Any:
+    def enter(self, inputs: Any) -> Any:
+        """One normalised vector per image."""
+        return self.normalise(inputs).flatten(start_dim=1)
+
+    def readout(self, x: Any, inputs: Any) -> Any:
         """A layer gives one row per image already."""
+        del inputs
         return x
+
+    def positions(self, inputs: Any) -> Any:
+        """One position stands for the whole image."""
+        return self.through(inputs)[:, None, :]
 
 
 def _hidden(options: Mapping[str, Any]) -> list[Problem]:

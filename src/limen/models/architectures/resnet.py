@@ -24,7 +24,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from limen.models.architectures.base import ImageEncoder, option_problems
+from limen.models.architectures.base import ImageEncoder, halved, option_problems
 from limen.records.errors import BadInput
 
 STAGES = 4
@@ -67,6 +67,7 @@ class ResNet18(ImageEncoder):
     def __init__(self, shape: ResNetShape) -> None:
         super().__init__(shape.in_channels)
         self.shape = shape
+        self.side = halved(shape.image_size, STAGES - 1)
         self.stem = nn.Sequential(
             nn.Conv2d(shape.in_channels, shape.width, 3, padding=1, bias=False), nn.BatchNorm2d(shape.width), nn.ReLU()
         )
