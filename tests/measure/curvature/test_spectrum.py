@@ -276,6 +276,26 @@ def random_loss(model, batch):
         ({"batches": []}, "at least one batch"),
         ({"batches": ["text"]}, "sizes: error"),
         ({"search": Search(ends="top")}, "search.ends"),
+        ({"search": Search(basis=11)}, "search.basis: error: expected 12 rows or more for 10 modes, or None, got 11"),
+        ({"search": Search(basis=30.0)}, "search.basis: error: .*got 30.0"),
+        ({"search": Search(basis=True), "modes": 1}, "search.basis: error: .*got True"),
+        ({"search": Search(products=9)}, "search.products: error: expected 10 products or more"),
+        ({"search": Search(products="all")}, "search.products: error: .*got 'all'"),
+        ({"search": Search(check=-1)}, "search.check: error: expected steps of 0 or more, got -1"),
+        ({"search": Search(check=1.5)}, "search.check: error"),
+        ({"search": "largest"}, "search: error: expected .*Search, got 'largest'"),
+        ({"modes": 2.5}, "modes: error: .*got 2.5"),
+        ({"modes": True}, "modes: error: .*got True"),
+        ({"tolerance": float("nan")}, "tolerance: error"),
+        ({"tolerance": "fine"}, "tolerance: error"),
+        ({"density": 8}, "density: error: expected True, False or Probing"),
+        ({"density": Probing(steps=2.5)}, "density.steps: error"),
+        ({"trace": 2.5}, "trace: error"),
+        ({"memory": 0}, "memory: error: expected bytes above 0"),
+        ({"memory": 1e9}, "memory: error"),
+        ({"start": np.zeros((0, 57))}, "start: error: expected vectors of"),
+        ({"start": np.zeros((2, 2, 57))}, "start: error: expected vectors of"),
+        ({"start": np.zeros(57, dtype=complex)}, "start: error: expected finite vectors, got complex128"),
     ],
 )
 def test_misuse_is_named(options, message):
@@ -293,6 +313,20 @@ def test_all_problems_come_at_once():
             cases.classifier(), cases.cross_entropy, cases.labelled(), modes=0, trace=1, density=Probing(1, steps=0)
         )
     assert {p.where for p in raised.value.problems} == {"modes", "trace", "density.probes", "density.steps"}
+    wrong = {"search": Search("top", 1, 0, -1), "tolerance": 2, "start": np.zeros(3), "memory": -1, "density": "yes"}
+    with pytest.raises(BadInput) as raised:
+        curvature(cases.classifier(), cases.cross_entropy, cases.labelled(), **wrong)
+    searched = {f"search.{name}" for name in ("ends", "basis", "products", "check")}
+    assert {p.where for p in raised.value.problems} == searched | {"tolerance", "start", "memory", "density"}
+
+
+def test_the_least_search_that_is_allowed_runs():
+    x = torch.eye(3).double()
+    model, batch = nn.Linear(3, 1, bias=False).double(), (x, torch.zeros(3, 1).double())
+    found = curvature(model, cases.mean_squares, [batch], modes=3, search=Search(basis=3, products=3, check=0))
+    assert found.eigenvalues.shape == (3,)
+    one = cases.classifier(), cases.cross_entropy, cases.labelled()
+    assert curvature(*one, modes=4, search=Search(basis=6, products=4, check=0)).products == 4
 
 
 def test_arguments_are_refused_before_any_gradient_is_paid_for():

@@ -23,34 +23,29 @@ import numpy as np
 import psutil
 from scipy.stats import t as student
 
-from limen.arrays.krylov import Ends, Pairs, Wanted, basis_rows, lanczos
+from limen.arrays.krylov import Pairs, Wanted, basis_rows, lanczos
 from limen.arrays.random import stream
 from limen.arrays.spectral_density import Probing, blurred, lanczos_quadrature
 from limen.arrays.trace import xtrace
+from limen.measure.curvature.arguments import (
+    TRACE_PROBES,
+    Search,
+    problems_of_probes,
+    problems_of_start,
+    wanted_pairs,
+)
 from limen.measure.curvature.objective import Choice, Loss, Objective, check_deterministic, held, objective
 from limen.measure.curvature.operator import Forecast, Operator, beside, forecast
 from limen.records.curvature import BatchNorm, Curvature, Density
-from limen.records.errors import BadInput, Problem
 from limen.records.estimate import Estimate
+
+__all__ = ["Search", "curvature", "forecast_bytes"]
 
 MEMORY_SHARE = 0.7
 """Of the memory that is free, where no limit is given."""
-TRACE_PROBES = 8
-LEAST_FOR_TRACE = 4
-"""Parameters: two probes take the images of two, and leave as many out."""
 WORKING_ROWS = 4
 """Vectors beside the basis: image, temporary, gradient in float64."""
 CONFIDENCE = 0.95
-
-
-@dataclass(frozen=True, slots=True)
-class Search:
-    """How pairs are looked for; see `limen.arrays.krylov.Wanted`."""
-
-    ends: Ends = "magnitude"
-    basis: int | None = None
-    products: int | None = None
-    check: int = 4
 
 
 def curvature(
@@ -92,10 +87,10 @@ def curvature(
     """
     begun = time.perf_counter()
     target = objective(model, loss, batches, Choice(parameters, batch_norm, sizes))
+    problems = problems_of_probes(target.size, density, trace) + problems_of_start(target.size, start, memory)
+    wanted = wanted_pairs(target.size, (modes, tolerance, seed), Search() if search is None else search, problems)
     probing = Probing(seed=seed) if density is True else density or None
-    probes = TRACE_PROBES if trace is True else trace
-    problems = _problems_of_probes(target, probing, probes)
-    wanted = _wanted(target, (modes, tolerance, seed), search or Search(), problems)
+    probes = TRACE_PROBES if trace is True else trace or 0
     first = _start(start, target, seed)
     free = int(MEMORY_SHARE * psutil.virtual_memory().available) if memory is None else memory
     wanted = _fitted(wanted, target, free)
@@ -121,7 +116,7 @@ def forecast_bytes(
     Builds the graph of the first batch, counts it and lets it go.
     """
     target = objective(model, loss, batches, Choice(None, batch_norm))
-    wanted = _wanted(target, (modes, 1e-3, 0), Search(), [])
+    wanted = wanted_pairs(target.size, (modes, 1e-3, 0), Search(), [])
     with held(model, batch_norm):
         found = forecast(target, False, 1 << 62)
     return found, _rows(wanted, target.size, None, 0) * target.size * target.parameters[0].element_size()
@@ -131,36 +126,6 @@ def forecast_bytes(
 class _Parts:
     trace: Estimate | None
     density: Density | None
-
-
-def _problems_of_probes(target: Objective, probing: Probing | None, probes: int) -> list[Problem]:
-    problems: list[Problem] = []
-    if probing is not None and probing.probes < 2:
-        problems.append(Problem("density.probes", f"expected at least 2 for a band, got {probing.probes}", fix="8"))
-    if probing is not None and probing.steps < 1:
-        problems.append(Problem("density.steps", f"expected at least 1, got {probing.steps}", fix="40"))
-    if probes and (not isinstance(probes, (int, np.integer)) or probes < 2):
-        what = f"expected 2 probes or more, for an error, or True, got {probes}"
-        problems.append(Problem("trace", what, fix=f"True takes {TRACE_PROBES}"))
-    elif probes and target.size < LEAST_FOR_TRACE:
-        what = f"expected {LEAST_FOR_TRACE} parameters or more for probes, got {target.size}"
-        problems.append(Problem("trace", what, fix=f"modes={target.size}: the trace is the sum of all eigenvalues"))
-    return problems
-
-
-def _wanted(target: Objective, asked: tuple[int, float, int], search: Search, problems: Sequence[Problem]) -> Wanted:
-    """What to search for. Raises BadInput with all `problems`, and those found here."""
-    (modes, tolerance, seed), problems = asked, [*problems]
-    if not 1 <= modes <= target.size:
-        what = f"expected 1 to {target.size:,} modes, one a parameter at most, got {modes}"
-        problems.append(Problem("modes", what))
-    if not 0 < tolerance < 1:
-        problems.append(Problem("tolerance", f"expected a number between 0 and 1, got {tolerance}", fix="1e-3"))
-    if search.ends not in ("magnitude", "largest", "both"):
-        problems.append(Problem("search.ends", f"expected magnitude, largest or both, got {search.ends!r}"))
-    if problems:
-        raise BadInput(problems)
-    return Wanted(modes, search.ends, tolerance, search.basis, search.products, search.check, seed)
 
 
 def _fitted(wanted: Wanted, target: Objective, free: int) -> Wanted:
@@ -187,11 +152,6 @@ def _start(start: Any, target: Objective, seed: int) -> Any:
     if start is None:
         return stream("curvature", seed, target.size).standard_normal(target.size).astype(dtype)
     vectors = start.vectors if isinstance(start, Curvature) else np.asarray(start)
-    if vectors.shape[-1:] != (target.size,):
-        what = f"expected vectors of {target.size:,} numbers, got shape {vectors.shape}"
-        raise BadInput(Problem("start", what, cause="a start from other parameters or another model"))
-    if not np.isfinite(vectors).all():
-        raise BadInput(Problem("start", "expected finite vectors, got NaN or infinity"))
     return np.ascontiguousarray(vectors, dtype)
 
 
