@@ -24,8 +24,12 @@ class Correlation:
     lags: NDArray[np.int64]
     values: Floats
     errors: Floats
-    """Standard errors over repeated orders."""
+    """Standard errors of `values` over repeated orders."""
     epoch_batches: int
+    orders: int | None = None
+    """Orders of the sampler that `values` average; None in files of before it was kept."""
+    steps: int | None = None
+    """Steps that pairs begin at in each order; None as above."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -12,8 +12,9 @@ torch = pytest.importorskip("torch")
 import curvature_cases as cases  # noqa: E402
 from torch import nn  # noqa: E402
 
+from limen.measure.curvature.files import read_arrays, write_arrays  # noqa: E402
 from limen.measure.curvature.spectrum import curvature  # noqa: E402
-from limen.measure.noise.files import load_gradient_noise, save_gradient_noise  # noqa: E402
+from limen.measure.noise.files import SCHEMA, load_gradient_noise, save_gradient_noise  # noqa: E402
 from limen.measure.noise.gradient_noise import gradient_noise  # noqa: E402
 from limen.records.errors import BadInput  # noqa: E402
 
@@ -116,6 +117,21 @@ def test_temporal_correlation_is_that_of_the_sampling_order(sampling):
         expected = np.zeros(len(lags))
     assert (np.abs(seen.values - expected) < 5 * seen.errors + 0.02).all()
     assert seen.errors.max() < 0.1
+    assert (seen.orders, seen.steps) == (16, 4 * m)
+
+
+@pytest.mark.parametrize("per_sample", [True, False])
+def test_errors_of_the_correlation_are_those_of_a_mean_over_the_orders_it_states(per_sample):
+    """The spread of one order at lag 1 of independent batches is 1/√(modes·steps): over R orders 1/√(modes·steps·R)."""
+    model, batches = regression(n=600)
+    found = curvature(model, cases.mean_squares, batches, modes=5, tolerance=1e-8)
+    seen = gradient_noise(
+        model, cases.mean_squares, batches, found, batch_size=60, per_sample=per_sample, sampling="replacement"
+    ).correlation
+    assert seen.orders == (16 if per_sample else 8)
+    assert seen.steps == (40 if per_sample else 10)
+    expected = 1 / np.sqrt(5 * seen.steps * seen.orders)
+    assert seen.errors.mean() == pytest.approx(expected, rel=0.35)
 
 
 @pytest.mark.parametrize("sampling", ["iid", "reshuffle"])
@@ -204,3 +220,17 @@ def test_the_file_gives_the_same_noise_bit_for_bit(sampling, tmp_path):
     if sampling is not None:
         assert back.correlation.values.tobytes() == noise.correlation.values.tobytes()
         assert back.correlation.sampling == sampling
+        assert (back.correlation.orders, back.correlation.steps) == (16, noise.correlation.steps)
+
+
+def test_a_file_of_before_orders_were_counted_reads_as_one_that_does_not_know(tmp_path):
+    model, batches = regression(n=400)
+    found = curvature(model, cases.mean_squares, batches, modes=3)
+    noise = gradient_noise(model, cases.mean_squares, batches, found)
+    arrays, plain = (save_gradient_noise(noise, tmp_path / "n"), read_arrays(tmp_path / "n", SCHEMA))[1]
+    for name in ("orders", "steps"):
+        del plain["correlation"][name]
+    write_arrays(tmp_path / "old", SCHEMA, arrays, plain)
+    back = load_gradient_noise(tmp_path / "old").correlation
+    assert (back.orders, back.steps) == (None, None)
+    assert back.values.tobytes() == noise.correlation.values.tobytes()

@@ -25,7 +25,8 @@ def save_gradient_noise(noise: GradientNoise, path: str | os.PathLike[str]) -> N
             arrays[field.name] = value
         elif isinstance(value, Correlation):
             arrays |= {f"correlation.{name}": getattr(value, name) for name in ("lags", "values", "errors")}
-            plain["correlation"] = {"sampling": value.sampling, "epoch_batches": value.epoch_batches}
+            alone = ("sampling", "epoch_batches", "orders", "steps")
+            plain["correlation"] = {name: getattr(value, name) for name in alone}
         else:
             plain[field.name] = value.to_json() if isinstance(value, Estimate) else value
     write_arrays(path, SCHEMA, arrays, plain)
