@@ -1,4 +1,7 @@
-"""Argument checks of the statistics: each raises ValueError that says what was expected and what came."""
+"""Argument checks of the statistics: each raises ValueError that says what was expected and what came.
+
+And what a document says where a number is not finite: nothing (`finite_or_none`).
+"""
 
 from __future__ import annotations
 
@@ -57,3 +60,12 @@ def vector(name: str, values: ArrayLike, least: int = 1) -> Floats:
     if not np.isfinite(array).all():
         raise ValueError(f"{name}: expected finite values, got {int((~np.isfinite(array)).sum())} NaN or infinite")
     return array
+
+
+def finite_or_none(value: float | None) -> float | None:
+    """NaN and infinity as None, which JSON has a word for.
+
+    >>> finite_or_none(2), finite_or_none(float("nan")), finite_or_none(None)
+    (2.0, None, None)
+    """
+    return None if value is None or not math.isfinite(value) else float(value)

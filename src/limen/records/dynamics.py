@@ -5,11 +5,11 @@ z is (measured − predicted)/standard error; a quantity that a refused assumpti
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from limen.arrays.checks import finite_or_none
 from limen.records.estimate import Estimate
 
 Verdict = Literal["stationary", "drifting", "not_identified"]
@@ -25,11 +25,13 @@ class Compared:
     """None where there is no prediction or no interval."""
     reason: str = ""
     """Why there is no verdict; empty where there is one."""
+    error: float | None = None
+    """Standard error of measured − predicted, that of the prediction in it; None where z is."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain data."""
-        return {"measured": self.measured.to_json(), "predicted": _number(self.predicted), "z": _number(self.z),
-                "reason": self.reason}  # fmt: skip
+        numbers = {name: finite_or_none(getattr(self, name)) for name in ("predicted", "error", "z")}
+        return {"measured": self.measured.to_json()} | numbers | {"reason": self.reason}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,20 +62,20 @@ class ModeVerdict:
         """Plain data; `predicted` and `z` are those of the temperature."""
         return {
             "curvature": self.curvature,
-            "residual": _number(self.residual),
-            "noise": _number(self.noise),
+            "residual": finite_or_none(self.residual),
+            "noise": finite_or_none(self.noise),
             "regime": self.regime,
-            "relaxation_steps": _number(self.relaxation_steps),
+            "relaxation_steps": finite_or_none(self.relaxation_steps),
             "batches": self.batches,
             "equilibrated": self.equilibrated,
             "temperature": self.temperature.measured.to_json(),
-            "predicted": _number(self.temperature.predicted),
-            "z": _number(self.temperature.z),
+            "predicted": finite_or_none(self.temperature.predicted),
+            "z": finite_or_none(self.temperature.z),
             "reason": self.temperature.reason,
             "position_variance": self.position_variance.to_json(),
             "velocity_variance": self.velocity_variance.to_json(),
             "virial": self.virial.to_json(),
-            "p_drift": _number(self.p_drift),
+            "p_drift": finite_or_none(self.p_drift),
         }
 
 
@@ -172,7 +174,7 @@ class Dynamics:
             "stationary": {
                 "verdict": self.verdict,
                 "reason": self.reason,
-                "p_value": _number(self.p_value),
+                "p_value": finite_or_none(self.p_value),
                 "unequilibrated_modes": self.unequilibrated_modes,
             },
             "displacement": laws,
@@ -185,9 +187,5 @@ class Dynamics:
         }
 
 
-def _number(value: float | None) -> float | None:
-    return None if value is None or not math.isfinite(value) else float(value)
-
-
 def _laws(predicted: Mapping[str, float | None]) -> dict[str, float | None]:
-    return {law: _number(value) for law, value in predicted.items()}
+    return {law: finite_or_none(value) for law, value in predicted.items()}

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
+
+from limen.arrays.checks import finite_or_none
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,4 +66,4 @@ def finite(values: Iterable[float]) -> tuple[float | None, ...]:
     >>> finite([1.0, float("nan"), float("inf")])
     (1.0, None, None)
     """
-    return tuple(float(value) if math.isfinite(value) else None for value in values)
+    return tuple(finite_or_none(value) for value in values)

@@ -5,7 +5,22 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from limen.measure.dynamics.series import Batches, batches, drift_p, mean, ratio, standard_error, too_short, variance
+from limen.measure.dynamics.series import (
+    Batches,
+    batch_means,
+    batches,
+    drift_p,
+    of_batches,
+    ratio,
+    standard_error,
+    too_short,
+    variance,
+)
+from limen.records.estimate import Estimate
+
+
+def mean(x: np.ndarray, cut: Batches) -> Estimate:
+    return of_batches(batch_means(x, cut), "", inflation=cut.inflation)
 
 
 def process(rng: np.random.Generator, steps: int, memory: float) -> np.ndarray:
@@ -24,7 +39,7 @@ def test_intervals_of_mean_and_variance_cover_on_a_process_with_memory() -> None
         x = process(rng, 1500, 10.0)
         cut = batches(1500, 50, 10.0)
         assert cut is not None
-        found = (mean(x, cut, ""), variance(x, cut, ""))
+        found = (mean(x, cut), variance(x, cut, ""))
         values.append(found[1].value)
         for i, truth in enumerate((0.0, 1.0)):
             covered[i] += found[i].low <= truth <= found[i].high
@@ -38,7 +53,7 @@ def test_a_series_cut_shorter_than_its_memory_under_covers() -> None:
     rng, covered = np.random.default_rng(1), 0
     for _ in range(200):
         x = process(rng, 1500, 60.0)
-        found = mean(x, Batches(37, 40), "")
+        found = mean(x, Batches(37, 40))
         covered += found.low <= 0 <= found.high
     assert covered / 200 < 0.8
 

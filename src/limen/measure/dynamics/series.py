@@ -66,15 +66,6 @@ def batches(steps: int, least_length: float, memory: float = 0.0) -> Batches | N
     return Batches(steps // count, count, memory)
 
 
-def mean(values: Floats, cut: Batches, method: str, confidence: float = 0.95) -> Estimate:
-    """Mean over the last steps of a series [T], from batch means.
-
-    >>> mean(np.tile([1.0, 3.0], 60), Batches(10, 12), "of a wave").value
-    2.0
-    """
-    return of_batches(_cut(values, cut).mean(axis=1), method, confidence, cut.inflation)
-
-
 def variance(values: Floats, cut: Batches, method: str, confidence: float = 0.95) -> Estimate:
     """Variance over the last steps of a series [T], corrected for the mean's own error."""
     found = _cut(values, cut)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from limen.arrays.checks import finite_or_none
 from limen.records.dynamics import Lag
 from limen.records.estimate import Estimate, not_identified
 from limen.records.trajectory import Correlation
@@ -38,9 +39,9 @@ def lags(problem: RunProblem) -> tuple[Lag, ...]:
         Lag(
             int(at[i]),
             _estimate(value[i], error[i], int(found.origins[i]), METHOD),
-            {name: _number(values[i]) for name, values in predicted.items()},
+            {name: finite_or_none(values[i]) for name, values in predicted.items()},
             _exponent(at, value, over_time, i, int(found.origins[i])),
-            {name: _number(values[i]) for name, values in slopes.items()},
+            {name: finite_or_none(values[i]) for name, values in slopes.items()},
         )
         for i in range(len(at))
     )
@@ -80,7 +81,3 @@ def _estimate(value: float, error: float, n: int, method: str) -> Estimate:
     half = NORMAL * float(error)
     return Estimate(float(value), float(value - half), float(value + half), 0.95, "statistical", n, method, ASSUMPTIONS,
                     "docs/recording.md")  # fmt: skip
-
-
-def _number(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None

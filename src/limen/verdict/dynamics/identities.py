@@ -3,7 +3,8 @@
     V  2Σh Var x/(η(1 + β)Σ Var v)                              1 under independent batches; the epoch law's ratio when
     reshuffled
     X  2Σ Cov(x, v)/(ηΣ Var v)                                  1 of any heavy ball: kinematics
-    L  E[x_iv_j − x_jv_i] against (h_i − h_j)/(1 − β)·E x_ix_j    the pair that is furthest apart, in standard errors
+    L  E[x_iv_j − x_jv_i] − (h_i − h_j)/(1 − β)·E x_ix_j          0; of the pair that is furthest from it in standard
+    errors, with interval and z of Holm's p over pairs
     F  Σ[(1 − β²)Var v − h²Var x + 2βh Cov(x, v)]/ΣC             1: the noise that the motion implies over the noise
     measured
 
@@ -25,6 +26,8 @@ from limen.records.estimate import not_identified
 from limen.verdict.dynamics.modes import compared, cut_of, series, virial
 from limen.verdict.dynamics.problem import Floats, RunProblem
 
+LEVEL = 0.95
+METHOD_L = "angular momentum less its law, E[x_iv_j − x_jv_i] − (h_i − h_j)/(1 − β)·E[x_ix_j], of a pair of modes"
 DEPENDENT = "holds for batches that are independent from step to step; this run's are {}"
 DRIFTING = "holds at equilibrium; this run drifts"
 SAID = {"reshuffle": "reshuffled", "same-order": "in one order for ever", "unknown": "drawn in an unknown way"}
@@ -78,19 +81,26 @@ def _angular(x: Floats, v: Floats, h: Floats, beta: float, cut: Batches, depende
     found = []
     for i in range(count):
         for j in range(i):
-            momentum = batch_means(x[:, i] * v[:, j] - x[:, j] * v[:, i], cut)
-            expected = (h[i] - h[j]) / (1 - beta) * batch_means(x[:, i] * x[:, j], cut)
-            apart = momentum - expected
-            error = cut.inflation * apart.std(ddof=1) / np.sqrt(cut.count)
-            t = float(apart.mean() / error) if error > 0 else 0.0
-            found.append((2 * float(stats.t.sf(abs(t), cut.count - 1)), t, momentum, float(expected.mean())))
+            turning = batch_means(x[:, i] * v[:, j] - x[:, j] * v[:, i], cut)
+            apart = turning - (h[i] - h[j]) / (1 - beta) * batch_means(x[:, i] * x[:, j], cut)
+            error = cut.inflation * float(apart.std(ddof=1)) / np.sqrt(cut.count)
+            if error > 0:
+                t = float(apart.mean()) / error
+                found.append((2 * float(stats.t.sf(abs(t), cut.count - 1)), t, error, apart))
+    if not found:
+        nothing = not_identified("positions and velocities of the modes do not vary")
+        return Compared(nothing, None, None, nothing.reason)
     p = holm([at[0] for at in found])
     worst = int(np.argmin([at[0] for at in found]))
-    _, t, momentum, expected_mean = found[worst]
-    method = f"E[x_iv_j − x_jv_i] of the furthest of {len(found)} pairs, Holm p = {p[worst]:.2g}"
-    measured = of_batches(momentum, method, inflation=cut.inflation)
-    z = float(np.copysign(stats.norm.isf(p[worst] / 2), t))  # of the p that counts all pairs
-    return Compared(measured, expected_mean, None if dependent else z, dependent)
+    _, t, error, apart = found[worst]
+    method = f"{METHOD_L}; the furthest of {len(found)}, Holm p = {p[worst]:.2g}" if len(found) > 1 else METHOD_L
+    # Bonferroni's interval: it holds 0 exactly where the p that counts all pairs is at least 1 − LEVEL
+    each = 1 - (1 - LEVEL) / len(found)
+    measured = of_batches(apart, method, each, cut.inflation).but(confidence=LEVEL)
+    if dependent:
+        return Compared(measured, 0.0, None, dependent)
+    z = float(np.copysign(stats.norm.isf(p[worst] / 2), t)) if p[worst] < 1 else 0.0
+    return Compared(measured, 0.0, z, error=float(error))
 
 
 def _implied_noise(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from limen.arrays.checks import finite_or_none
 from limen.measure.dynamics.series import (
     LEAST_BATCHES,
     Batches,
@@ -86,14 +87,14 @@ def _verdict(problem: RunProblem, shape: Law, law: Law | None, i: int) -> ModeVe
     if cut is None:
         nothing = too_short(problem.steps, needed_steps(problem, relaxation), "variance")
         none = Compared(nothing, None, None, nothing.reason)
-        return ModeVerdict(h, residual, noise, str(shape.regime[i]), _finite(relaxation), 0, False, none, none,
+        return ModeVerdict(h, residual, noise, str(shape.regime[i]), finite_or_none(relaxation), 0, False, none, none,
                            none, nothing, None)  # fmt: skip
     positions = variance(x, cut, "variance of the position, batch means")
     speeds = variance(v, cut, "variance of the velocity, batch means")
     heat = _scaled(positions, h) if h > 0 else not_identified("the curvature is not above 0")
     error = _noise_error(problem, i)
     return ModeVerdict(
-        h, residual, noise, str(shape.regime[i]), _finite(relaxation), cut.count, True,
+        h, residual, noise, str(shape.regime[i]), finite_or_none(relaxation), cut.count, True,
         compared(heat, None if law is None else float(law.temperature[i]), reason, error),
         compared(positions, None if law is None else float(law.position_variance[i]), reason, error),
         compared(speeds, None if law is None else float(law.velocity_variance[i]), reason, error),
@@ -108,7 +109,9 @@ def compared(measured: Estimate, predicted: float | None, reason: str, relative_
         known = None if predicted is None or not np.isfinite(predicted) else predicted
         return Compared(measured, known, None, reason or measured.reason or "no prediction: noise was not measured")
     total = np.hypot(error, relative_error * predicted)
-    return Compared(measured, predicted, float((measured.value - predicted) / total) if total > 0 else None)
+    if not total > 0:
+        return Compared(measured, predicted, None, "no error: the series does not vary")
+    return Compared(measured, predicted, float((measured.value - predicted) / total), error=float(total))
 
 
 def virial(problem: RunProblem, which: list[int], cut: Batches) -> Estimate:
@@ -149,7 +152,3 @@ def _noise_error(problem: RunProblem, i: int) -> float:
 def _scaled(found: Estimate, factor: float) -> Estimate:
     value, low, high = (None if x is None else factor * x for x in (found.value, found.low, found.high))
     return found.but(value=value, low=low, high=high, method="h times the variance of the position, batch means")
-
-
-def _finite(value: float) -> float | None:
-    return value if np.isfinite(value) else None
