@@ -7,7 +7,7 @@ Each answer is one function: question → formula (docs/statements/sgd-dynamics.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -302,6 +302,5 @@ ASKED: tuple[Callable[[Seen], Answer], ...] = (
 
 
 def _only(law: Law, kept: np.ndarray) -> Law:
-    p = law.problem
-    cut = {name: getattr(p, name)[kept] for name in ("curvature", "noise", "offset", "weight")}
-    return replace(law, problem=replace(p, **cut))
+    """Some of a law's modes; the law knows what else than the problem it holds by mode."""
+    return law._part(np.flatnonzero(kept))
