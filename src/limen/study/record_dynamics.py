@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import weakref
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ class DynamicsRecording:
 
         self.spec = dict(spec)
         self.folder = Path(tempfile.mkdtemp(prefix="limen-recording-"))
+        self._removed = weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)  # also of a failed run
         self.recorder: Recorder | None = None
 
     def begin(self, model: Any, optimizer: Any, steps: int) -> None:
@@ -58,7 +60,7 @@ class DynamicsRecording:
         self.recorder.step(step)
 
     def end(self) -> None:
-        """Write what is left."""
+        """Write what is left; a run that an exception ended did not end in order (the recorder sees it)."""
         if self.recorder is not None:
             self.recorder.end()
 
@@ -67,7 +69,7 @@ class DynamicsRecording:
         if self.recorder is None:
             raise BadInput(Problem("record", "expected a run that has begun"))
         found = {path.name: path.read_bytes() for path in sorted(self.folder.iterdir()) if path.is_file()}
-        shutil.rmtree(self.folder)
+        self._removed()
         return found
 
 

@@ -410,6 +410,67 @@ def test_a_run_that_an_exception_ended_did_not_end_in_order(tmp_path):
     assert (found.steps, found.ended) == (5, False)
 
 
+def test_a_loop_that_only_calls_end_says_how_it_ended(tmp_path):
+    """Limen's own loop ends its observers in a `finally`: an exception on its way is seen there."""
+    net = network()
+    optimizer = _sgd(net)
+
+    def losses(last):
+        for index, (x, y) in enumerate(batches(10)):
+            if index == last:
+                raise OSError("batch")
+            yield lambda x=x, y=y: torch.nn.functional.cross_entropy(net(x), y)
+
+    def ended(name, last):
+        run = Recorder(tmp_path / name)
+        train_loop(Training(net, optimizer, losses(last), lambda done: 0.01, 10), [run])
+
+    with pytest.raises(OSError, match="batch"):
+        ended("cut", 4)
+    info = read_run(tmp_path / "cut").info
+    assert (info.steps, info.ended) == (4, False)
+    try:
+        raise ValueError("an earlier run")
+    except ValueError:  # trained again while that one is being handled: no sign against the second run
+        ended("again", None)
+    assert read_run(tmp_path / "again").info.ended
+
+
+def test_what_is_said_of_the_end_holds(tmp_path):
+    net = network()
+    optimizer = _sgd(net)
+    for index, in_order in enumerate((True, False)):
+        run = record(net, optimizer, tmp_path / str(index)).__enter__()
+        try:
+            raise StopIteration
+        except StopIteration:
+            run.end(in_order=in_order)
+        run.end()
+        assert read_run(tmp_path / str(index)).info.ended is in_order
+
+
+def test_an_update_without_its_row_did_not_end_in_order(tmp_path):
+    net = network()
+    optimizer = _sgd(net)
+    with record(net, optimizer, tmp_path / "run") as run:
+        train(net, optimizer, batches(3), run.step)
+        update(net, optimizer, batches(1)[0])
+    info = read_run(tmp_path / "run").info
+    assert (info.steps, info.ended) == (3, False)
+
+
+def test_a_loop_without_a_row_is_told_at_its_end(tmp_path):
+    """`run.step` is never called: the failure of the second update comes at the end, unless something else does."""
+    net = network()
+    optimizer = _sgd(net)
+    with pytest.raises(BadInput, match="got a second update"), record(net, optimizer, tmp_path / "run"):
+        train(net, optimizer, batches(3))
+    assert not read_run(tmp_path / "run").info.ended
+    data = iter([*batches(3), None])  # `None` is no batch
+    with pytest.raises(TypeError, match="unpack"), record(net, optimizer, tmp_path / "other"):
+        train(net, optimizer, data)
+
+
 def test_counts_below_one_and_losses_of_many_numbers_are_refused(tmp_path):
     net = network()
     optimizer = _sgd(net)

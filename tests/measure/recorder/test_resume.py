@@ -121,6 +121,22 @@ def test_weights_of_no_recorded_update_are_refused_and_may_be_numbered(tmp_path)
         record(*_restored(saved), tmp_path / "run", modes=Modes(net), resume=30).__enter__()
 
 
+def test_a_number_out_of_reach_is_refused(tmp_path):
+    """Between two shards of 20 at most 20 updates are lost with the process."""
+    saved = _cut(tmp_path / "run", 67, 70)
+    net, optimizer = _restored(saved)
+    options = {"modes": Modes(net), "every": 20}
+    for far in (81, 10**7):
+        with pytest.raises(BadInput, match=f"resume says that {far:,} were made") as caught:
+            record(net, optimizer, tmp_path / "run", resume=far, **options).__enter__()
+        assert "at most 20 updates" in str(caught.value)
+    assert read_run(tmp_path / "run").info.resumed == ()
+    with record(net, optimizer, tmp_path / "run", resume=80, **options) as run:
+        run.step(update(net, optimizer, batches(1)[0]))
+    assert read_run(tmp_path / "run").info.resumed == (80,)
+    assert read_run(tmp_path / "run").step.tolist() == [*range(1, 61), 81]
+
+
 def test_rows_that_are_superseded_are_counted_no_more(tmp_path):
     net, optimizer = _made()
     run = record(net, optimizer, tmp_path / "run", every=10).__enter__()

@@ -7,6 +7,7 @@ What a row means: limen.records.trajectory. What it costs: limen.measure.recorde
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -52,6 +53,8 @@ class Recorder:
         self._hook: Any = None
         self._pending: Observed | None = None
         self._failure: Exception | None = None
+        self._handled: BaseException | None = None
+        """What was being handled when recording began: no sign that the run failed."""
 
     @property
     def forecast(self) -> Forecast:
@@ -95,6 +98,7 @@ class Recorder:
             self.prepare(model, optimizer)
         assert self._start is not None
         self._observation, self._file = self._start.opened()
+        self._handled = sys.exception()
         self._hook = self._start.optimizer.register_step_post_hook(self._after_update)
 
     def step(self, loss: Any, *, batch_size: int | None = None, skipped: bool = False) -> None:
@@ -125,16 +129,26 @@ class Recorder:
         if self._file is not None:
             self._file.flush(ended=False)
 
-    def end(self, *, in_order: bool = True) -> None:
+    def end(self, *, in_order: bool | None = None) -> None:
         """Write what is left and look no more; nothing happens at a second call.
 
-        `in_order` is False where an exception ended the run.
+        `in_order` says whether the run ended as it should; left out, it did unless an exception that came up since
+        `begin` is being handled (as in a `finally`), or `step` was not called after the last update.
+        Raises what went wrong at an update that no `step` has reported, unless an exception is on its way already.
         """
-        if self._hook is not None:
-            self._hook.remove()
-            self._hook = None
-            if self._file is not None:
-                self._file.flush(ended=in_order)
+        if self._hook is None:
+            return
+        self._hook.remove()
+        self._hook = None
+        raised = sys.exception() is not self._handled
+        self._handled = None  # an exception holds the frames that it came through
+        if in_order is None:
+            in_order = not raised and not self.waiting
+        assert self._file is not None
+        self._file.flush(ended=in_order)
+        failure, self._failure = self._failure, None
+        if failure is not None and not raised:
+            raise failure
 
     def __enter__(self) -> Self:
         if self.active:
@@ -146,7 +160,7 @@ class Recorder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.end(in_order=kind is None)
+        self.end(in_order=None if kind is None else False)
 
     def _after_update(self, optimizer: Any, args: Any, kwargs: Any) -> None:
         """Torch's hook; what goes wrong is raised by the next `step`, not inside the optimizer."""

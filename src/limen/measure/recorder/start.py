@@ -54,7 +54,8 @@ class Start:
         modes = (values, fingerprint(basis))
         if asked.resume is not False:
             reference = self._reference(modes)
-            earlier: TakenUp | None = take_up(self.folder, self._restored(reference, sketch), asked.resume)
+            restored = self._restored(reference, sketch)
+            earlier: TakenUp | None = take_up(self.folder, restored, asked.resume, asked.every)
         else:
             reference, earlier = self.weights.copy(), None
             self.folder.mkdir(parents=True, exist_ok=True)

@@ -25,7 +25,7 @@ from limen.measure.recorder.read import (
     read_sketches,
 )
 from limen.measure.recorder.segments import covering
-from limen.measure.recorder.shards import quarantined, read_arrays, states
+from limen.measure.recorder.shards import quarantined, read_arrays, shards, states
 from limen.records.errors import BadInput, Problem
 from limen.records.trajectory import (
     NOT_FINITE,
@@ -95,13 +95,16 @@ class TakenUp:
             yield step, settings, segment.batch_size, int(self.between["excluded"][row]), sketch
 
 
-def take_up(folder: Path, restored: Restored, asked: bool | int) -> TakenUp:
+def take_up(folder: Path, restored: Restored, asked: bool | int, every: int) -> TakenUp:
     """The recording in a folder as of the restored state; damaged shards are set aside and counted.
 
-    `asked` is True, or the number of updates already made where the weights fit no row that was written.
-    Raises BadInput where no row fits, several do, or the row of that number does not.
+    `asked` is True, or the number of updates already made where the weights fit no row that was written: at most one
+    shard (the longest there is, or `every`) beyond the last. Raises BadInput where no row fits, several do, the row of
+    that number does not, or the number is out of reach.
     """
     info = read_info(folder)
+    if asked is not True:
+        _within_reach(folder, info, asked, every)
     damaged = quarantined(folder)
     rows, _ = read_all(folder, "steps", info.resumed)
     done = _where(rows, restored, asked, str(folder))
@@ -151,6 +154,18 @@ def _displacements(folder: Path, resumed: tuple[int, ...], done: int) -> list[tu
 def _count(rows: Columns, done: int, code: int) -> int:
     """Rows up to `done` that are marked so."""
     return int(np.sum((rows["excluded"] == code) & (rows["step"] <= done)))
+
+
+def _within_reach(folder: Path, info: RunInfo, asked: int, every: int) -> None:
+    """Refuse a number of updates beyond what can have been made and lost after the last shard."""
+    written = shards(folder, "steps")
+    last = max([info.steps, *(shard.last for shard in written)])
+    longest = max([every, *(shard.last - shard.first + 1 for shard in written)])
+    if asked > last + longest:
+        what = f"the recording holds {last:,} updates, resume says that {asked:,} were made"
+        cause = f"at most {longest:,} updates, one shard, are lost with a process"
+        fix = "resume=True to find the update by the restored weights, or begin another recording"
+        raise BadInput(Problem("resume", what, cause=cause, fix=fix))
 
 
 def _where(rows: Columns, restored: Restored, asked: bool | int, where: str) -> int:
