@@ -153,6 +153,8 @@ class Dynamics:
     """Assumptions that fail or could not be checked."""
     excluded: int
     """Updates left out: not finite, or skipped by a scaler."""
+    temperature_p: float | None = None
+    """Least p of the modes' temperatures against their law after Holm's correction; None where none is compared."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, schema `limen.dynamics/1`."""
@@ -183,6 +185,7 @@ class Dynamics:
             "identities": {name: found.to_json() for name, found in self.identities.items()},
             "answers": [answer.to_json() for answer in self.answers],
             "warnings": list(self.warnings),
+            "temperature_p_value": finite_or_none(self.temperature_p),
             "excluded": self.excluded,
         }
 

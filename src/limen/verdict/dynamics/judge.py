@@ -14,9 +14,11 @@ from limen.records.curvature import Curvature
 from limen.records.dynamics import Compared, Dynamics, ModeVerdict, Verdict
 from limen.records.gradient_noise import GradientNoise
 from limen.records.trajectory import Trajectory
+from limen.records.units import counted
 from limen.verdict.dynamics.answers import answers
 from limen.verdict.dynamics.displacement import lags
 from limen.verdict.dynamics.identities import identities
+from limen.verdict.dynamics.joint import joint_p
 from limen.verdict.dynamics.modes import mode_verdicts, needed_steps
 from limen.verdict.dynamics.orbits import orbits
 from limen.verdict.dynamics.problem import RunProblem, run_problem, segments_of
@@ -54,6 +56,7 @@ def judge(run: str, trajectory: Trajectory, curvature: Curvature | None, noise: 
         orbits=orbits(problem, modes, laws),
         warnings=_warnings(problem, modes, found),
         excluded=trajectory.info.excluded,
+        temperature_p=joint_p([mode.temperature for mode in modes]),
     )
 
 
@@ -77,10 +80,10 @@ def _stationary(problem: RunProblem, modes: tuple[ModeVerdict, ...]) -> tuple[Ve
         return "not_identified", reason, None
     p = float(min(holm([mode.p_drift for mode in judged if mode.p_drift is not None])))
     slow = len(modes) - len(judged)
-    rest = f"; {slow} of {len(modes)} modes are too slow for this run" if slow else ""
+    rest = f"; {slow} of {len(modes)} modes {'is' if slow == 1 else 'are'} too slow for this run" if slow else ""
     if p < DRIFT:
         return "drifting", f"the mean of a mode moves over the run (p = {p:.2g} after Holm){rest}", p
-    return "stationary", f"no drift in {len(judged)} modes (least p = {p:.2g} after Holm){rest}", p
+    return "stationary", f"no drift in {counted(len(judged), 'mode')} (least p = {p:.2g} after Holm){rest}", p
 
 
 def _warnings(problem: RunProblem, modes: tuple[ModeVerdict, ...], found: Mapping[str, Compared]) -> tuple[str, ...]:
