@@ -22,7 +22,8 @@ from typing import Any
 
 import numpy as np
 
-from limen.pretrain.examples import Examples, load_examples
+from limen.data.images import decode_images
+from limen.data.tables import read_table
 
 CIFAR = "cifar10"
 NORMAL = 1.959963984540054
@@ -122,10 +123,16 @@ def commit() -> str:
     return done.stdout.strip()
 
 
-def main(name: str, recipe: Callable[[Place, Any], Report], settings: Any, full: Any) -> None:
-    """Command line of a recipe: run it, print the report and keep it as `--into`/NAME.md."""
+def main(
+    name: str, recipe: Callable[[Place, Any], Report], settings: Any, full: Any, arms: Mapping[str, Any] | None = None
+) -> None:
+    """Command line of a recipe: run it, print the report and keep it as `--into`/NAME.md (NAME-ARM.md)."""
     parser = argparse.ArgumentParser(prog=f"python -m studies.sgd.{name}")
-    parser.add_argument("--full", action="store_true", help=f"settings of the full run: {full}")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--full", action="store_true", help=f"settings of the full run: {full}")
+    if arms:
+        said = "; ".join(f"{arm}: {given}" for arm, given in arms.items())
+        which.add_argument("--arm", choices=tuple(arms), help=f"another network: {said}")
     parser.add_argument("--into", type=Path, default=Path("build/sgd"), help="folder of finished parts")
     given = os.environ.get("LIMEN_DATA") or None
     parser.add_argument("--data", type=Path, default=given, help="folder with cifar10/ (default: $LIMEN_DATA)")
@@ -134,29 +141,57 @@ def main(name: str, recipe: Callable[[Place, Any], Report], settings: Any, full:
 
     torch.set_num_threads(1)  # the same numbers on any machine of one type, and no contention
     begun = time.perf_counter()
-    report = recipe(Place(asked.into, asked.data), full if asked.full else settings)
+    arm = getattr(asked, "arm", None)
+    chosen = full if asked.full else arms[arm] if arms and arm else settings
+    report = recipe(Place(asked.into, asked.data), chosen)
+    option = " --full" if asked.full else f" --arm {arm}" if arm else ""
     report.say(
-        f"`python -m studies.sgd.{name}{' --full' if asked.full else ''}`, {time.strftime('%Y-%m-%d')}, commit "
-        f"{commit() or 'unknown'}, {time.perf_counter() - begun:.0f} s this time."
+        f"`python -m studies.sgd.{name}{option}`, {time.strftime('%Y-%m-%d')}, commit {commit() or 'unknown'}, "
+        f"{time.perf_counter() - begun:.0f} s this time."
     )
-    _write(asked.into / f"{name}.md", report.text().encode())
+    _write(asked.into / f"{name}{f'-{arm}' if arm else ''}.md", report.text().encode())
     print(report.text())
 
 
-def cifar(place: Place, split: str, count: int) -> Examples:
+@dataclass(frozen=True, slots=True)
+class Images:
+    """Pixels [n, h, w, c] from 0 to 255, labels [n] into the names of classes."""
+
+    images: np.ndarray
+    labels: np.ndarray
+    classes: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def batch(self, rows: Any) -> tuple[Any, Any]:
+        """Some of them as tensors: images [B, c, h, w] in [0, 1], channels last in memory, and labels."""
+        import torch
+
+        pixels = torch.from_numpy(self.images[rows]).permute(0, 3, 1, 2).to(torch.float32).div_(255)
+        return pixels.contiguous(memory_format=torch.channels_last), torch.from_numpy(self.labels[rows])
+
+    def moments(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and standard deviation of each channel over all pixels, of values in [0, 1]."""
+        pixels = self.images.reshape(-1, self.images.shape[-1]).astype(np.float32) / 255
+        return pixels.mean(axis=0, dtype=np.float64), pixels.std(axis=0, dtype=np.float64)
+
+
+def cifar(place: Place, split: str, count: int) -> Images:
     """The first `count` images of CIFAR-10's `train` or `test` file; decoded once, then kept under `--into`."""
     kept = place.into / f"{CIFAR}-{split}-{count}.npz"
     if not kept.exists():
         if place.data is None:
             raise SystemExit("expected --data or $LIMEN_DATA: the folder that holds cifar10/train.parquet")
-        found = load_examples(str(place.data / CIFAR / f"{split}.parquet"), "label")
-        assert found.labels is not None
+        columns = read_table(str(place.data / CIFAR / f"{split}.parquet"), ["image", "label"]).columns
+        images = decode_images(columns["image"][:count].tolist())
+        classes, labels = np.unique(columns["label"], return_inverse=True)
         kept.parent.mkdir(parents=True, exist_ok=True)
         partial = kept.with_suffix(".partial.npz")
-        np.savez(partial, images=found.images[:count], labels=found.labels[:count], classes=np.array(found.classes))
+        np.savez(partial, images=images, labels=labels[:count], classes=classes.astype(str))
         os.replace(partial, kept)
     with np.load(kept) as arrays:
-        return Examples(arrays["images"], arrays["labels"], tuple(arrays["classes"].tolist()))
+        return Images(arrays["images"], arrays["labels"], tuple(arrays["classes"].tolist()))
 
 
 @dataclass(frozen=True, slots=True)

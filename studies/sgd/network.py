@@ -1,6 +1,8 @@
-"""The network of the recipes: ResNet-18 on CIFAR-10, trained once, measured once, continued at a constant rate.
+"""The network of the recipes: trained on CIFAR-10 once, measured once, continued at a constant learning rate.
 
-trained   cross-entropy, heavy ball, learning rate falling linearly to that of the continuation; weight decay throughout
+trained   cross-entropy, heavy ball, learning rate falling linearly to that of the continuation; weight decay
+          throughout; then `settle_steps` at `settle_rate` in batches of `settle_batch`: of all examples, that goes to a
+          minimum; of the continuation's settings, to its stationary state
 measured  at the checkpoint, as training sees the loss: BatchNorm on the statistics of batches of the training size.
           Hessian of the first `curvature_examples` images; noise between batches of all of them; spectral density
 continued from the checkpoint at rest (v = 0) under one sampling order, recorded along the measured modes
@@ -13,12 +15,14 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from studies.sgd.common import Place, Run, cifar, recording
+from studies.sgd.common import Images, Place, Run, cifar, recording
+from studies.sgd.dense import MOST, dense
 from torch.nn import functional
 
 from limen.arrays.random import stream
@@ -26,22 +30,29 @@ from limen.arrays.spectral_density import Probing
 from limen.measure.curvature.spectrum import Search
 from limen.measure.dynamics.attach import attached
 from limen.models.architectures.registry import build
-from limen.pretrain.examples import Examples
-from limen.pretrain.images import channel_moments
 from limen.pretrain.samplers import Sampler
 from limen.records.curvature import Curvature
 from limen.records.gradient_noise import GradientNoise
+from limen.theory.sgd import Modes
 
 SETTLE = 256
+SETTLED = 1000
+"""The seed of the batches that settle a checkpoint, less that of its continuation: other batches."""
 UNSEEN = 2048
 """Images of `unseen_curvature`, at most."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """The checkpoint, how it was measured, and the run that continues it (the default of the sweeps)."""
+    """The checkpoint, how it was measured, and the run that continues it (the default of the sweeps).
 
+    `width` is of a ResNet-18, or of the one hidden layer (GELU) of an `mlp`; `pool` the side of the squares of pixels
+    that are averaged; `burn` steps of a continuation are left out of its averages; `seeds` continuations of each kind.
+    """
+
+    architecture: str = "resnet18"
     width: int = 16
+    pool: int = 1
     examples: int = 10_000
     test: int = 1000
     train_steps: int = 312
@@ -56,6 +67,11 @@ class Settings:
     modes: int = 6
     probes: int = 2
     probe_steps: int = 12
+    settle_steps: int = 0
+    settle_batch: int = 32
+    settle_rate: float = 0.01
+    burn: int = 0
+    seeds: int = 1
     seed: int = 0
 
     def run(self, **changed: Any) -> Run:
@@ -73,6 +89,25 @@ FULL = Settings(
 """30 epochs of training, 64 epochs of each continuation, curvature of all 10,000 images: about 15 hours of one core,
 by the cost of an image in the default run."""
 
+LONGER = Settings(train_steps=1170, steps=2400)
+"""15 epochs of training, twice the continuation: about half an hour of one core."""
+
+STILL = Settings(
+    width=8, pool=2, examples=2000, train_steps=1500, batch_size=20, weight_decay=5e-3, steps=6000,
+    settle_steps=3000, settle_batch=20, burn=500, curvature_examples=2000, modes=6, probes=4, probe_steps=20,
+)  # fmt: skip
+"""A ResNet-18 that can come to rest: 2,000 images of 16×16, and a weight decay strong enough for its norms to settle
+(some (1 − β)/2ηλ = 1,000 steps), 3,000 steps at the rate of the continuation before it begins."""
+
+SMOOTH = Settings(
+    architecture="mlp", width=16, pool=8, examples=2000, train_steps=3000, train_batch=100, train_rate=0.2,
+    learning_rate=0.02, batch_size=100, weight_decay=2e-2, steps=10_000, settle_steps=4000, settle_batch=2000,
+    settle_rate=0.2, burn=1500, curvature_examples=2000, modes=20, probes=4, probe_steps=40, seeds=4,
+)  # fmt: skip
+"""No kinks, no BatchNorm, a minimum: 48 inputs (4×4 pixels), 16 GELU units, 10 classes. Its 954 eigenpairs are all
+known; most modes are no slower than (1 − β)/ηλ = 250 steps, a few are softer."""
+ARMS = {"longer": LONGER, "still": STILL, "smooth": SMOOTH}
+
 
 class Network:
     """The checkpoint of some settings under a place; everything is made when first asked for, and kept."""
@@ -82,22 +117,25 @@ class Network:
         s = settings
         self._trained = [s.width, s.examples, s.train_steps, s.train_batch, s.train_rate, s.learning_rate, s.momentum,
                          s.weight_decay, s.seed]  # fmt: skip
+        if s.architecture != "resnet18" or s.pool > 1:
+            self._trained += [s.architecture, s.pool]
+        if s.settle_steps:
+            self._trained += ["settled", s.settle_steps, s.settle_batch, s.settle_rate]
         self._measured = [*self._trained, s.curvature_examples, s.modes, s.probes, s.probe_steps, s.batch_size]
 
     @cached_property
-    def images(self) -> Examples:
+    def images(self) -> Images:
         """Training images."""
-        return cifar(self.place, "train", self.settings.examples)
+        return pooled(cifar(self.place, "train", self.settings.examples), self.settings.pool)
 
     @cached_property
-    def test_images(self) -> Examples:
+    def test_images(self) -> Images:
         """Test images."""
-        return cifar(self.place, "test", self.settings.test)
+        return pooled(cifar(self.place, "test", self.settings.test), self.settings.pool)
 
-    def take(self, rows: Any, images: Examples | None = None) -> tuple[Any, Any]:
+    def take(self, rows: Any, images: Images | None = None) -> tuple[Any, Any]:
         """A batch of training (or other) images and labels."""
-        batch = (images or self.images).batch(np.asarray(rows), channels_last=True)
-        return batch.images, batch.labels
+        return (images or self.images).batch(np.asarray(rows))
 
     def model(self) -> Any:
         """A new copy of the network at the checkpoint, in training mode."""
@@ -143,7 +181,18 @@ class Network:
         limen.attach(folder, curvature=curvature, noise=noise)
         return folder
 
-    def mean_loss(self, model: Any, images: Examples, count: int) -> tuple[float, float]:
+    @cached_property
+    def exact(self) -> Modes | None:
+        """The continuation's quadratic problem in all eigenpairs; None for a network with BatchNorm or too large."""
+        s, model = self.settings, self.model()
+        if s.architecture != "mlp" or sum(part.numel() for part in model.parameters()) > MOST:
+            return None
+        found = dense(model, *self.take(np.arange(s.examples)), weight_decay=s.weight_decay)
+        return Modes(
+            found.curvature, found.noise, s.learning_rate, s.momentum, s.batch_size, s.weight_decay, examples=s.examples
+        )
+
+    def mean_loss(self, model: Any, images: Images, count: int) -> tuple[float, float]:
         """Loss and error over the first `count` images in batches as in training (BatchNorm on their statistics)."""
         total, wrong, seen, size = 0.0, 0, 0, self.settings.train_batch
         with torch.no_grad(), _still(model):
@@ -179,17 +228,18 @@ class Network:
         return [self.take(order[i : i + size]) for i in range(0, len(order) - size + 1, size)]
 
     def _fresh(self) -> Any:
-        images = self.images.images
-        size = int(images.shape[1])
+        size = int(self.images.images.shape[1])
         with torch.random.fork_rng():
-            encoder = build({"name": "resnet18", "width": self.settings.width, "image_size": size})
+            name, width = self.settings.architecture, self.settings.width
+            shape = {"hidden": [width]} if name == "mlp" else {"width": width}
+            encoder = build({"name": name, "image_size": size, **shape})
             head = torch.nn.Linear(encoder.dimension(), len(self.images.classes))
         encoder.initialise(stream("studies/encoder", self.settings.seed))
-        encoder.set_normalisation(*channel_moments(images, np.arange(len(images))))
+        encoder.set_normalisation(*self.images.moments())
         with torch.no_grad():
             head.weight.zero_()
             head.bias.zero_()
-        encoder.settle(self.take(np.arange(min(SETTLE, len(images))))[0])
+        encoder.settle(self.take(np.arange(min(SETTLE, len(self.images))))[0])
         return torch.nn.Sequential(encoder, head).train()
 
     def _train(self, model: Any) -> None:
@@ -197,18 +247,36 @@ class Network:
         optimizer = torch.optim.SGD(
             model.parameters(), lr=s.train_rate, momentum=s.momentum, weight_decay=s.weight_decay
         )
-        sampler = Sampler("reshuffle", s.examples, s.train_batch, s.seed)
-        for step, rows in enumerate(sampler.batches(0, s.train_steps)):
+        fall = (s.train_rate + (s.learning_rate - s.train_rate) * step / s.train_steps for step in range(s.train_steps))
+        rates = [*fall, *[s.settle_rate] * s.settle_steps]
+        fast = Sampler("reshuffle", s.examples, s.train_batch, s.seed).batches(0, s.train_steps)
+        slow = Sampler("iid", s.examples, min(s.settle_batch, s.examples), s.seed + SETTLED).batches(0, s.settle_steps)
+        for rate, rows in zip(rates, chain(fast, slow), strict=True):
             for group in optimizer.param_groups:
-                group["lr"] = s.train_rate + (s.learning_rate - s.train_rate) * step / s.train_steps
+                group["lr"] = rate
             optimizer.zero_grad()
             loss(model, self.take(rows)).backward()
             optimizer.step()
 
 
-def loss(model: Any, batch: tuple[Any, Any]) -> Any:
-    """Cross-entropy of a batch."""
-    return functional.cross_entropy(model(batch[0]), batch[1])
+def pooled(images: Images, side: int) -> Images:
+    """Images of a `side`-th of the size: means over squares of pixels, rounded.
+
+    >>> small = pooled(Images(np.arange(16, dtype=np.uint8).reshape(1, 4, 4, 1), np.zeros(1, dtype=int), ("a",)), 2)
+    >>> small.images[0, :, :, 0].tolist()
+    [[2, 4], [10, 12]]
+    """
+    if side == 1:
+        return images
+    n, height, width, channels = images.images.shape
+    squares = images.images.reshape(n, height // side, side, width // side, side, channels)
+    small = np.rint(squares.mean(axis=(2, 4), dtype=np.float64)).astype(np.uint8)
+    return Images(small, images.labels, images.classes)
+
+
+def loss(model: Any, batch: tuple[Any, Any], reduction: str = "mean") -> Any:
+    """Cross-entropy of a batch: its mean, or one of each example."""
+    return functional.cross_entropy(model(batch[0]), batch[1], reduction=reduction)
 
 
 def _search(modes: int) -> Search:

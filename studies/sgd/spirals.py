@@ -23,9 +23,8 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from studies.sgd.common import NORMAL, Place, Report, Run, cifar, main, ratio, recording, z_of
+from studies.sgd.common import NORMAL, Images, Place, Report, Run, cifar, main, ratio, recording, z_of
 
-from limen.pretrain.examples import Examples
 from limen.theory.sgd import Modes, discrete, langevin
 
 CLASSES = 10
@@ -162,7 +161,7 @@ class World:
         return {"positions": positions}
 
 
-def features(images: Examples) -> np.ndarray:
+def features(images: Images) -> np.ndarray:
     """Pixels less their channel's mean over its standard deviation, and a constant: [N, 3073], float32."""
     pixels = images.images.astype(np.float32) / 255
     mean, spread = pixels.mean(axis=(0, 1, 2), dtype=np.float64), pixels.std(axis=(0, 1, 2), dtype=np.float64)

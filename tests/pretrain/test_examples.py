@@ -31,15 +31,15 @@ def test_labels_are_read_only_when_asked_for():
     _, labels = digits("digits:test")
     assert examples.labels.tolist() == labels.tolist()
     assert (part.labels.tolist(), part.classes) == ([labels[7], labels[2]], examples.classes)
-    assert np.array_equal(part.images[0], examples.images[7])
+    assert np.array_equal(part.inputs[0], examples.inputs[7])
 
 
 def test_how_a_batch_lies_in_memory_is_not_what_it_holds():
     examples = load_examples("digits:test", "label")
     rows = np.array([5, 3, 8])
     one, two = examples.batch(rows), examples.batch(rows, channels_last=True)
-    assert torch.equal(one.images, two.images)
-    assert two.images.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(one.inputs, two.inputs)
+    assert two.inputs.is_contiguous(memory_format=torch.channels_last)
     assert one.labels.tolist() == two.labels.tolist() == examples.labels[rows].tolist()
 
 

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from limen.arrays.random import stream
-from limen.pretrain.augmentation import Augmentation
+from limen.models.architectures.registry import build
 from limen.pretrain.objectives.nt_xent import NTXent, nt_xent
+from limen.pretrain.views.strengths import Augmentation
 
 
 def slow_nt_xent(embeddings: np.ndarray, temperature: float) -> float:
@@ -63,7 +64,7 @@ def test_lengths_do_not_matter_and_the_pairing_does():
 
 def test_the_name_says_batch_temperature_and_augmentation():
     names = {
-        NTXent(temperature=t, augmentation=a).loss_name(b)
+        NTXent(temperature=t, views=a).loss_name(b)
         for t in (0.1, 0.5)
         for a in (Augmentation(), Augmentation(noise=0.1))
         for b in (32, 64)
@@ -72,5 +73,8 @@ def test_the_name_says_batch_temperature_and_augmentation():
 
 
 def test_the_head_depends_on_its_key_alone():
-    one, two = (NTXent().head(8, stream("head")).state_dict() for _ in range(2))
+    one, two = (
+        NTXent().head(build({"name": "linear", "in_channels": 1, "image_size": 2}), stream("head")).state_dict()
+        for _ in range(2)
+    )
     assert all(torch.equal(one[name], two[name]) for name in one)

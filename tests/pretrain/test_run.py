@@ -13,12 +13,14 @@ import torch
 
 from limen.data.digits import digits
 from limen.pretrain import examples as examples_module
+from limen.pretrain import model as model_module
 from limen.pretrain import run as run_module
-from limen.pretrain.augmentation import Augmentation
 from limen.pretrain.encoder import encode_checkpoint, encoder_weights
-from limen.pretrain.images import load_images, split_images
+from limen.pretrain.examples import Raw, load_examples
 from limen.pretrain.run import pretrain
 from limen.pretrain.spec import PretrainSpec
+from limen.pretrain.split import split_examples
+from limen.pretrain.views.strengths import Augmentation, usual_views
 from limen.records.errors import BadInput
 
 QUICK = {
@@ -144,17 +146,18 @@ def test_threads_are_pinned(monkeypatch):
 
 def test_nothing_held_out_is_trained_on(monkeypatch):
     trained = set()
-    sampled = examples_module.batch_tensor
+    sampled = examples_module.as_tensor
 
-    def spy(images, rows):
+    def spy(images, kind, rows):
         trained.update(image.tobytes() for image in images[rows])
-        return sampled(images, rows)
+        return sampled(images, kind, rows)
 
-    monkeypatch.setattr(examples_module, "batch_tensor", spy)
+    monkeypatch.setattr(examples_module, "as_tensor", spy)
+    monkeypatch.setattr(model_module, "SETTLE", 0)  # it looks at training examples before the first update
     monkeypatch.setattr(run_module, "_measure", lambda *a: ({}, None))  # it looks at held-out examples, as it should
     pretrain({**QUICK, "steps": 100, "checkpoints": [100], "architecture": {"name": "conv", "width": 2}})
-    images = load_images("digits:train")
-    split = split_images(images, QUICK["heldout"], 0)
+    images = load_examples("digits:train", None).inputs
+    split = split_examples(Raw(images).digests(), QUICK["heldout"], 0)
     assert trained == {image.tobytes() for image in images[split.training]}
     assert not trained & {image.tobytes() for image in images[split.heldout]}
 
@@ -268,11 +271,11 @@ def test_a_run_that_does_not_fit_its_images_is_refused(change, where):
 
 
 def _augmentation(change):
-    return run_module.make_objective(PretrainSpec.parse({**QUICK, **change}), channels=1).augmentation
+    return run_module.make_objective(PretrainSpec.parse({**QUICK, **change}), load_examples("digits:test", None)).views
 
 
 def test_the_usual_augmentation_is_used_where_none_is_named():
-    assert _augmentation({}) == Augmentation.usual(1)
+    assert _augmentation({}) == usual_views("image", 1)
     named = {"objective": {"name": "nt-xent", "augmentation": {"noise": 0.2}}}
     assert _augmentation(named) == Augmentation(noise=0.2)
     none = {"objective": {"name": "nt-xent", "augmentation": {}}}

@@ -12,11 +12,11 @@ torch = pytest.importorskip("torch")
 
 from limen.arrays.random import stream  # noqa: E402
 from limen.data.digits import digits  # noqa: E402
-from limen.pretrain.augmentation import Augmentation  # noqa: E402
 from limen.pretrain.encoder import encode_checkpoint  # noqa: E402
 from limen.pretrain.examples import load_examples  # noqa: E402
 from limen.pretrain.objectives.supervised import Supervised, supervised_loss  # noqa: E402
 from limen.pretrain.run import pretrain  # noqa: E402
+from limen.pretrain.views.strengths import Augmentation  # noqa: E402
 
 pytestmark = pytest.mark.torch
 QUICK = {
@@ -92,7 +92,7 @@ def test_the_linear_squared_run_is_heavy_ball_on_an_exact_quadratic():
     examples = load_examples("digits:train", "label")
     halves = {"batch_size": 673, "sampling": "same-order", "heldout": "digits"}
     record = pretrain({**LINEAR, **halves, "steps": steps, "checkpoints": [0, steps]})
-    x = examples.images.reshape(1347, -1).astype(np.float64)
+    x = examples.inputs.reshape(1347, -1).astype(np.float64)
     mean, std = x.mean(), x.std()
     order = stream("pretrain/epoch", 0, 0).permutation(1347)
     inputs, targets = np.c_[(x - mean) / std, np.ones(1347)], np.eye(10)[examples.labels]
@@ -189,7 +189,7 @@ def test_labels_stay_with_their_images_under_every_sampling(sampling, augmentati
     rows = Sampler(sampling, len(examples), 32, 0).batches(0, 80)
     for batch, drawn in zip(seen, rows, strict=True):
         assert np.array_equal(batch.labels.numpy(), examples.labels[drawn])
-        assert np.array_equal(batch.images.numpy()[:, 0], examples.images[drawn][..., 0])
+        assert np.array_equal(batch.inputs.numpy()[:, 0], examples.inputs[drawn][..., 0])
 
 
 def test_same_order_is_the_same_from_epoch_to_epoch_and_reshuffling_is_not():

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from limen.pretrain.augmentation import Augmentation
+from limen.pretrain.views.strengths import Augmentation
 from limen.pretrain.spec import PretrainSpec
 from limen.records.cell import canonical_json
 from limen.study.files import Files

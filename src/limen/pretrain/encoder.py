@@ -1,4 +1,4 @@
-"""A checkpoint as an encoder: images in, one row of features each out, at any named layer."""
+"""A checkpoint as an encoder: inputs in, one row of features each out, at any named layer."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 
 from limen.models.architectures.registry import build
+from limen.models.preprocessing.preprocessing import Preprocessing, as_tensor, restore
 from limen.pretrain.checkpoints import Arrays, unpack
 from limen.pretrain.determinism import deterministic
-from limen.pretrain.images import batch_tensor, checked_images
 from limen.records.errors import BadInput, Problem
 from limen.records.stage import StageRecord
 
@@ -24,6 +24,7 @@ class CheckpointEncoder:
     """The encoder of one checkpoint, read out at one layer; the projection head is not part of it."""
 
     module: Any
+    preprocessing: Preprocessing
     layer: str
     step: int
     threads: int = 1
@@ -33,21 +34,21 @@ class CheckpointEncoder:
         """Columns of the features."""
         return int(self.module.dimension(self.layer))
 
-    def encode(self, images: NDArray[np.generic]) -> NDArray[np.float32]:
-        """Features [n, d] of images [n, h, w, c], uint8 or float in [0, 1]; a row depends on its image alone.
+    def encode(self, inputs: Any) -> NDArray[np.float32]:
+        """Features [n, d] of n inputs as they are in a table; a row depends on its input alone.
 
-        Raises BadInput for images of another shape or type.
+        Raises BadInput for inputs of another kind or shape.
         """
-        shape = self.module.shape
-        images = checked_images(images, "images")
-        expected = (shape.image_size, shape.image_size, shape.in_channels)
-        if images.shape[1:] != expected:
-            what = f"expected images of shape {list(expected)}, as in pretraining, got {list(images.shape[1:])}"
-            raise BadInput(Problem("images", what, fix="resize them, or pretrain on images of their size"))
+        array = self.preprocessing.array(inputs)
+        expected = {key: self.module.architecture[key] for key in self.preprocessing.facts(array)}
+        if self.preprocessing.facts(array) != expected:
+            what = f"expected {_facts(expected)}, as in pretraining, got {_facts(self.preprocessing.facts(array))}"
+            fix = "resize or convert them, or pretrain on inputs of their shape"
+            raise BadInput(Problem(f"{self.preprocessing.takes}s", what, fix=fix))
         rows = []
         with deterministic(self.threads), torch.no_grad():
-            for start in range(0, len(images), BATCH):
-                batch = batch_tensor(images, slice(start, start + BATCH))
+            for start in range(0, len(array), BATCH):
+                batch = as_tensor(array, self.preprocessing.takes, slice(start, start + BATCH))
                 rows.append(self.module(batch, self.layer).numpy())
         return np.concatenate(rows)
 
@@ -70,7 +71,8 @@ def encode_checkpoint(
         raise BadInput(Problem("layer", f"expected one of the layers {', '.join(layers)}, got {layer!r}"))
     module = build(record.data["architecture"])
     module.load_state_dict({k: torch.from_numpy(v.copy()) for k, v in encoder_weights(record, step).items()})
-    return CheckpointEncoder(module.eval(), layer or layers[-1], step, threads)
+    preprocessing = restore(record.data.get("preprocessing", {}))
+    return CheckpointEncoder(module.eval(), preprocessing, layer or layers[-1], step, threads)
 
 
 def encoder_weights(record: StageRecord, step: int) -> Arrays:
@@ -78,3 +80,7 @@ def encoder_weights(record: StageRecord, step: int) -> Arrays:
     prefix = "encoder."
     weights = unpack(record.arrays, step)
     return {name.removeprefix(prefix): array for name, array in weights.items() if name.startswith(prefix)}
+
+
+def _facts(facts: dict[str, int]) -> str:
+    return ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in facts.items())

@@ -13,12 +13,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from limen.arrays.random import stream
 from limen.pretrain.checkpoints import Arrays
-from limen.pretrain.examples import Batch, Examples
-from limen.pretrain.objectives.objective import Objective
-from limen.pretrain.spec import Evaluation
+from limen.pretrain.evaluation import Evaluation
+from limen.pretrain.examples import Examples
+from limen.pretrain.objectives.objective import Objective, drawn_batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +66,14 @@ def _losses(scored: Scored, examples: Examples, population: str, effort: tuple[i
     batches = len(examples) // scored.batch_size
     losses = []
     for j in range(batches if limit is None else min(limit, batches)):
-        batch = examples.batch(order[j * scored.batch_size : (j + 1) * scored.batch_size])
-        values = [_loss(scored, batch, stream("pretrain/views", population, scored.seed, j, d)) for d in range(draws)]
+        rows = order[j * scored.batch_size : (j + 1) * scored.batch_size]
+        values = [
+            _loss(scored, examples, rows, stream("pretrain/views", population, scored.seed, j, d)) for d in range(draws)
+        ]
         losses.append(float(np.mean(values)))
     return losses
 
 
-def _loss(scored: Scored, batch: Batch, rng: np.random.Generator) -> float:
+def _loss(scored: Scored, examples: Examples, rows: NDArray[np.int64], rng: np.random.Generator) -> float:
+    batch = drawn_batch(scored.objective, examples, rows, rng)
     return float(scored.objective.batch_loss(scored.model["encoder"], scored.model["head"], batch, rng))

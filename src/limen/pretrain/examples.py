@@ -1,76 +1,160 @@
-"""The examples of a pretraining run: images with or without labels, and batches of them as tensors.
+"""The examples of a pretraining run: inputs as one array with or without labels, and batches of them as tensors.
 
-Labels are integers 0, …, C − 1 into the class names of the training file; a file of held-out examples is coded by the
-same names. A run without labels does not read the column.
+Examples are read as they are (`read_raw`), split into training and held-out ones, and only then turned into what the
+encoder takes, since a vocabulary is learned from training texts alone. Labels are integers 0, …, C − 1 into the class
+names of the training file; a file of held-out examples is coded by the same names. A run without labels does not read
+the column.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from limen.data.inputs import read_inputs
 from limen.data.labels import check_classes, check_labels, encode_labels
 from limen.data.raw import RawRows
 from limen.data.tables import read_table
-from limen.pretrain.images import COLUMN, batch_tensor, load_images
+from limen.models.encoder import InputKind
+from limen.models.preprocessing.images import checked_images
+from limen.models.preprocessing.preprocessing import Preprocessing, as_tensor
 from limen.records.errors import BadInput, Problem
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Images [B, c, h, w] in [0, 1] and, where there are any, labels [B]."""
+    """Inputs [B, …] and, where there are any, labels [B] and partners [B, b, …]: other examples of the same class."""
 
-    images: Any
+    inputs: Any
     labels: Any = None
+    partners: Any = None
 
 
 @dataclass(frozen=True, slots=True)
-class Examples:
-    """Images [n, h, w, c] and, where the objective asks for them, labels [n]."""
+class Source:
+    """Where examples are: a table, the kind of its inputs, their column (None: named like the kind), the labels'."""
 
-    images: NDArray[np.generic]
+    data: str
+    kind: InputKind = "image"
+    column: str | None = None
+    label: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """Examples as they are in a table: images [n, h, w, c], texts or bytes of sounds, and labels [n] where asked."""
+
+    inputs: Any
     labels: NDArray[np.int64] | None = None
     classes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
-        return len(self.images)
+        return len(self.inputs)
+
+    def take(self, rows: NDArray[np.int64]) -> Raw:
+        """Some of the examples."""
+        chosen = self.inputs[rows] if isinstance(self.inputs, np.ndarray) else [self.inputs[row] for row in rows]
+        return Raw(chosen, None if self.labels is None else self.labels[rows], self.classes)
+
+    def digests(self) -> list[bytes]:
+        """A hash of every input: equal ones have equal hashes."""
+        return [hashlib.blake2b(_content(value), digest_size=16).digest() for value in self.inputs]
+
+    def prepared(self, preprocessing: Preprocessing) -> Examples:
+        """The examples as the encoder takes them. Raises BadInput for inputs that it cannot take."""
+        return Examples(preprocessing.array(self.inputs), self.labels, self.classes, preprocessing.takes)
+
+
+@dataclass(frozen=True)
+class Examples:
+    """What the encoder takes [n, …] and, where the objective asks for them, labels [n]."""
+
+    inputs: NDArray[np.generic]
+    labels: NDArray[np.int64] | None = None
+    classes: tuple[str, ...] = ()
+    takes: InputKind = "image"
+
+    def __len__(self) -> int:
+        return len(self.inputs)
 
     def take(self, rows: NDArray[np.int64]) -> Examples:
         """Some of the examples."""
-        return Examples(self.images[rows], None if self.labels is None else self.labels[rows], self.classes)
+        labels = None if self.labels is None else self.labels[rows]
+        return Examples(self.inputs[rows], labels, self.classes, self.takes)
 
     def batch(self, rows: NDArray[np.int64], channels_last: bool = False) -> Batch:
         """Some of the examples as tensors; `channels_last` says how they lie in memory, not what they hold."""
         labels = None if self.labels is None else torch.from_numpy(self.labels[rows])
-        images = batch_tensor(self.images, rows)
-        return Batch(images.contiguous(memory_format=torch.channels_last) if channels_last else images, labels)
+        inputs = as_tensor(self.inputs, self.takes, rows)
+        return Batch(inputs.contiguous(memory_format=torch.channels_last) if channels_last else inputs, labels)
+
+    def with_partners(self, batch: Batch, rows: NDArray[np.int64], count: int, rng: np.random.Generator) -> Batch:
+        """The batch of `rows` with `count` uniform draws from the other examples of each one's class.
+
+        An example that is the only one of its class is its own partner.
+        """
+        assert self.labels is not None
+        drawn = np.empty((len(rows), count), dtype=np.int64)
+        for place, row in enumerate(rows):
+            others = self._members[int(self.labels[row])]
+            at = int(np.searchsorted(others, row))
+            picked = rng.integers(max(len(others) - 1, 1), size=count)
+            drawn[place] = others[picked + (picked >= at)] if len(others) > 1 else row
+        partners = as_tensor(self.inputs, self.takes, drawn.reshape(-1))
+        return Batch(batch.inputs, batch.labels, partners.reshape(len(rows), count, *partners.shape[1:]))
+
+    @cached_property
+    def _members(self) -> list[NDArray[np.int64]]:
+        """Rows of every class, ascending."""
+        assert self.labels is not None
+        return [np.flatnonzero(self.labels == c).astype(np.int64) for c in range(len(self.classes))]
 
 
-def load_examples(data: str, label: str | None, classes: Sequence[str] | None = None) -> Examples:
-    """The images of a table and the labels in its column `label`; None reads no labels.
+def read_raw(source: Source, classes: Sequence[str] | None = None) -> Raw:
+    """The examples of a table. Raises BadInput for columns that are not there or broken, and for labels that are
+    missing, continuous, of one class, or not in `classes`.
 
-    Raises BadInput as `load_images` does, and for labels that are missing, continuous, of one class, or not in
-    `classes`.
-
-    >>> examples = load_examples("digits:test", "label")
-    >>> len(examples), examples.classes[:3]
+    >>> raw = read_raw(Source("digits:test", label="label"))
+    >>> len(raw), raw.classes[:3]
     (450, ('0', '1', '2'))
     """
-    images = load_images(data)
+    data, label, column = source.data, source.label, source.column or source.kind
+    inputs = read_inputs(data, column, source.kind)
+    if source.kind == "image":
+        inputs = checked_images(inputs, data)
     if label is None:
-        return Examples(images)
-    raw = RawRows(data, images, read_table(data, [label]).columns[label], names=(COLUMN, label, "group", "id"))
+        return Raw(inputs)
+    named = (column, label, "group", "id")
+    raw = RawRows(data, np.arange(len(inputs)), read_table(data, [label]).columns[label], names=named)
     problems = check_labels(raw)
-    if not problems and len(raw.labels) != len(images):
-        what = f"expected one label for each of the {len(images):,} images, got {len(raw.labels):,}"
+    if not problems and len(raw.labels) != len(inputs):
+        what = f"expected one label for each of the {len(inputs):,} examples, got {len(raw.labels):,}"
         problems = [Problem(raw.place(1), what)]
     problems = problems or check_classes(raw, classes)
     if problems:
         raise BadInput(problems)
     labels, names = encode_labels(raw, classes)
-    return Examples(images, labels, names)
+    return Raw(inputs, labels, names)
+
+
+def load_examples(data: str, label: str | None) -> Examples:
+    """The images of a table, all of them, as an encoder takes them, and the labels in its column `label`.
+
+    >>> len(load_examples("digits:test", "label"))
+    450
+    """
+    raw = read_raw(Source(data, label=label))
+    return Examples(raw.inputs, raw.labels, raw.classes)
+
+
+def _content(value: Any) -> bytes:
+    if isinstance(value, str):
+        return value.encode()
+    return value if isinstance(value, bytes) else np.ascontiguousarray(value).tobytes()

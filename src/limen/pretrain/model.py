@@ -13,40 +13,48 @@ import torch
 from torch import nn
 
 from limen.arrays.random import stream
-from limen.models.architectures.registry import build
+from limen.models.architectures.base import Normalised
+from limen.models.architectures.registry import TAKES, build, taking
+from limen.models.preprocessing.preprocessing import Preprocessing
 from limen.pretrain.checkpoints import unpack
 from limen.pretrain.examples import Examples
-from limen.pretrain.images import batch_tensor, channel_moments
+from limen.pretrain.moments import channel_moments
 from limen.pretrain.objectives.objective import Objective
 from limen.pretrain.spec import PretrainSpec
 from limen.records.errors import BadInput, Problem
 from limen.records.stage import StageRecord
 
+CAUSAL = {"next-token": {"causal": True}}
+"""Objective → options that it makes of every architecture."""
 SETTLE = 256
-"""Training images behind the first running statistics of an encoder that has any."""
+"""Training examples behind the first running statistics of an encoder that has any."""
 
 
-def make_model(run: PretrainSpec, objective: Objective, training: Examples) -> Any:
-    """Encoder and head with weights drawn for this run's seed and the normalisation of its training images.
+def make_model(run: PretrainSpec, objective: Objective, training: Examples, preprocessing: Preprocessing) -> Any:
+    """Encoder and head with weights drawn for this run's seed and the normalisation of its training examples.
 
-    Raises BadInput for an architecture that is not there or made for other images.
+    Raises BadInput for an architecture that is not there or made for other inputs.
     """
-    images = training.images
-    given = {"in_channels": int(images.shape[3]), "image_size": int(images.shape[1])}
+    name = run.architecture["name"]
+    if TAKES.get(name, training.takes) != training.takes:
+        what = f"{name} takes {TAKES[name]}, the examples are {training.takes}"
+        raise BadInput(Problem("architecture.name", what, fix=f"one of {', '.join(taking(training.takes))}"))
+    given = preprocessing.facts(training.inputs)
     wrong = [
-        Problem(f"architecture.{key}", f"expected {value}, as in the images of {run.data}, got {run.architecture[key]}")
+        Problem(f"architecture.{key}", f"expected {value}, as in the inputs of {run.data}, got {run.architecture[key]}")
         for key, value in given.items()
         if run.architecture.get(key, value) != value
     ]
     if wrong:
         raise BadInput(wrong)
     with torch.random.fork_rng():  # torch draws default weights on construction; they are replaced at once
-        encoder = build({**run.architecture, **given})
+        encoder = build({**run.architecture, **given, **CAUSAL.get(run.objective["name"], {})})
         encoder.initialise(stream("pretrain/encoder-weights", run.seed))
-        head = objective.head(encoder.dimension(), stream("pretrain/head-weights", run.seed))
-    encoder.set_normalisation(*channel_moments(images, np.arange(len(images))))
-    rows = stream("pretrain/settle", run.seed).permutation(len(images))[:SETTLE]
-    encoder.settle(batch_tensor(images, rows))
+        head = objective.head(encoder, stream("pretrain/head-weights", run.seed))
+    if isinstance(encoder, Normalised):
+        encoder.set_normalisation(*channel_moments(training.inputs, np.arange(len(training))))
+    rows = stream("pretrain/settle", run.seed).permutation(len(training))[:SETTLE]
+    encoder.settle(training.batch(rows).inputs)
     return nn.ModuleDict({"encoder": encoder, "head": head})
 
 

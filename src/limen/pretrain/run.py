@@ -26,20 +26,18 @@ from typing import Any
 import numpy as np
 
 from limen.arrays.random import stream
-from limen.pretrain.augmentation import Augmentation
 from limen.pretrain.checkpoints import Arrays, CheckpointKeeper, pack
 from limen.pretrain.determinism import deterministic
 from limen.pretrain.evaluate import BatchLosses, Scored, evaluate
-from limen.pretrain.examples import Examples, load_examples
-from limen.pretrain.images import split_images
+from limen.pretrain.examples import Examples
 from limen.pretrain.loop import Diverged, Outcome, Training, train
 from limen.pretrain.model import load_start, make_model
-from limen.pretrain.objectives.nt_xent import NTXent
-from limen.pretrain.objectives.objective import Objective
-from limen.pretrain.objectives.supervised import Supervised
+from limen.pretrain.objectives.make import make_objective
+from limen.pretrain.objectives.objective import Objective, drawn_batch
 from limen.pretrain.optimizers import make_optimizer
+from limen.pretrain.populations import prepared_examples
 from limen.pretrain.samplers import Sampler
-from limen.pretrain.spec import NT_XENT, PretrainSpec
+from limen.pretrain.spec import PretrainSpec
 from limen.records.errors import BadInput, Problem
 from limen.records.observer import StepObserver
 from limen.records.stage import StageRecord
@@ -61,10 +59,10 @@ def pretrain(
     if (run.start is None) != (start is None):
         missing, given = ("the step", "a record") if run.start is None else ("the record", "a step")
         raise BadInput(Problem("start", f"expected {missing} of the run to start from, got only {given}"))
-    training, heldout = examples_of(run)
+    training, heldout, preprocessing = prepared_examples(run)
     with deterministic(run.threads):
-        objective = make_objective(run, training.images.shape[3], training.classes)
-        model = make_model(run, objective, training)
+        objective = make_objective(run, training)
+        model = make_model(run, objective, training, preprocessing)
         if start is not None and run.start is not None:
             load_start(model, start, run.start)
         keeper = CheckpointKeeper(run.checkpoints)
@@ -80,6 +78,7 @@ def pretrain(
         data={
             "architecture": model["encoder"].architecture,
             "layers": list(model["encoder"].layers),
+            **({"preprocessing": preprocessing.plain()} if preprocessing.plain() else {}),
             "objective": run.objective["name"],
             "loss_name": objective.loss_name(run.batch_size),
             "batch_size": run.batch_size,
@@ -99,50 +98,13 @@ def pretrain(
     )
 
 
-def make_objective(run: PretrainSpec, channels: int, classes: Sequence[str] = ()) -> Objective:
-    """The objective on images of `channels` channels and, where they are labelled, of these classes.
-
-    Without a named augmentation, views are compared under the usual one for such images and classes told apart
-    without any.
-    """
-    named = run.objective.get("augmentation")
-    if run.objective["name"] == "supervised":
-        augmentation = Augmentation() if named is None else Augmentation(**named)
-        return Supervised(len(classes), run.objective.get("loss", "log"), augmentation)
-    augmentation = Augmentation.usual(channels) if named is None else Augmentation(**named)
-    options = {k: v for k, v in run.objective.items() if k in NT_XENT}
-    return NTXent(augmentation, **{**NT_XENT, **options})
-
-
-def examples_of(run: PretrainSpec) -> tuple[Examples, Examples]:
-    """The training and the held-out examples of a run. Raises BadInput for too few of them."""
-    label = run.objective.get("label", "label") if run.objective["name"] == "supervised" else None
-    every = load_examples(run.data, label)
-    if isinstance(run.heldout, str):
-        training, heldout = every, load_examples(run.heldout, label, every.classes)
-    else:
-        split = split_images(every.images, run.heldout, run.split_seed)
-        training, heldout = every.take(split.training), every.take(split.heldout)
-    problems = []
-    if len(training) < run.batch_size:
-        what = f"expected at most the {len(training)} training examples, got {run.batch_size}"
-        problems.append(Problem("batch_size", what))
-    if len(heldout) < 2 * run.batch_size:
-        what = f"expected at least 2 batches of {run.batch_size} held-out examples, got {len(heldout)} examples"
-        fix = "hold out a larger share, or take a smaller batch_size"
-        problems.append(Problem("heldout", what, "the held-out loss has an interval only from 2 batches on", fix))
-    if problems:
-        raise BadInput(problems)
-    return training, heldout
-
-
 def _training(run: PretrainSpec, objective: Objective, model: Any, training: Examples) -> Training:
     sampler = Sampler(run.sampling, len(training), run.batch_size, run.seed)
 
     def losses() -> Iterator[Callable[[], Any]]:
         for step, rows in enumerate(sampler.batches(0, run.steps)):
             rng = stream("pretrain/augment", run.seed, step)
-            batch = training.batch(rows, model["encoder"].channels_last)
+            batch = drawn_batch(objective, training, rows, rng, model["encoder"].channels_last)
             yield partial(objective.batch_loss, model["encoder"], model["head"], batch, rng)
 
     optimizer = make_optimizer(run.optimizer, model.parameters())

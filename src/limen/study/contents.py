@@ -57,12 +57,12 @@ def _populations(name: str, task: Task, column: str | None, files: Files) -> Ite
 def _rows(place: dict[str, Any], column: str | None, classes: tuple[str, ...] | None) -> LabelledFeatures:
     import numpy as np
 
+    from limen.data.inputs import read_inputs
     from limen.data.tables import read_table
-    from limen.study.inputs import encoder_inputs
     from limen.study.rows import labelled_rows
 
     if column is not None:
-        features = encoder_inputs(place["data"], column, "features")
+        features = read_inputs(place["data"], column, "features")
     else:
         count = len(read_table(place["data"], [place["label"]]).columns[place["label"]])
         features = np.arange(count, dtype=np.float64)[:, None]

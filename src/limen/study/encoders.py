@@ -197,7 +197,7 @@ class ScheduleTable(Section):
 
 
 class Augmentation(Section):
-    """Strengths of the random views; what is off stays at its default. Meanings: `limen.pretrain.augment`."""
+    """Strengths of the random views; what is off stays at its default. Meanings: `limen.pretrain.views`."""
 
     crop: Annotated[float, Field(gt=0, le=1)] = 1.0
     flip: bool = False

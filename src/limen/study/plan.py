@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-from limen.pretrain.spec import OBJECTIVES as OPTIONS
+from limen.pretrain.options import OBJECTIVES as OPTIONS
 from limen.records.cell import Cell
 from limen.study.cost import dimension_of, features_cost, fit_cost, pretrain_cost
 from limen.study.encoders import Encoder, Pretrain, SentenceTransformers, Torch, Transformers

@@ -41,7 +41,7 @@ class DynamicsRecording:
         from limen.measure.dynamics.attach import attach
         from limen.measure.recorder.asked import Asked
         from limen.measure.recorder.recorder import Recorder
-        from limen.pretrain.run import examples_of
+        from limen.pretrain.populations import examples_of
         from limen.pretrain.spec import PretrainSpec
 
         run = PretrainSpec.parse(self.spec)
@@ -100,7 +100,7 @@ def _measured(model: Any, run: Any, training: Any) -> tuple[Any, Any]:
         count = max(least, min(examples, len(training)) // run.batch_size)
         count = max(1, min(count, len(training) // run.batch_size))
         cut = (rows[i * run.batch_size : (i + 1) * run.batch_size] for i in range(count))
-        return [(batch.images, batch.labels) for batch in (training.batch(np.asarray(at)) for at in cut)]
+        return [(batch.inputs, batch.labels) for batch in (training.batch(np.asarray(at)) for at in cut)]
 
     normalised = any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules())
     mode: BatchNorm = "train" if normalised else "eval"

@@ -48,9 +48,9 @@ def features(spec: Mapping[str, Any], inputs: Mapping[str, StageRecord]) -> Stag
     """Features of one column: `spec` = {encoder, data, column, input}; `inputs` = {encoder} for a pretrained one."""
     import numpy as np
 
-    from limen.study.inputs import encoder_inputs
+    from limen.data.inputs import read_inputs
 
-    values = encoder_inputs(spec["data"], spec["column"], spec["input"])
+    values = read_inputs(spec["data"], spec["column"], spec["input"])
     matrix = np.asarray(_encoded(spec["encoder"], inputs, values))
     data = {"rows": len(matrix), "dimension": int(matrix.shape[1])}
     return StageRecord("features", VERSIONS["features"], data, {"features": matrix})

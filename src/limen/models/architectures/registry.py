@@ -10,18 +10,30 @@ import difflib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from limen.models.architectures.base import ImageEncoder
 from limen.models.architectures.conv import conv_encoder
 from limen.models.architectures.mlp import linear, mlp
+from limen.models.architectures.module import EncoderModule
 from limen.models.architectures.resnet import resnet18
+from limen.models.encoder import InputKind
 from limen.records.errors import BadInput, Problem
 
-ARCHITECTURES: Mapping[str, Callable[[Mapping[str, Any]], ImageEncoder]] = {
+ARCHITECTURES: Mapping[str, Callable[[Mapping[str, Any]], EncoderModule]] = {
     "conv": conv_encoder, "resnet18": resnet18, "mlp": mlp, "linear": linear,
 }  # fmt: skip
+TAKES: Mapping[str, InputKind] = dict.fromkeys(("conv", "resnet18", "mlp", "linear"), "image")
+"""Name → the kind of input it takes."""
 
 
-def build(architecture: Mapping[str, Any]) -> ImageEncoder:
+def taking(kind: InputKind) -> list[str]:
+    """Names of the architectures that take a kind of input.
+
+    >>> "conv" in taking("image")
+    True
+    """
+    return sorted(name for name, takes in TAKES.items() if takes == kind)
+
+
+def build(architecture: Mapping[str, Any]) -> EncoderModule:
     """The module described by `{name, …options}`, with freshly made (not yet drawn or loaded) weights.
 
     Raises BadInput for an unknown name, an unknown option, an option out of range.

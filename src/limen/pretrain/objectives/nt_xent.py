@@ -21,22 +21,23 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 from torch.nn import functional
 
-from limen.pretrain.augment import random_view
-from limen.pretrain.augmentation import Augmentation
 from limen.pretrain.examples import Batch
+from limen.pretrain.objectives.heads import projection_head
+from limen.pretrain.views.strengths import Augmentation, Views
+from limen.pretrain.views.views import draw_view
 
 
 @dataclass(frozen=True, slots=True)
 class NTXent:
     """The objective with everything that is part of its name, and the projection head it trains on top."""
 
-    augmentation: Augmentation = field(default_factory=Augmentation)
+    views: Views = field(default_factory=Augmentation)
     temperature: float = 0.5
     projection: int = 64
     """Dimensions of the sphere's space; the head is linear → ReLU → linear and is not part of the encoder."""
+    partners: int = 0
 
     def loss_name(self, batch_size: int) -> str:
         """What L_pre is, in full.
@@ -44,21 +45,15 @@ class NTXent:
         >>> NTXent(temperature=0.5).loss_name(64)
         'NT-Xent, batch 64, temperature 0.5, no augmentation'
         """
-        return f"NT-Xent, batch {batch_size}, temperature {self.temperature:g}, {self.augmentation.text()}"
+        return f"NT-Xent, batch {batch_size}, temperature {self.temperature:g}, {self.views.text()}"
 
-    def head(self, dimension: int, rng: np.random.Generator) -> Any:
-        """The projection head for representations of `dimension` columns, its weights drawn from `rng`."""
-        head = nn.Sequential(nn.Linear(dimension, dimension), nn.ReLU(), nn.Linear(dimension, self.projection))
-        with torch.no_grad():
-            for layer in (head[0], head[2]):
-                draw = rng.standard_normal(tuple(layer.weight.shape)) * math.sqrt(2 / layer.in_features)
-                layer.weight.copy_(torch.from_numpy(draw))
-                layer.bias.zero_()
-        return head
+    def head(self, encoder: Any, rng: np.random.Generator) -> Any:
+        """The projection head, its weights drawn from `rng`."""
+        return projection_head(encoder.dimension(), self.projection, rng)
 
     def batch_loss(self, encoder: Any, head: Any, batch: Batch, rng: np.random.Generator) -> Any:
         """ℓ of one batch: a scalar tensor; the views are drawn from `rng`, labels are not looked at."""
-        views = torch.cat([random_view(batch.images, self.augmentation, rng) for _ in range(2)])
+        views = torch.cat([draw_view(batch.inputs, self.views, rng) for _ in range(2)])
         return nt_xent(head(encoder(views)), self.temperature)
 
 

@@ -10,23 +10,40 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
-from limen.pretrain.augmentation import Augmentation
-from limen.pretrain.examples import Batch
+from limen.pretrain.examples import Batch, Examples
+from limen.pretrain.views.strengths import Views
 
 
 class Objective(Protocol):
     """A pretraining objective with all its options."""
 
     @property
-    def augmentation(self) -> Augmentation:
-        """The random transformations of an image before it is encoded."""
+    def views(self) -> Views:
+        """The random transformations of an input before it is encoded."""
+
+    @property
+    def partners(self) -> int:
+        """Other examples of its class that come with every example of a batch; 0: none are needed."""
 
     def loss_name(self, batch_size: int) -> str:
         """What L_pre is, in full."""
 
-    def head(self, dimension: int, rng: np.random.Generator) -> Any:
-        """The module trained on representations of `dimension` columns, its weights drawn from `rng`."""
+    def head(self, encoder: Any, rng: np.random.Generator) -> Any:
+        """The module trained on what the encoder gives, its weights drawn from `rng`."""
 
     def batch_loss(self, encoder: Any, head: Any, batch: Batch, rng: np.random.Generator) -> Any:
         """ℓ of one batch: a scalar tensor; all randomness is drawn from `rng`."""
+
+
+def drawn_batch(
+    objective: Objective,
+    examples: Examples,
+    rows: NDArray[np.int64],
+    rng: np.random.Generator,
+    channels_last: bool = False,
+) -> Batch:
+    """The examples `rows` as the objective takes them: with partners from `rng`, where it asks for any."""
+    batch = examples.batch(rows, channels_last)
+    return examples.with_partners(batch, rows, objective.partners, rng) if objective.partners else batch

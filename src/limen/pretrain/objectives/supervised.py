@@ -14,18 +14,16 @@ Source: the ½ and the sum over classes as in Kunin et al. 2021 (arXiv:2107.0913
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 import numpy as np
-import torch
-from torch import nn
 from torch.nn import functional
 
-from limen.pretrain.augment import random_view
-from limen.pretrain.augmentation import Augmentation
 from limen.pretrain.examples import Batch
+from limen.pretrain.objectives.heads import linear_head
+from limen.pretrain.views.strengths import Augmentation, Views
+from limen.pretrain.views.views import draw_view
 
 Loss = Literal["log", "squared"]
 LOSSES: tuple[str, ...] = get_args(Loss)
@@ -37,7 +35,8 @@ class Supervised:
 
     classes: int
     loss: Loss = "log"
-    augmentation: Augmentation = field(default_factory=Augmentation)
+    views: Views = field(default_factory=Augmentation)
+    partners: int = 0
 
     def loss_name(self, batch_size: int) -> str:
         """What L_pre is, in full: the same for every batch size.
@@ -47,27 +46,21 @@ class Supervised:
         """
         del batch_size
         kind = "cross-entropy" if self.loss == "log" else "half squared error of one-hot labels"
-        return f"{kind}, {self.classes} classes, {self.augmentation.text()}"
+        return f"{kind}, {self.classes} classes, {self.views.text()}"
 
-    def head(self, dimension: int, rng: np.random.Generator) -> Any:
-        """The linear head for representations of `dimension` columns: weights of variance 1/dimension, bias 0."""
-        head = nn.Linear(dimension, self.classes)
-        with torch.no_grad():
-            draw = rng.standard_normal(tuple(head.weight.shape)) / math.sqrt(dimension)
-            head.weight.copy_(torch.from_numpy(draw))
-            head.bias.zero_()
-        return head
+    def head(self, encoder: Any, rng: np.random.Generator) -> Any:
+        """The linear head: weights of variance 1/dimension, bias 0."""
+        return linear_head(encoder.dimension(), self.classes, rng)
 
     def batch_loss(self, encoder: Any, head: Any, batch: Batch, rng: np.random.Generator) -> Any:
-        """ℓ of one batch with labels: a scalar tensor; one view of each image is drawn from `rng`."""
-        return supervised_loss(
-            head(encoder(random_view(batch.images, self.augmentation, rng))), batch.labels, self.loss
-        )
+        """ℓ of one batch with labels: a scalar tensor; one view of each input is drawn from `rng`."""
+        return supervised_loss(head(encoder(draw_view(batch.inputs, self.views, rng))), batch.labels, self.loss)
 
 
 def supervised_loss(scores: Any, labels: Any, loss: Loss) -> Any:
     """Mean loss of scores [B, C] and labels [B] in 0, …, C − 1.
 
+    >>> import torch
     >>> scores, labels = torch.zeros(3, 4), torch.tensor([0, 1, 3])
     >>> float(supervised_loss(scores, labels, "log").exp()), float(supervised_loss(scores, labels, "squared"))
     (4.0, 0.5)

@@ -9,10 +9,10 @@ from limen.data.tables import read_table
 from limen.records.errors import BadInput, Problem
 
 
-def encoder_inputs(data: str, column: str, kind: str) -> Any:
+def read_inputs(data: str, column: str, kind: str) -> Any:
     """The inputs in a column. Raises BadInput for a column of another kind.
 
-    >>> encoder_inputs("digits:test", "image", "image").shape
+    >>> read_inputs("digits:test", "image", "image").shape
     (450, 8, 8, 1)
     """
     values = read_table(data, [column]).columns[column]

@@ -7,7 +7,10 @@ import pytest
 import torch
 
 from limen.arrays.random import stream
-from limen.pretrain.images import batch_tensor, channel_moments, load_images, split_images
+from limen.models.preprocessing.preprocessing import as_tensor
+from limen.pretrain.examples import Raw, load_examples
+from limen.pretrain.moments import channel_moments
+from limen.pretrain.split import split_examples
 
 
 def _images(n=200):
@@ -15,13 +18,13 @@ def _images(n=200):
 
 
 def test_the_parts_are_disjoint_and_complete():
-    split = split_images(_images(), 0.3, seed=0)
+    split = split_examples(Raw(_images()).digests(), 0.3, seed=0)
     assert len(split.heldout) == 60
     assert sorted([*split.training, *split.heldout]) == list(range(200))
 
 
 def test_the_split_is_keyed_by_its_seed():
-    a, b, c = (split_images(_images(), 0.3, seed) for seed in (0, 0, 1))
+    a, b, c = (split_examples(Raw(_images()).digests(), 0.3, seed) for seed in (0, 0, 1))
     assert np.array_equal(a.heldout, b.heldout)
     assert not np.array_equal(a.heldout, c.heldout)
 
@@ -29,7 +32,7 @@ def test_the_split_is_keyed_by_its_seed():
 def test_identical_images_stay_on_one_side():
     images = np.concatenate([_images(60)] * 3)
     for seed in range(5):
-        split = split_images(images, 0.3, seed)
+        split = split_examples(Raw(images).digests(), 0.3, seed)
         assert not set(split.training % 60) & set(split.heldout % 60)
         assert 54 <= len(split.heldout) <= 56
 
@@ -37,7 +40,7 @@ def test_identical_images_stay_on_one_side():
 def test_every_image_is_held_out_equally_often():
     counts = np.zeros(50)
     for seed in range(400):
-        counts[split_images(_images(50), 0.2, seed).heldout] += 1
+        counts[split_examples(Raw(_images(50)).digests(), 0.2, seed).heldout] += 1
     assert counts.mean() == 80
     assert np.sum((counts - 80) ** 2 / (400 * 0.2 * 0.8)) * 49 / 50 < 85.4  # chi-squared, 49 dof, 0.1 %
 
@@ -45,11 +48,11 @@ def test_every_image_is_held_out_equally_often():
 def test_a_batch_is_on_the_unit_scale_with_channels_first():
     images = _images()
     rows = np.array([3, 1])
-    batch = batch_tensor(images, rows)
+    batch = as_tensor(images, "image", rows)
     assert batch.shape == (2, 3, 4, 4)
     np.testing.assert_allclose(batch[1, 2].numpy(), images[1, :, :, 2] / 255, rtol=1e-6)
     unit = (images / 255).astype(np.float32)
-    torch.testing.assert_close(batch_tensor(unit, rows), batch)
+    torch.testing.assert_close(as_tensor(unit, "image", rows), batch)
 
 
 def test_moments_are_those_of_the_given_rows():
@@ -62,6 +65,6 @@ def test_moments_are_those_of_the_given_rows():
 
 
 def test_encoded_images_are_decoded(shared_data):
-    images = load_images(str(shared_data / "cifar10" / "test.parquet"))
+    images = load_examples(str(shared_data / "cifar10" / "test.parquet"), None).inputs
     assert images.shape == (10_000, 32, 32, 3)
     assert images.dtype == np.uint8

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from limen.arrays.random import stream
-from limen.pretrain.augment import random_view
-from limen.pretrain.augmentation import Augmentation
+from limen.pretrain.views.image import random_view
+from limen.pretrain.views.strengths import Augmentation, usual_views
 
 STRENGTHS = {
     "crop": 0.5,
@@ -44,7 +44,7 @@ def test_without_strengths_a_view_is_the_image():
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_views_are_keyed(channels):
-    usual, images = Augmentation.usual(channels), _images(channels=channels)
+    usual, images = usual_views("image", channels), _images(channels=channels)
     assert torch.equal(random_view(images, usual, stream("v", 1)), random_view(images, usual, stream("v", 1)))
     assert not torch.equal(random_view(images, usual, stream("v", 1)), random_view(images, usual, stream("v", 2)))
 

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from limen.pretrain.augmentation import Augmentation
+from limen.pretrain.views.strengths import Augmentation
 
 
 def random_view(images: Any, augmentation: Augmentation, rng: np.random.Generator) -> Any:
