@@ -7,12 +7,13 @@ Each answer is one function: question → formula (docs/statements/sgd-dynamics.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from limen.records.dynamics import Answer, Compared, Lag, ModeVerdict
-from limen.theory.sgd import Law, correction, excess_loss_saved, rescale, window_average
+from limen.records.units import counted
+from limen.theory.sgd import Law, correction, excess_loss_saved, gaussian_regression, rescale, window_average
 from limen.verdict.dynamics.problem import RunProblem
 
 DROP = 10.0
@@ -29,6 +30,8 @@ class Seen:
     identities: Mapping[str, Compared]
     lags: tuple[Lag, ...]
     verdict: str
+    reason: str
+    """Of the verdict."""
     not_quadratic: bool
     """Whether the modes' virial ratios say that the force is not curvature times distance."""
     law: Law | None
@@ -60,12 +63,17 @@ def answers(
     modes: tuple[ModeVerdict, ...],
     found: Mapping[str, Compared],
     lags: tuple[Lag, ...],
-    verdict: tuple[str, bool],
+    verdict: tuple[str, str, bool],
 ) -> tuple[Answer, ...]:
-    """All thirteen, in the order of the docs page; `verdict` = stationarity, and whether the loss is not quadratic."""
+    """All thirteen, in the order of the docs page; `verdict`: stationarity, its reason, whether not quadratic."""
     laws = {} if problem.whole is None else problem.laws(problem.whole)
     seen = Seen(problem, modes, found, lags, *verdict, laws.get(problem.law_name))
     return tuple(ask(seen) for ask in ASKED)
+
+
+def _signed(value: float) -> str:
+    shown = f"{value:+.1f}"
+    return shown[1:] if shown in ("+0.0", "-0.0") else shown
 
 
 def _refused(question: str, reason: str) -> Answer:
@@ -81,9 +89,9 @@ def stationary(seen: Seen) -> Answer:
     evidence = "" if value is None else f"virial ratio {value:.2f}{beside}"
     slow = sum(not mode.equilibrated for mode in seen.modes)
     if seen.verdict == "not_identified":
-        return _refused(question, "no recorded mode has relaxed often enough in this run")
+        return _refused(question, seen.reason)
     still = "yes, as far as the recorded modes tell" if seen.verdict == "stationary" else "no: modes still drift"
-    return Answer(question, f"{still}; {slow} modes cannot have equilibrated" if slow else still, evidence)
+    return Answer(question, f"{still}; {counted(slow, 'mode')} cannot have equilibrated" if slow else still, evidence)
 
 
 def temperature(seen: Seen) -> Answer:
@@ -96,9 +104,9 @@ def temperature(seen: Seen) -> Answer:
     z = [m.temperature.z for _, m in hot if m.temperature.z is not None]
     near = sum(abs(x) < 3 for x in z)
     together = sum(z) / np.sqrt(len(z)) if z else 0.0
-    agree = f"{near} of {len(z)} modes within 3 standard errors of the law, {together:+.1f} together"
+    agree = f"{near} of {counted(len(z), 'mode')} within 3 standard errors of the law, {_signed(together)} together"
     agree = agree if z else "no law to compare"
-    return Answer(question, f"{min(values):.3g} to {max(values):.3g} (loss) over {len(hot)} modes", agree)
+    return Answer(question, f"{min(values):.3g} to {max(values):.3g} (loss) over {counted(len(hot), 'mode')}", agree)
 
 
 def distance(seen: Seen) -> Answer:
@@ -112,7 +120,9 @@ def distance(seen: Seen) -> Answer:
     evidence = f"the {seen.law.name} law; modes with an equilibrium spread over a radius of {np.sqrt(radius):.3g}"
     if seen.problem.flat_bulk:
         evidence += "; an upper bound, since noise outside the recorded modes is taken for flat"
-    return Answer(question, f"{now:.3g} in {steps[0]:,} more steps, {later:.3g} in {steps[1]:,}", evidence)
+    if seen.problem.few_examples:
+        evidence += f"; a lower bound: {seen.problem.few_examples}"
+    return Answer(question, f"{now:.3g} in {counted(steps[0], 'more step')}, {later:.3g} in {steps[1]:,}", evidence)
 
 
 def batch(seen: Seen) -> Answer:
@@ -142,7 +152,7 @@ def too_large(seen: Seen) -> Answer:
         return _refused(question, seen.problem.unpredictable or "no recorded mode of positive curvature")
     q = correction(seen.problem.settings)
     said = "no" if q < TOLERANCE else "for the continuous law, yes; the discrete one holds" if q < 0.9 else "yes"
-    evidence = f"the continuous law's variances are low by a factor of {1 - min(q, 1):.3g} in the sharpest mode"
+    evidence = f"the continuous law's variances are {1 - min(q, 1):.3g} of the exact ones in the sharpest mode"
     return Answer(question, f"{said}: q = {q:.3g}, 1 at the edge of stability", evidence)
 
 
@@ -154,11 +164,14 @@ def damping(seen: Seen) -> Answer:
         return _refused(question, seen.problem.unpredictable or "no recorded mode of positive curvature")
     kinds = {kind: sum(m.regime == kind for m in moving) for kind in dict.fromkeys(m.regime for m in moving)}
     slowest = min(moving, key=lambda mode: mode.curvature)
-    best = max(0.0, 1 - np.sqrt(seen.problem.learning_rate * slowest.curvature)) ** 2
+    said = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+    best = (1 - np.sqrt(seen.problem.learning_rate * slowest.curvature)) ** 2
+    if not seen.problem.plain or best >= 1:
+        why = "no momentum makes it stable" if seen.problem.plain else "which relaxes fastest is known for heavy ball"
+        return Answer(question, said, f"momentum is {seen.problem.momentum:g}; {why}")
     return Answer(
         question,
-        ", ".join(f"{count} {kind}" for kind, count in kinds.items())
-        + f"; the slowest recorded mode (h = {slowest.curvature:.3g}) relaxes fastest at momentum {best:.4g}",
+        f"{said}; the flattest recorded mode (h = {slowest.curvature:.3g}) relaxes fastest at momentum {best:.4g}",
         f"momentum is {seen.problem.momentum:g}; critical at (1 − √(ηh))²",
     )
 
@@ -181,7 +194,7 @@ def averaging(seen: Seen) -> Answer:
     return Answer(
         question,
         f"the mean of {window:,} successive iterates saves {saved:.3g} of the {total:.3g} loss that noise costs",
-        f"{law.name} law, {int(resting.sum())} modes with an equilibrium",
+        f"{law.name} law, {_standing_for(tracked)} with an equilibrium",
     )
 
 
@@ -195,19 +208,20 @@ def drop(seen: Seen) -> Answer:
         why = seen.problem.unpredictable or "training is not known to be stationary on a quadratic loss"
         return _refused(question, f"{why}; ‖v‖² counts progress too")
     speed = float(np.mean(seen.problem.trajectory.velocity_norm2[rows][-max(seen.problem.steps // 2, 1) :]))
-    excess = seen.problem.learning_rate * (1 + seen.problem.momentum) / 4 * speed
+    saved = seen.problem.learning_rate * (1 + seen.problem.momentum) / 4 * speed * (1 - 1 / DROP)
     if seen.problem.sampling not in ("iid", "replacement"):
         law = seen.law
         if law is None or law.name != "epoch" or not np.isfinite(law.position_variance).any():
             what = "the momentum buffer gives the excess loss of independent batches; these are"
             return _refused(question, f"{what} {seen.problem.sampling}")
-        excess = float(np.nansum(law.temperature * law.problem.weight)) / 2
-        source = "reshuffled batches: ½Σh Var x of the epoch law"
+        after = seen.problem.laws(replace(law.problem, learning_rate=law.problem.learning_rate / DROP))["epoch"]
+        saved = float(np.nansum((law.temperature - after.temperature) * law.problem.weight)) / 2
+        source = "reshuffled batches: ½Σh Var x of the epoch law, before and after"
     else:
         source = f"(η(1 + β)/4)·E‖v‖² with E‖v‖² = {speed:.3g}"
     slow = any(not mode.equilibrated for mode in seen.modes)
     most = "at most" if slow else "about"
-    gain = f"{most} {excess * (1 - 1 / DROP):.3g} of training loss within (1 − β)/(η′h) steps of each mode"
+    gain = f"{most} {saved:.3g} of training loss within (1 − β)/(η′h) steps of each mode"
     return Answer(question, gain, source)
 
 
@@ -258,20 +272,35 @@ def exponent(seen: Seen) -> Answer:
     usable = [lag for lag in usable if lag.exponent.low is not None] or usable
     lag = usable[2 * len(usable) // 3]
     predicted = lag.predicted_exponent.get(name)
-    beside = "no law to compare" if predicted is None else f"the {name} law says {predicted:.2f}"
-    return Answer(question, f"{lag.exponent.text()} at {lag.lag:,} steps; {beside}",
+    beside = "no law to compare" if predicted is None else f"the {name} law says {predicted:z.2f}"
+    return Answer(question, f"{lag.exponent.text()} at {counted(lag.lag, 'step')}; {beside}",
                   "it changes with the lag: ballistic 2, flat 1, confined 0; drift makes it 2 again")  # fmt: skip
 
 
 def tails(seen: Seen) -> Answer:
-    """Hill index of gradient noise."""
+    """Hill index of gradient noise; W, the share of noise that the fluctuation itself makes."""
     question = "Are there heavy tails?"
     hill = None if seen.problem.noise is None else seen.problem.noise.hill
     if hill is None or hill.value is None:
         return _refused(question, "gradient noise was not measured" if hill is None else hill.reason)
     heavy = hill.high is not None and hill.high < 2
     said = "yes: the variance may not exist" if heavy else "no sign of an infinite variance"
-    return Answer(question, f"{said}; tail index {hill.text()}", "Hill estimate of the norms of batch noise")
+    return Answer(
+        question, f"{said}; tail index {hill.text()}", f"Hill estimate of the norms of batch noise{_feedback(seen)}"
+    )
+
+
+def _feedback(seen: Seen) -> str:
+    """W of least squares with Gaussian features of this curvature: moments of second order exist below 1."""
+    law, problem = seen.law, seen.problem
+    if law is None or not problem.plain or law.problem.weight_decay or law.name != "discrete":
+        return ""
+    sharp = law.problem.curvature > 0
+    if not sharp.any():
+        return ""
+    found = gaussian_regression(_only(law, sharp).problem, 1.0)
+    sign = "≥" if problem.flat_bulk or problem.few_examples else "="
+    return f"; least squares of this curvature would have W {sign} {found.feedback:.2g}, infinite variance from 1 on"
 
 
 def decay(seen: Seen) -> Answer:
@@ -299,6 +328,11 @@ ASKED: tuple[Callable[[Seen], Answer], ...] = (
     stationary, temperature, distance, batch, too_large, damping, averaging, drop, reshuffling, shape, exponent, tails,
     decay,
 )  # fmt: skip
+
+
+def _standing_for(law: Law) -> str:
+    """How many modes of the network a law is of: those of a density stand for many."""
+    return counted(round(float(law.problem.weight.sum())), "mode")
 
 
 def _only(law: Law, kept: np.ndarray) -> Law:

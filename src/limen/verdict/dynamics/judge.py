@@ -52,7 +52,7 @@ def judge(run: str, trajectory: Trajectory, curvature: Curvature | None, noise: 
         modes=modes,
         lags=at,
         identities=found,
-        answers=answers(problem, modes, found, at, (verdict, bool(_not_quadratic(problem, modes)))),
+        answers=answers(problem, modes, found, at, (verdict, reason, bool(_not_quadratic(problem, modes)))),
         orbits=orbits(problem, modes, laws),
         warnings=_warnings(problem, modes, found),
         excluded=trajectory.info.excluded,
@@ -76,7 +76,7 @@ def _stationary(problem: RunProblem, modes: tuple[ModeVerdict, ...]) -> tuple[Ve
         if not times:
             return "not_identified", "no recorded mode ever comes to rest (all flat or unstable)", None
         needed = int(needed_steps(problem, min(times)))
-        reason = f"the run has {problem.steps:,} steps of one setting; the quickest mode needs {needed:,}"
+        reason = f"the run has {counted(problem.steps, 'step')} of one setting; the quickest mode needs {needed:,}"
         return "not_identified", reason, None
     p = float(min(holm([mode.p_drift for mode in judged if mode.p_drift is not None])))
     slow = len(modes) - len(judged)
@@ -96,12 +96,16 @@ def _warnings(problem: RunProblem, modes: tuple[ModeVerdict, ...], found: Mappin
         said.append("gradient noise was not measured: measured numbers stand without a prediction")
     elif problem.flat_bulk:
         said.append("no spectral density: noise outside the recorded modes is taken for flat, too mobile at long lags")
+    if problem.few_examples:
+        said.append(f"{problem.few_examples}: the laws of displacement saturate too early and too low")
     rising = sum(mode.curvature < 0 for mode in modes)
     if rising:
         several = "mode has" if rising == 1 else "modes have"
-        said.append(f"{rising} recorded {several} negative curvature: no equilibrium; their noise is taken for flat")
+        said.append(f"{rising:,} recorded {several} negative curvature: no equilibrium; their noise is taken for flat")
     if problem.trajectory.info.damaged:
-        said.append(f"{problem.trajectory.info.damaged} shards of the recording are damaged and left out")
+        several = "is" if problem.trajectory.info.damaged == 1 else "are"
+        shards = counted(problem.trajectory.info.damaged, "shard")
+        said.append(f"{shards} of the recording {several} damaged and left out")
     failed = [test.name for test in problem.trajectory.info.self_tests if not test.passed]
     if failed:
         said.append(f"the recorder's own tests failed: {', '.join(sorted(set(failed)))}")

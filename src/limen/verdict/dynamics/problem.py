@@ -5,6 +5,12 @@ measured. The whole network adds a bulk: the noise that is left, tr Σ − Σ u�
 density below the tracked modes in proportion to (multiplicity)·(curvature)^slope, or all of it at curvature 0 where
 there is no density (then displacements are too large at long lags). Modes of negative curvature have no law; they are
 counted.
+
+A density of few of the run's examples has too few modes, and too sharp ones: the Hessian of n examples has a rank of
+n times the outputs at most. Under noise in proportion to curvature every mode has the same variance, so that laws then
+saturate too early, at a level low by that rank over the true one (docs/statements/sgd-dynamics.md). Said, not mended:
+the missing curvatures are not in the data. Nodes of the quadrature that stand for many eigenvalues are harmless beside
+it: they change a law by a twentieth within its lags.
 """
 
 from __future__ import annotations
@@ -26,6 +32,8 @@ from limen.theory.sgd import Law, Modes, discrete, epoch, langevin
 Floats = NDArray[np.float64]
 STEADY = 100
 """Updates from which a stretch of constant setting is preferred to a longer one whose learning rate varies."""
+FEW = 0.5
+"""Share of the run's examples below which a spectral density is called one of few."""
 SAME_MODES = 1e-4
 """Relative distance of eigenvalues up to which two lists are of the same modes."""
 
@@ -152,6 +160,15 @@ class RunProblem:
         return self.bulk_noise > 0 and (self.curvature is None or self.curvature.density is None)
 
     @property
+    def few_examples(self) -> str:
+        """Why the bulk has too few modes; empty where its density is of enough of the run's examples."""
+        n = self.trajectory.info.examples
+        if n is None or self.curvature is None or self.curvature.density is None or not self.bulk_noise > 0:
+            return ""
+        seen = self.curvature.examples
+        return f"the spectral density is of {seen:,} of {n:,} examples" if seen < FEW * n else ""
+
+    @property
     def _slope(self) -> float:
         slope = None if self.noise is None else self.noise.slope
         if slope is None or slope.value is None or slope.low is None or slope.low <= 0:
@@ -233,8 +250,9 @@ def _stretch(trajectory: Trajectory) -> tuple[Segment, slice]:
     steady = [at for at in found if not at[0].varying and at[1].stop - at[1].start >= STEADY]
     best = max(steady or found, key=lambda at: (at[1].stop - at[1].start, at[1].start), default=None)
     if best is None:
+        got = f"{len(step):,} rows of which none is usable" if len(step) else "none"
         raise BadInput(Problem(
-            "run", f"expected recorded updates, got {len(step)} rows of which none is usable",
+            "run", f"expected recorded updates, got {got}",
             "the run diverged at once, or nothing was flushed before it was killed",
         ))  # fmt: skip
     return best
