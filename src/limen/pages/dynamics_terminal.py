@@ -21,7 +21,8 @@ STYLES = {"stationary": "bold green", "drifting": "bold red", "not_identified": 
 def render_dynamics(found: Dynamics, console: Console) -> None:
     """Print it."""
     first, last = found.analysed
-    head = f"{found.steps:,} updates, {first:,} to {last:,} analysed; {found.sampling} batches"
+    updates = "1 update" if found.steps == 1 else f"{found.steps:,} updates"
+    head = f"{updates}, {first:,} to {last:,} analysed; {found.sampling} batches"
     console.print(Text(head))
     console.print(Text(VERDICTS[found.verdict], style=STYLES[found.verdict]), Text(f"— {found.reason}"))
     for warning in found.warnings:
@@ -63,11 +64,11 @@ def _mode(mode: ModeVerdict) -> dict[str, str]:
 
 def _lag(lag: Lag, laws: Sequence[str], own: str) -> dict[str, str]:
     slope, predicted = lag.exponent.value, lag.predicted_exponent.get(own)
-    beside = "" if predicted is None else f" ({own} {predicted:.2f})"
+    beside = "" if predicted is None else f" ({own} {predicted:z.2f})"
     return {
         "lag": f"{lag.lag:,}",
         "measured": short(lag.measured),
-        "exponent": "—" if slope is None else f"{slope:.2f}{beside}",
+        "exponent": "—" if slope is None else f"{slope:z.2f}{beside}",
     } | {law: number(lag.predicted.get(law)) for law in laws}
 
 
@@ -93,15 +94,16 @@ def short(found: Estimate) -> str:
     if found.value is None:
         return "—"
     if found.low is None or found.high is None:
-        return f"{found.value:.3g}"
-    return f"{found.value:.3g}±{(found.high - found.low) / 2:.1g}"
+        return f"{found.value:z.3g}"
+    return f"{found.value:z.3g}±{(found.high - found.low) / 2:.1g}"
 
 
 def number(value: float | None) -> str:
     """Four digits, or a dash."""
-    return "—" if value is None else f"{value:.3g}"
+    return "—" if value is None else f"{value:z.3g}"
 
 
 def signed(value: float | None) -> str:
-    """z with its sign, or a dash."""
-    return "—" if value is None else f"{value:+.1f}"
+    """z with its sign, which zero has not, or a dash."""
+    shown = "—" if value is None else f"{value:+.1f}"
+    return shown[1:] if shown in ("+0.0", "-0.0") else shown

@@ -82,19 +82,21 @@ class Estimate:
 
         >>> Estimate(0.123456, 0.12, 0.13, confidence=0.9, grade="statistical").text()
         '0.1235 (0.1200 to 0.1300) ◆'
+        >>> Estimate(-0.001, -0.41, 0.4, confidence=0.9, grade="statistical").text()  # zero has no sign
+        '0.00 (-0.41 to 0.40) ◆'
         >>> Estimate(None, None, 0.4, confidence=0.9, state="not_identified", reason="n too small").text()
         'not identified (≤ 0.400) ○'
         """
         digits = self.digits()
         if self.low is not None and self.high is not None:
-            interval = f" ({self.low:.{digits}f} to {self.high:.{digits}f})"
+            interval = f" ({self.low:z.{digits}f} to {self.high:z.{digits}f})"
         elif self.high is not None:
-            interval = f" (≤ {self.high:.{digits}f})"
+            interval = f" (≤ {self.high:z.{digits}f})"
         elif self.low is not None:
-            interval = f" (≥ {self.low:.{digits}f})"
+            interval = f" (≥ {self.low:z.{digits}f})"
         else:
             interval = ""
-        value = self.state.replace("_", " ") if self.value is None else f"{self.value:.{digits}f}"
+        value = self.state.replace("_", " ") if self.value is None else f"{self.value:z.{digits}f}"
         return f"{value}{interval} {self.mark}"
 
     def digits(self) -> int:
