@@ -84,9 +84,10 @@ def rest() -> Dynamics:
         run="runs/rest", steps=20_000, segments=(segment(1, 20_000),), analysed=(1, 20_000), sampling="replacement",
         law="discrete", verdict="stationary", reason="no drift in 8 modes (least p = 0.7 after Holm)", p_value=0.7,
         unequilibrated_modes=0, modes=tuple(mode(h) for h in curvatures), lags=lags(),
-        identities={"V": compared(1.0, 1.0, 0.2), "X": compared(0.999, 1.0, -0.4), "L": compared(-3e-4, 2e-3, -2.5),
+        identities={"V": compared(1.0, 1.0, 0.2), "X": compared(0.999, 1.0, -0.4), "L": compared(-3e-4, 0.0, -2.5),
                     "F": compared(1.4, 1.0, 6.3)},
         answers=answers(), orbits=tuple(orbit(h) for h in curvatures[:4]), warnings=(), excluded=0,
+        temperature_p=0.624,
     )  # fmt: skip
 
 
@@ -104,7 +105,7 @@ def moving() -> Dynamics:
     modes = (mode(1.9, 5.0), mode(1.8, -7.0), slow(0.01), slow(-0.02), slow(-0.5), slow(-1.1))
     return replace(
         rest(), run="runs/moving", verdict="drifting", reason="the mean of a mode moves over the run (p = 7.7e-20)",
-        p_value=7.7e-20, modes=modes, unequilibrated_modes=4, excluded=12, analysed=(2_001, 14_000),
+        p_value=7.7e-20, temperature_p=3e-8, modes=modes, unequilibrated_modes=4, excluded=12, analysed=(2_001, 14_000),
         segments=(segment(1, 2_000, 0.1), segment(2_001, 14_000), segment(14_001, 20_000, 1e-3, True)),
         warnings=("4 recorded modes have negative curvature: no equilibrium, and no law", "no spectral density"),
         orbits=(orbit(1.9, 0.2, False), replace(orbit(1.8), measured_turn=SHORT)), answers=answers(6),
@@ -117,6 +118,7 @@ def short() -> Dynamics:
         rest(), run="runs/short", steps=1, segments=(segment(1, 1),), analysed=(1, 1), verdict="not_identified",
         reason="the run has 1 step of one setting; the quickest mode needs 760", p_value=None, lags=lags(1, 1),
         modes=(slow(4.0), slow(2.0)), unequilibrated_modes=2, identities=refused, orbits=(), answers=answers(13),
+        temperature_p=None,
     )  # fmt: skip
 
 
@@ -132,7 +134,19 @@ def unpredicted() -> Dynamics:
     return replace(
         found, run="runs/unpredicted", lags=lags(laws=False), modes=tuple(mode(m.curvature, None) for m in found.modes),
         orbits=tuple(orbit(at.curvature, predicted=False) for at in found.orbits),
-        warnings=("gradient noise was not measured",),
+        warnings=("gradient noise was not measured",), temperature_p=None,
+    )  # fmt: skip
+
+
+def single() -> Dynamics:
+    """One of everything: a mode, a lag, an update left out; an identity of two modes has nothing to say, z is 0."""
+    found, none = rest(), not_identified("angular momentum needs two equilibrated modes")
+    identities = {"V": compared(1.0, 1.0, -0.02), "X": compared(-0.0, 1.0, 0.0), "F": compared(0.9, 1.0, -1.0),
+                  "L": Compared(none, None, None, none.reason)}  # fmt: skip
+    return replace(
+        found, run="runs/single", steps=900, analysed=(1, 900), segments=(segment(1, 900),), modes=(mode(1.0, -0.04),),
+        lags=lags(1, 0), identities=identities, orbits=found.orbits[:1], excluded=1, temperature_p=0.97,
+        reason="no drift in 1 mode (least p = 0.7 after Holm)",
     )  # fmt: skip
 
 
@@ -166,5 +180,5 @@ def hostile() -> Dynamics:
 
 
 CASES: dict[str, Callable[[], Dynamics]] = {
-    case.__name__: case for case in (rest, reshuffled, moving, short, bare, unpredicted, extreme, hostile)
+    case.__name__: case for case in (rest, reshuffled, moving, short, bare, unpredicted, single, extreme, hostile)
 }

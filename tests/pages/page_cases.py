@@ -7,11 +7,13 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
+import dynamics_cases
+
 from limen.records.budget import Advice, Budget, CurvePoint, Extrapolation, Floor, PopulationCheck
 from limen.records.closed_forms import Agreement, ClosedForms, PredictedPoint, Prediction, Ranking
 from limen.records.comparison import Comparison
 from limen.records.estimate import Estimate, Grade, not_identified
-from limen.records.report import CellOutcome, Checkpoint, Interface, Report
+from limen.records.report import CellOutcome, Checkpoint, Interface, Recorded, Report
 
 HOSTILE = '<script>alert("x")</script>\n"=cmd|\' /C calc\'!A0" & </title></svg>'
 
@@ -352,7 +354,24 @@ def large() -> Report:
     return Report("large", budgets, recipe=RECIPE)
 
 
+def recorded(*names: str) -> Report:
+    """A report on runs that were recorded: all ways a run can go, or those named; the last one has no verdict."""
+    runs = [
+        Recorded(f"net-{name}", replace(dynamics_cases.CASES[name](), run=f"study.toml::net-{name}"))
+        for name in names or dynamics_cases.CASES
+    ]
+    none = () if names else (Recorded("diverged", None, "expected recorded updates, got 0 rows"),)
+    return replace(study(), name="recorded", recorded=(*runs, *none))
+
+
+def lone() -> Report:
+    """One recorded run."""
+    return replace(recorded("rest"), name="lone")
+
+
 CASES = {
+    "recorded": recorded,
+    "lone": lone,
     "one": one,
     "study": study,
     "dozen": dozen,

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 
 import dynamics_cases as cases
 import pytest
+from checked import Table, check_policy, check_self_contained, says, seen
 
+from limen.pages import dynamics_captions as captions
 from limen.pages import dynamics_words as words
 from limen.pages.dynamics_page import render_page
-from limen.records.dynamics import Compared
+from limen.records.dynamics import Compared, ModeVerdict
 from limen.records.errors import BadInput
 from limen.records.estimate import Estimate
 from limen.verbs.dynamics import write_page
@@ -21,47 +22,9 @@ from limen.verbs.dynamics import write_page
 ORDER = ("moves", "portraits", "heat", "identities", "answers", "segments", "recipe")
 
 
-class Seen(HTMLParser):
-    """Tags, ids, references, texts of table cells, and whatever could run or ask the network."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.ids: list[str] = []
-        self.references: list[str] = []
-        self.active: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        for name, value in attrs:
-            if name == "id":
-                self.ids.append(value or "")
-            if name in ("aria-labelledby", "aria-describedby"):
-                self.references += (value or "").split()
-            if name.startswith("on") or name in ("src", "srcset", "action", "formaction"):
-                self.active.append(f"{name}={value}")
-            if name in ("href", "xlink:href") and not (value or "").startswith("#"):
-                self.active.append(f"{name}={value}")
-
-
-def seen(page: str) -> Seen:
-    parser = Seen()
-    parser.feed(page)
-    return parser
-
-
 @pytest.mark.parametrize("name", list(cases.CASES))
 def test_page_is_self_contained_and_its_references_resolve(name: str) -> None:
-    page = render_page(cases.CASES[name]())
-    parser = seen(page)
-    assert parser.active == []
-    assert parser.tags.count("script") == 1
-    assert not {"link", "img", "iframe", "object", "embed", "form", "base"} & set(parser.tags)
-    assert len(set(parser.ids)) == len(parser.ids)
-    assert set(parser.references) <= set(parser.ids)
-    assert page.count("<svg") == page.count("</svg>")
-    assert "http" not in page.replace("http://www.w3.org/2000/svg", "").replace("http-equiv", "")
-    page.encode("utf-8")
+    check_self_contained(render_page(cases.CASES[name]()))
 
 
 @pytest.mark.parametrize("name", list(cases.CASES))
@@ -89,16 +52,7 @@ def test_markup_in_any_text_stays_text() -> None:
 
 
 def test_policy_forbids_everything_but_the_script_of_the_page() -> None:
-    import base64
-    import hashlib
-
-    page = render_page(cases.rest())
-    script = page.split("<script>")[1].split("</script>")[0]
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', page)
-    assert policy is not None
-    assert f"script-src &#39;sha256-{digest}&#39;" in policy[1]
-    assert "default-src &#39;none&#39;" in policy[1]
+    check_policy(render_page(cases.rest()))
 
 
 def test_every_lag_mode_identity_answer_and_segment_is_in_a_table_or_card() -> None:
@@ -135,11 +89,14 @@ def test_the_first_sentence_is_the_verdict(case: str, strong: str) -> None:
 def test_the_second_sentence_counts_what_holds() -> None:
     said = "".join(text for text, _ in words.leads(cases.rest())[1])
     assert said == (
-        "Temperature is within 3 standard errors of the discrete law in 8 of 8 modes; "
+        "Temperature is within 2 standard errors of the discrete law in 8 of 8 modes (joint p = 0.62); "
         "identities V, X and L hold, F (z +6.3) does not."
     )
     moving = "".join(text for text, _ in words.leads(cases.moving())[1])
-    assert "in 0 of 2 modes" in moving
+    assert "of the discrete law, a law of rest, in 0 of 2 modes (joint p < 0.001)" in moving
+    few = replace(cases.rest(), modes=(*cases.rest().modes[:6], cases.mode(0.1, 2.1), cases.mode(0.1, -2.9)))
+    assert "in 6 of 8 modes" in "".join(text for text, _ in words.leads(few)[1])
+    assert "in 1 of 1 mode (" in "".join(text for text, _ in words.leads(cases.single())[1])
     assert len(words.leads(cases.short())) == 1
     unpredicted = "".join(text for text, _ in words.leads(cases.unpredicted())[1])
     assert unpredicted.startswith("Identities V, X and L hold")
@@ -174,9 +131,9 @@ def test_captions_count_the_intervals_that_hold_the_law() -> None:
         if lag.measured.low is not None and lag.measured.high is not None
     )
     tested = sum(lag.measured.two_sided for lag in found.lags)
-    assert f"it lies inside {inside} of {tested} intervals" in words.displacement_caption(found)
-    assert "No law is drawn: gradient noise was not measured." in words.displacement_caption(cases.unpredicted())
-    assert "None of the laws drawn is that of" in words.displacement_caption(replace(found, law="same-order"))
+    assert f"it lies inside {inside} of {tested} intervals" in captions.displacement_caption(found)
+    assert "No law is drawn: gradient noise was not measured." in captions.displacement_caption(cases.unpredicted())
+    assert "None of the laws drawn is that of" in captions.displacement_caption(replace(found, law="same-order"))
 
 
 def test_the_verb_writes_the_page_and_the_document(tmp_path: Path) -> None:
@@ -187,3 +144,81 @@ def test_the_verb_writes_the_page_and_the_document(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "page.json").read_text())["schema"] == "limen.dynamics/1"
     with pytest.raises(BadInput):
         write_page(found, tmp_path / "page.txt")
+
+
+def interval(text: str, found: Estimate) -> bool:
+    """Whether a text shows both ends of an interval, where there are both."""
+    ends = re.search(r"\((.*) to (.*?)\)", text)
+    if not found.two_sided:
+        return ends is None
+    return ends is not None and says(ends[1], found.low) and says(ends[2], found.high)
+
+
+@pytest.mark.parametrize("name", ["rest", "reshuffled", "moving", "unpredicted", "single", "extreme"])
+def test_every_number_of_the_tables_is_that_of_the_record(name: str) -> None:
+    found = cases.CASES[name]()
+    page = seen(render_page(found))
+    moved, slopes = page.table("Displacement").rows, page.table("Local exponent").rows
+    assert len(moved) == len(slopes) == len(found.lags)
+    for lag, row, slope in zip(found.lags, moved, slopes, strict=True):
+        assert row["lag"] == slope["lag"] == f"{lag.lag:,}"
+        assert says(row["E‖Δθ‖², measured"], lag.measured.value)
+        assert interval(row["E‖Δθ‖², measured"], lag.measured)
+        assert says(slope["exponent, measured"], lag.exponent.value)
+        assert interval(slope["exponent, measured"], lag.exponent)
+        for law in set(lag.predicted) & set(row):
+            assert says(row[law], lag.predicted[law], digits=3)
+            assert says(slope[law], lag.predicted_exponent[law])
+    modes = page.table("Temperature").rows
+    assert len(modes) == len(found.modes)
+    for mode, row in zip(found.modes, modes, strict=True):
+        check_mode(mode, row)
+    identities = page.table("Exact for a quadratic loss").rows
+    assert len(identities) == len(found.identities)
+    for compared, row in zip(found.identities.values(), identities, strict=True):
+        check_compared(compared, row, "measured")
+    for orbit, row in zip(found.orbits, page.table("Turn an update").rows, strict=True):
+        assert says(row["curvature"], orbit.curvature, digits=3)
+        if orbit.measured_turn.value is not None:
+            assert says(row["turn, measured"], orbit.measured_turn.value)
+        for moment, title in zip(orbit.ellipse or (None,) * 3, ("Var x", "Cov(x, v)", "Var v"), strict=True):
+            assert says(row[title], moment, digits=3)
+
+
+def check_mode(mode: ModeVerdict, row: dict[str, str]) -> None:
+    assert says(row["curvature"], mode.curvature, digits=3)
+    assert row["batches"] == str(mode.batches)
+    assert says(row["relaxes in, updates"], mode.relaxation_steps)
+    assert says(row["noise"], mode.noise, digits=3)
+    check_compared(mode.temperature, row, "temperature")
+    if mode.virial.value is not None:
+        assert says(row["virial"], mode.virial.value)
+
+
+def check_compared(compared: Compared, row: dict[str, str], title: str) -> None:
+    if compared.measured.value is None:
+        assert row[title].startswith("not identified")
+    else:
+        assert says(row[title], compared.measured.value)
+        assert interval(row[title], compared.measured)
+    assert says(row["law"], compared.predicted)
+    assert says(row["z"], compared.z)
+
+
+def test_the_reader_of_numbers_sees_a_wrong_one() -> None:
+    assert says("0.00448 (0.004 to 0.005)", 0.004476)
+    assert not says("0.00449", 0.004476)
+    assert not says("−0.0045", 0.0045)
+    assert not says("4.48×10⁻⁷", 4.48e-6)
+    assert not says("–", 1.0)
+    assert says("0.0", 0.004)
+    assert not says("0.0", 0.004, digits=3)
+    assert Table("", ["a"], [["1"]]).rows == [{"a": "1"}]
+
+
+@pytest.mark.parametrize("name", list(cases.CASES))
+def test_one_thing_is_not_several_and_zero_has_no_sign(name: str) -> None:
+    text = re.sub(r"<(style|script)>.*?</\1>|<[^>]*>", " ", render_page(cases.CASES[name]()), flags=re.DOTALL)
+    assert not re.search(r"(?<![\d.,×])1 (modes|updates|intervals|steps|runs|pairs)\b", text)
+    assert not re.search(r"[-−+]0(\.0+)?(?![\d.,×])", text)
+    assert not re.search(r"\bnan\b|\binf\b|None(?! of the laws)", text)

@@ -7,7 +7,8 @@ from pathlib import Path
 import page_cases as cases
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page
+from checked import opened
+from playwright.sync_api import Browser
 
 from limen.pages.page import render_html
 
@@ -20,18 +21,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, case in cases.CASES.items():
         (path / f"{name}.html").write_text(render_html(case()), encoding="utf-8")
     return path
-
-
-def opened(browser: Browser, file: Path, width: int = 1200, **options: object) -> tuple[Page, list[str], list[str]]:
-    """The page, what it asked for, and what it complained about."""
-    page = browser.new_page(viewport={"width": width, "height": 900}, **options)  # type: ignore[arg-type]
-    asked: list[str] = []
-    complaints: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
-    page.on("console", lambda message: complaints.append(message.text))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.goto(file.as_uri())
-    return page, asked, complaints
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -9,7 +9,7 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from limen.records.report import Checkpoint, Interface, Report
+from limen.records.report import Checkpoint, Interface, Recorded, Report
 
 SCHEMA = "limen.report/1"
 
@@ -27,6 +27,7 @@ def report_document(report: Report) -> dict[str, Any]:
         "comparisons": [comparison.to_json() for comparison in report.comparisons],
         "rankings": [ranking.to_json() for ranking in report.rankings],
         "interfaces": [_interface(run) for run in report.interfaces],
+        "recorded": [_recorded(run) for run in report.recorded],
         "cells": [asdict(cell) for cell in report.cells],
         "recipe": dict(report.recipe),
     }
@@ -46,6 +47,11 @@ def _interface(run: Interface) -> dict[str, Any]:
         "kendall_tau": {task: estimate.to_json() for task, estimate in run.kendall_tau.items()},
         "slope": {task: estimate.to_json() for task, estimate in run.slope.items()},
     }
+
+
+def _recorded(run: Recorded) -> dict[str, Any]:
+    found = {"state": "not_identified", "reason": run.reason} if run.dynamics is None else run.dynamics.to_json()
+    return {"encoder": run.encoder, "dynamics": found}
 
 
 def _checkpoint(point: Checkpoint) -> dict[str, Any]:

@@ -33,8 +33,8 @@ IDENTITIES = {
     "V": ("virial", "2h Var x = η(1 + β)·Var v: the pull towards the minimum balances the motion; 1 with independent "
           "batches"),
     "X": ("kinematics", "2 Cov(x, v) = η Var v: positions are sums of velocities; 1 of anything at rest"),
-    "L": ("angular momentum", "E[xᵢvⱼ − xⱼvᵢ] = (hᵢ − hⱼ)/(1 − β)·E xᵢxⱼ: no net turning between modes beyond "
-          "what their noise shares; the pair furthest from it"),
+    "L": ("angular momentum", "E[xᵢvⱼ − xⱼvᵢ] − (hᵢ − hⱼ)/(1 − β)·E xᵢxⱼ = 0: no net turning between modes beyond "
+          "what their noise shares; the pair furthest from it, interval and z of all pairs"),
     "F": ("fluctuations", "noise that the motion implies over noise measured from gradients; 1 where both are one"),
 }  # fmt: skip
 Lead = list[tuple[str, bool]]
@@ -42,13 +42,14 @@ _MINUS = re.compile(r"(?<![\w.×⁻-])-(?=[\d.])")
 
 
 def figure(value: float | None, digits: int = 3) -> str:
-    """A number with three digits; a dash where there is none.
+    """A number with three digits; a dash where there is none, no sign where it is 0.
 
-    >>> figure(0.0044756), figure(-4.4756e-7), figure(123456.0), figure(None)
-    ('0.00448', '−4.48×10⁻⁷', '123,456', '–')
+    >>> figure(0.0044756), figure(-4.4756e-7), figure(123456.0), figure(-0.0), figure(None)
+    ('0.00448', '−4.48×10⁻⁷', '123,456', '0', '–')
     """
     if value is None:
         return "–"
+    value = value or 0.0
     if 10**digits <= abs(value) < 1e7:
         return said(f"{value:,.0f}")
     return said(f"{value:.{digits}g}")
@@ -108,8 +109,9 @@ def outcome(found: Compared) -> str:
 
 
 def title(found: Dynamics) -> str:
-    """The last part of the run's name."""
-    return wording.flat(PurePath(found.run).name or found.run) or "recorded run"
+    """The last part of the run's name: its folder, or the encoder of a study."""
+    name = found.run.rpartition("::")[2]
+    return wording.flat(PurePath(name).name or name) or "recorded run"
 
 
 def subtitle(found: Dynamics) -> str:
@@ -137,13 +139,13 @@ def leads(found: Dynamics) -> list[Lead]:
 
 
 def _theory(found: Dynamics) -> list[Lead]:
-    z = [mode.temperature.z for mode in found.modes if mode.temperature.z is not None]
     tested = {said(name): at.z for name, at in found.identities.items() if at.z is not None}
     parts: Lead = []
+    z = [mode.temperature.z for mode in found.modes if mode.temperature.z is not None]
     if z:
-        near = sum(abs(at) < DISAGREES for at in z)
-        parts += [("Temperature is within 3 standard errors of the ", False), (f"{said(found.law)} law", False),
-                  (" in ", False), (f"{near} of {len(z)} modes", True)]  # fmt: skip
+        rest = "" if found.verdict != "drifting" else ", a law of rest,"
+        parts += [(f"Temperature is within 2 standard errors of the {said(found.law)} law{rest} in ", False),
+                  (f"{near_count(z)} of {wording.count(len(z), 'mode')}", True), (jointly(found), False)]  # fmt: skip
     if tested:
         off = [f"{name} (z {signed(at)})" for name, at in tested.items() if abs(at) >= DISAGREES]
         held = [name for name, at in tested.items() if abs(at) < DISAGREES]
@@ -160,48 +162,28 @@ def _theory(found: Dynamics) -> list[Lead]:
     return [[(_sentence(text), strong), *parts[1:], (".", False)]]
 
 
+def near_count(z: Sequence[float]) -> int:
+    """How many lie within AGREES standard errors."""
+    return sum(abs(at) <= AGREES for at in z)
+
+
+def jointly(found: Dynamics) -> str:
+    """The joint p in brackets; empty where the record has none."""
+    return f" (joint {p(found.temperature_p)})" if found.temperature_p is not None else ""
+
+
+def p(value: float) -> str:
+    """A p value; below 10⁻³ only that it is.
+
+    >>> p(0.0312), p(1.0), p(2e-5)
+    ('p = 0.031', 'p = 1', 'p < 0.001')
+    """
+    return "p < 0.001" if value < 1e-3 else f"p = {figure(value, 2)}"
+
+
 def _listed(one: str, many: str, names: Sequence[str]) -> str:
     joined = ", ".join(names[:-1]) + " and " + names[-1] if len(names) > 1 else names[0]
     return f"{one if len(names) == 1 else many} {joined}"
-
-
-def displacement_caption(found: Dynamics) -> str:
-    """What to see in the displacement."""
-    text = "Mean of ‖θ(k + t) − θ(k)‖² over all pairs of updates t apart, both axes logarithmic. Dots: measured"
-    text += "; bars: 95 % intervals ◆" if any(lag.measured.two_sided for lag in found.lags) else ""
-    if any(not lag.measured.two_sided for lag in found.lags):
-        text += "; hollow dots: too few stretches of that length for an interval ○"
-    if any(mode.equilibrated and mode.relaxation_steps is not None for mode in found.modes):
-        text += "; the upright band: relaxation times of the modes that came to rest"
-    return f"{text}. {_own(found, [(lag.measured, lag.predicted) for lag in found.lags])}"
-
-
-def exponent_caption(found: Dynamics) -> str:
-    """What to see in the local exponent."""
-    text = (
-        "Slope of the curve above at each lag: 2 while weights coast, 1 where they diffuse, 0 where they are confined; "
-        "drift makes it 2 again. Bars: 95 % intervals ◆, wide because neighbouring lags are taken for independent; "
-        "arrows say that a bar or a hollow dot lies beyond the frame."
-    )
-    return f"{text} {_own(found, [(lag.exponent, lag.predicted_exponent) for lag in found.lags])}"
-
-
-def _own(found: Dynamics, pairs: list[tuple[Estimate, Any]]) -> str:
-    """Which law is this run's, and at how many lags it lies in the interval."""
-    if not any(value is not None for _, laws in pairs for value in laws.values()):
-        return "No law is drawn: " + (said(found.warnings[0]) if found.warnings else "theory has none here") + "."
-    tested = [
-        (e.low, e.high, laws[found.law])
-        for e, laws in pairs
-        if e.low is not None and e.high is not None and laws.get(found.law) is not None
-    ]
-    if not any(laws.get(found.law) is not None for _, laws in pairs):
-        return f"None of the laws drawn is that of {sampling(found)}."
-    text = f"The heavier line is the law of this run, {sampling(found)}"
-    if not tested:
-        return f"{text}."
-    inside = sum(low <= value <= high for low, high, value in tested if value is not None)
-    return f"{text}; it lies inside {inside} of {wording.count(len(tested), 'interval')}."
 
 
 def lag_rows(lags: Sequence[Lag]) -> list[dict[str, str]]:
@@ -213,22 +195,6 @@ def lag_rows(lags: Sequence[Lag]) -> list[dict[str, str]]:
         | {f"{law}_slope": slope(lag.predicted_exponent.get(law)) for law in LAWS}
         for lag in lags
     ]  # fmt: skip
-
-
-def temperature_caption(found: Dynamics) -> str:
-    """What to see in the temperatures."""
-    text = "Temperature h·Var x (loss) of every recorded mode against its curvature h"
-    if any(mode.temperature.predicted is not None for mode in found.modes):
-        text += f"; rings and line: the {said(found.law)} law"
-    if any(mode.temperature.z is not None for mode in found.modes):
-        text += ". Below: how many standard errors measurement lies above the law; the band is ±2"
-    slow = sum(not mode.equilibrated for mode in found.modes)
-    if slow:
-        text += (
-            f". {wording.count(slow, 'mode')} without a temperature, hollow on the lane: the run is too short, "
-            "or they have no equilibrium"
-        )
-    return text + "."
 
 
 def mode_rows(modes: Sequence[ModeVerdict]) -> list[dict[str, str]]:
@@ -258,17 +224,6 @@ def mode_told(mode: ModeVerdict) -> str:
     if mode.temperature.predicted is not None:
         text += f", law {figure(mode.temperature.predicted)}"
     return text if mode.temperature.z is None else f"{text}, z {signed(mode.temperature.z)}"
-
-
-def portrait_caption(found: Dynamics) -> str:
-    """What to see in the phase portraits."""
-    text = "Each mode on its own: its last updates in position and velocity, the older the fainter; the dot is the last"
-    if any(orbit.ellipse is not None for orbit in found.orbits):
-        text += f". Ellipses: one and two standard deviations of the {said(found.law)} law, not fitted to the path"
-    text += (
-        ". Dials: how far one update turns the state on the measured ellipse (ink), beside the turn predicted (dashed)"
-    )
-    return text + "; the arrow is its direction."
 
 
 def orbit_row(orbit: Orbit) -> dict[str, str]:
@@ -311,6 +266,8 @@ def recipe(found: Dynamics) -> list[tuple[str, str]]:
         ("law", f"{said(found.law)}, that of this sampling"),
         ("modes", f"{len(found.modes)} recorded, {found.unequilibrated_modes} not equilibrated"),
     ]
+    if found.temperature_p is not None:
+        rows.append(("temperatures", f"least {p(found.temperature_p)} against the law after Holm's correction"))
     if found.p_value is not None:
         rows.append(("drift", f"least p after Holm's correction {figure(found.p_value)}"))
     return rows

@@ -6,7 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from limen.pages import closed_forms, sentences, summary, wording
+from limen.pages import closed_forms, recorded, sentences, summary, wording
+from limen.pages import dynamics_words as words
 from limen.pages.svg import printable
 from limen.records.budget import Budget
 from limen.records.report import Report
@@ -39,6 +40,7 @@ def render_markdown(report: Report) -> str:
             if budget.curve:
                 lines += [safe(sentences.curve_caption(budget)), ""]
             lines += _predicted(budget)
+    lines += _recorded(report)
     lines += _rest(view)
     return "\n".join(lines).rstrip() + "\n"
 
@@ -60,6 +62,16 @@ def _sentence(phrases: Sequence[sentences.Phrase]) -> str:
     """
     spaced = [(_SPECIAL.sub(r"\\\1", re.sub(r"\s+", " ", printable(text))), strong) for text, strong in phrases]
     return "".join(f"**{text}**" if strong else text for text, strong in spaced).strip()
+
+
+def _recorded(report: Report) -> list[str]:
+    """The verdict on every recorded run, and the commands that make their pages."""
+    if not report.recorded:
+        return []
+    rows = [recorded.verdict_row(run) for run in report.recorded]
+    lines = ["## The dynamics of training", "", *_table(recorded.COLUMNS, rows)]
+    known = [(run.encoder, run.dynamics) for run in report.recorded if run.dynamics is not None]
+    return [*lines, *(f"- {safe(encoder)}: {_code(words.command(found))}" for encoder, found in known), ""]
 
 
 def _rest(view: Mapping[str, Any]) -> list[str]:

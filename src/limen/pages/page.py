@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -21,11 +22,13 @@ from limen.pages.chain_wide import wide
 from limen.pages.curves import closer, curves
 from limen.pages.interface import interface
 from limen.pages.predicted import predicted
+from limen.pages.recorded import recorded_view
 from limen.pages.svg import Caption
 from limen.pages.waterfall import NARROW, WIDE, waterfall
 from limen.records.budget import Budget
 from limen.records.report import Report
 
+STYLES = ("colours.css", "figures.css", "page.css", "dynamics.css")
 POLICY = ("default-src 'none'", "style-src 'unsafe-inline'", "img-src data:", "base-uri 'none'", "form-action 'none'")
 PANEL = (310.0, 290.0)
 PAIR = (500.0, 340.0)
@@ -39,12 +42,17 @@ def render_html(report: Report) -> str:
     >>> page.startswith("<!doctype html>"), "<h1>empty</h1>" in page
     (True, True)
     """
-    style, script = asset("colours.css") + asset("figures.css") + asset("page.css"), asset("page.js")
+    view = summary.summarize(report) | {"figures": _figures(report)}
+    return whole("page.html.j2", view)
+
+
+def whole(template: str, view: Mapping[str, Any]) -> str:
+    """A page made from a template that extends `shell.html.j2`, with the styles, the script and the policy of all."""
+    script = asset("page.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = "; ".join((*POLICY, f"script-src 'sha256-{digest}'"))
-    view = summary.summarize(report) | {"figures": _figures(report)}
-    page = environment().get_template("page.html.j2")
-    return page.render(view=view, style=Markup(style), script=Markup(script), policy=policy)
+    style = Markup("".join(asset(name) for name in STYLES))
+    return environment().get_template(template).render(view=view, style=style, script=Markup(script), policy=policy)
 
 
 @cache
@@ -65,7 +73,7 @@ def environment() -> Environment:
     )
 
 
-def _figures(report: Report) -> dict[str, list[dict[str, Any]]]:
+def _figures(report: Report) -> dict[str, Any]:
     groups = list(sentences.groups(report).values())
     several = len(groups) > 1
     return {
@@ -74,6 +82,7 @@ def _figures(report: Report) -> dict[str, list[dict[str, Any]]]:
         "curves": _curves(groups),
         "predicted": _predicted(groups),
         "interfaces": _interfaces(report),
+        "recorded": recorded_view(report.recorded),
     }
 
 

@@ -1,4 +1,4 @@
-"""Everything one page shows: budgets, comparisons, the interface along checkpoints, and what happened to the cells."""
+"""Everything one page shows: budgets, comparisons, the interface along checkpoints, recorded runs, cells."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 from limen.records.budget import Budget
 from limen.records.closed_forms import Ranking
 from limen.records.comparison import Comparison
+from limen.records.dynamics import Dynamics
 from limen.records.estimate import Estimate
 
 
@@ -45,6 +46,18 @@ class Interface:
 
 
 @dataclass(frozen=True, slots=True)
+class Recorded:
+    """One recorded pretraining run held against theory."""
+
+    encoder: str
+    """Encoder reference such as `scratch` or `scratch#2`."""
+    dynamics: Dynamics | None
+    """The verdict; its `run` is the name that `limen dynamics` knows, `study.toml::scratch`."""
+    reason: str = ""
+    """Why there is no verdict; empty where there is one."""
+
+
+@dataclass(frozen=True, slots=True)
 class CellOutcome:
     """What happened to one cell of a study."""
 
@@ -70,3 +83,5 @@ class Report:
     """Recipe card: command, study file text, data hashes, versions, threads, seconds."""
     rankings: tuple[Ranking, ...] = ()
     """Every transferability score's order of the encoders of a task, beside the measured one."""
+    recorded: tuple[Recorded, ...] = ()
+    """Every run of the study with `record = "dynamics"` that is published."""

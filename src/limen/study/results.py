@@ -16,10 +16,11 @@ from limen.measure.interface import RunLosses, interface, with_task
 from limen.measure.pretraining import heldout_batches, pretraining_checkpoints
 from limen.records.budget import Budget
 from limen.records.comparison import Comparison
-from limen.records.report import CellOutcome, Checkpoint, Interface, Report
+from limen.records.report import CellOutcome, Checkpoint, Interface, Recorded, Report
 from limen.records.stage import StageRecord
 from limen.records.task import Question
 from limen.study.encoders import Pretrain
+from limen.study.judged import recorded
 from limen.study.overlap import note_comparison, note_overlap, overlap_of
 from limen.study.plan import Fit, Plan
 from limen.study.reference import EncoderReference
@@ -38,6 +39,8 @@ class Finished:
     has: Callable[[str], bool]
     cells: tuple[CellOutcome, ...] = ()
     recipe: Mapping[str, Any] = field(default_factory=dict)
+    file: str = ""
+    """Name of the study file, as `limen dynamics FILE::ENCODER` takes it."""
 
 
 def report(finished: Finished) -> Report:
@@ -60,6 +63,7 @@ def report(finished: Finished) -> Report:
         cells=finished.cells,
         recipe=finished.recipe,
         rankings=rankings(final),
+        recorded=_recorded(finished),
     )
 
 
@@ -124,6 +128,16 @@ def _interfaces(finished: Finished, budgets: Mapping[Fit, Budget]) -> tuple[Inte
         if checkpoints:
             found.append(interface(losses, checkpoints, confidence))
     return tuple(found)
+
+
+def _recorded(finished: Finished) -> tuple[Recorded, ...]:
+    """The verdict on every recorded run that is published."""
+    asked = {name for name, at in finished.study.encoder.items() if isinstance(at, Pretrain) and at.record}
+    return tuple(
+        recorded(str(reference), f"{finished.file}::{reference}", finished.load(key))
+        for reference, key in finished.plan.pretrained.items()
+        if reference.name in asked and finished.has(key)
+    )
 
 
 def _encoder_of(run: EncoderReference, step: int, study: Study) -> EncoderReference:

@@ -160,7 +160,7 @@ def report_of(
     def sound(key: str) -> bool:
         return key not in broken and store.has(key)
 
-    return report(Finished(opened.study, plan, store.load, sound, outcomes, recipe))
+    return report(Finished(opened.study, plan, store.load, sound, outcomes, recipe, opened.source.name))
 
 
 def _run_missing(opened: Opened, options: Options) -> tuple[tuple[CellOutcome, ...], bool]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 
 from limen.records.dynamics import Dynamics
 from limen.records.errors import BadInput, Problem
+from limen.records.stage import StageRecord
+from limen.study.judged import judge_folder, judge_record
 
 OF_STUDY = "::"
 
@@ -19,27 +20,16 @@ def dynamics(run: str | Path, *, store: str | Path | None = None, data: str | Pa
     """
     text = str(run)
     if OF_STUDY in text:
-        with tempfile.TemporaryDirectory() as name:
-            _from_study(text, Path(name), store, data)
-            return _judged(text, Path(name))
+        return judge_record(text, _of_study(text, store, data))
     if not Path(run).is_dir():
         what = "expected the folder of a recording, got no folder"
         fix = "limen.record(model, optimizer, FOLDER) makes one; STUDY.toml::ENCODER names that of a study"
         raise BadInput(Problem(text, what, fix=fix))
-    return _judged(text, Path(run))
+    return judge_folder(text, Path(run))
 
 
-def _judged(name: str, folder: Path) -> Dynamics:
-    from limen.measure.dynamics.attach import attached
-    from limen.measure.recorder.read import read_run
-    from limen.verdict.dynamics.judge import judge
-
-    return judge(name, read_run(folder), *attached(folder))
-
-
-def _from_study(text: str, folder: Path, store: str | Path | None, data: str | Path | None) -> None:
-    """The recording of a study's encoder, written into `folder`."""
-    from limen.study.recording import unpack_recording
+def _of_study(text: str, store: str | Path | None, data: str | Path | None) -> StageRecord:
+    """The record of a study's recorded encoder."""
     from limen.study.reference import parse_reference
     from limen.study.run import Options, open_study
 
@@ -59,7 +49,7 @@ def _from_study(text: str, folder: Path, store: str | Path | None, data: str | P
         raise BadInput(Problem(text, f"expected a recorded encoder of the study ({listed}), got {encoder!r}", fix=fix))
     if not opened.store.has(recorded[name]):
         raise BadInput(Problem(text, "its run is not published yet", fix=f"limen run {study}"))
-    unpack_recording(opened.store.load(recorded[name]), folder)
+    return opened.store.load(recorded[name])
 
 
 def _records(opened: object, name: str) -> bool:
