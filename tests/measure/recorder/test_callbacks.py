@@ -165,6 +165,66 @@ def test_lightning_events_in_its_order(tmp_path, lightning):
     assert found.loss == pytest.approx(np.reshape(losses, (3, 2)).mean(1))
 
 
+@pytest.mark.filterwarnings("ignore")  # Lightning's own
+@pytest.mark.parametrize("accumulated", [1, 3])
+def test_a_real_lightning_trainer(tmp_path, accumulated):
+    """Validation, a schedule by the step, clipping, accumulation: rows are those of the same loop by hand."""
+    lightning = pytest.importorskip("lightning", reason="Lightning is not installed: pip install lightning")
+
+    class Net(lightning.LightningModule):
+        def __init__(self):
+            super().__init__()
+            self.inner = network()
+
+        def training_step(self, batch, index):
+            return torch.nn.functional.cross_entropy(self.inner(batch[0]), batch[1])
+
+        def validation_step(self, batch, index):
+            self.log("loss", self.training_step(batch, index))
+
+        def configure_optimizers(self):
+            optimizer = torch.optim.SGD(self.parameters(), **OPTIONS, weight_decay=1e-3)
+            schedule = torch.optim.lr_scheduler.StepLR(optimizer, 60, 0.5)
+            return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    data = batches(30)
+    trainer = lightning.Trainer(
+        max_steps=120,
+        accelerator="cpu",
+        accumulate_grad_batches=accumulated,
+        gradient_clip_val=0.5,
+        callbacks=[lightning_callback(tmp_path / "run", batch_size=16 * accumulated)],
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=str(tmp_path),
+    )
+    loader = torch.utils.data.DataLoader
+    trainer.fit(Net(), loader(data, batch_size=None), loader(data[:2], batch_size=None))
+    net = network()
+    optimizer = torch.optim.SGD(net.parameters(), **OPTIONS, weight_decay=1e-3)
+    schedule = torch.optim.lr_scheduler.StepLR(optimizer, 60, 0.5)
+    with record(net, optimizer, tmp_path / "truth") as run:
+        for step in range(120):
+            optimizer.zero_grad()
+            total = 0.0
+            for index in range(accumulated):
+                x, y = data[(step * accumulated + index) % len(data)]
+                loss = torch.nn.functional.cross_entropy(net(x), y) / accumulated
+                loss.backward()
+                total += float(loss.detach())
+            torch.nn.utils.clip_grad_norm_(net.parameters(), 0.5)
+            optimizer.step()
+            schedule.step()
+            run.step(total)
+    found = read_run(tmp_path / "run")
+    _same(found, read_run(tmp_path / "truth"))
+    rates = [(segment.start, segment.stop, segment.settings.learning_rate) for segment in found.info.segments]
+    assert rates == [(1, 60, 0.05), (61, 120, 0.025)]
+    assert all(test.passed for test in found.info.self_tests)
+
+
 def test_an_update_that_lightnings_scaler_skips_has_its_row(tmp_path, lightning):
     """`MixedPrecision.optimizer_step`: on_before_optimizer_step comes, the optimizer's step does not."""
     net = network()
