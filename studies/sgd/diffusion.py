@@ -6,7 +6,8 @@ checkpoint. Errors and z are Student's over seeds, or over 8 blocks of one run u
 Predicted from the noise and the curvature at the checkpoint: discrete law (independent batches), Langevin, epoch law
 (reshuffled), same-order law (periodic), each with the slope between the same lags; and `free`, the same noise without
 any curvature: what independent batches do to flat directions, η²tr C/(1 − β)² a step in the long run. Curvature is
-leading eigenpairs and spectral density (BatchNorm as in training), or every eigenpair of a small network.
+leading eigenpairs and spectral density (BatchNorm as in training), or every eigenpair of a small network, with
+curvature and noise averaged over the path of another run (at the checkpoint alone: beside it).
 
 drift     Measured displacement holds motion that no fluctuation about a minimum makes. Its share at lag t is
           t²η²⟨v̄₁, v̄₂⟩/E‖Δ_t‖², v̄ the mean velocity of each half of the run: independent noise has product 0.
@@ -93,7 +94,7 @@ def recipe(place: Place, settings: Settings) -> Report:
 
 def _continued(network: Network, runs: list[Run]) -> dict[str, Any]:
     each = [analysed(network, run) for run in runs]
-    return {**each[0], **joined(each), "runs": len(each), "laws_from": "all" if network.exact else "density"}
+    return {**each[0], **joined(each), "runs": len(each)}
 
 
 def described(network: Network) -> dict[str, Any]:
@@ -118,7 +119,8 @@ def analysed(network: Network, run: Run) -> dict[str, Any]:
     verdict = limen.dynamics(folder)
     trajectory = read_run(folder)
     problem = run_problem(trajectory, *attached(folder))
-    whole = network.exact or problem.whole
+    exact = network.exact or {"trace_error": 0.0}
+    whole = exact.get("path", problem.whole)
     assert whole is not None
     assert problem.steps_per_epoch is not None
     stable, own = _stable(whole), OWN[run.sampling]
@@ -126,6 +128,7 @@ def analysed(network: Network, run: Run) -> dict[str, Any]:
     lags = np.array([lag for lag in LAGS if lag <= (len(trajectory.step) - burn) // 2])
     path = trajectory.info.learning_rate * np.cumsum(trajectory.sketch, axis=0, dtype=np.float64)
     laws = predicted.laws(lags)
+    bare = Predicted(exact["checkpoint"], problem.steps_per_epoch).laws(lags)[own] if network.exact else None
     sketch = [test.passed for test in trajectory.info.self_tests if test.name == "sketch"]
     return {
         "sketch_tests": [len(sketch), sum(not passed for passed in sketch)],
@@ -133,6 +136,8 @@ def analysed(network: Network, run: Run) -> dict[str, Any]:
         "verdict": verdict.verdict, "reason": verdict.reason, "p": verdict.p_value, "warnings": verdict.warnings,
         "unequilibrated": verdict.unequilibrated_modes, "heat": _heat(verdict),
         "modes_beyond_the_edge": len(whole.curvature) - len(stable.curvature),
+        "trace_error": exact["trace_error"],
+        "checkpoint": bare,
         "lags": lags, "units": in_blocks(path[burn:], lags), "laws": laws,
         "law_exponents": {name: _exponents(*(predicted.laws(at)[name] for at in _around(lags)), lags) for name in laws},
         "drift": drift(trajectory, lags), "virial": virial(trajectory), **course(trajectory),
@@ -253,10 +258,11 @@ def _shown(report: Report, sampling: str, found: dict[str, Any]) -> None:
     rows = []
     for i, lag in enumerate(found["lags"]):
         value, low, high = found["displacement"][i]
+        error = np.hypot(found["displacement_error"][i] or np.nan, found["trace_error"] * laws[own][i])
         slope, slope_low, slope_high = found["exponent"][i]
         predicted, bend = laws[own][i], found["law_exponents"][own][i]
         rows.append([
-            lag, value, (low, high), ratio(value, predicted), _z(value, found["displacement_error"][i], predicted),
+            lag, value, (low, high), ratio(value, predicted), _z(value, error, predicted),
             *(laws[name][i] for name in COLUMNS), slope, (slope_low, slope_high), bend,
             _z(slope, found["exponent_error"][i], bend), found["drift"][i] / value, found["from_checkpoint"][i],
             ratio(found["from_checkpoint"][i], found["fixed"][i]),
@@ -286,7 +292,9 @@ def _modes(found: dict[str, Any]) -> str:
 
 
 def _z(measured: float | None, error: float | None, predicted: float | None) -> float | None:
-    return None if measured is None or error is None or predicted is None else z_of(measured, error, predicted)
+    if measured is None or error is None or predicted is None or not np.isfinite(error):
+        return None
+    return z_of(measured, error, predicted)
 
 
 def _said(found: dict[str, dict[str, Any]]) -> list[str]:
@@ -296,6 +304,12 @@ def _said(found: dict[str, dict[str, Any]]) -> list[str]:
         ratios = [ratio(d[0], law) for d, law in zip(one["displacement"], one["laws"][own], strict=True)]
         share = one["drift"][-1] / one["displacement"][-1][0]
         bent = max((i for i in range(last + 1) if one["exponent"][i][0] is not None), default=0)
+        if one["checkpoint"]:
+            bare = [ratio(d[0], law) for d, law in zip(one["displacement"], one["checkpoint"], strict=True)]
+            said.append(
+                f"Under {sampling} sampling the law with curvature and noise of the checkpoint alone would make these "
+                f"ratios {bare[0]:.3f} at one step and {bare[-1]:.3f} at the last lag."
+            )
         said.append(
             f"Under {sampling} sampling one step is {_times(ratios[0])} the {own} law's and {one['lags'][-1]} steps "
             f"are {_times(ratios[-1])} it; c at lag {one['lags'][bent]} is {_maybe(one['exponent'][bent][0])} (law: "

@@ -24,6 +24,7 @@ import torch
 from studies.sgd.common import Images, Place, Run, cifar, recording
 from studies.sgd.dense import MOST, dense
 from torch.nn import functional
+from torch.nn.utils import parameters_to_vector
 
 from limen.arrays.random import stream
 from limen.arrays.spectral_density import Probing
@@ -38,6 +39,7 @@ from limen.theory.sgd import Modes
 SETTLE = 256
 SETTLED = 1000
 """The seed of the batches that settle a checkpoint, less that of its continuation: other batches."""
+WALK = 8
 UNSEEN = 2048
 """Images of `unseen_curvature`, at most."""
 
@@ -182,15 +184,38 @@ class Network:
         return folder
 
     @cached_property
-    def exact(self) -> Modes | None:
-        """The continuation's quadratic problem in all eigenpairs; None for a network with BatchNorm or too large."""
+    def exact(self) -> dict[str, Any] | None:
+        """Quadratic problems in all eigenpairs: at the `checkpoint`, and averaged over the `path` of another walk at
+        the settings of the continuation; None for a network with BatchNorm or too large."""
         s, model = self.settings, self.model()
         if s.architecture != "mlp" or sum(part.numel() for part in model.parameters()) > MOST:
             return None
-        found = dense(model, *self.take(np.arange(s.examples)), weight_decay=s.weight_decay)
-        return Modes(
-            found.curvature, found.noise, s.learning_rate, s.momentum, s.batch_size, s.weight_decay, examples=s.examples
+        examples = self.take(np.arange(s.examples))
+        start = parameters_to_vector(model.parameters()).detach()
+        found = {"checkpoint": dense(model, [start], *examples), "path": dense(model, self._walk(), *examples)}
+        problems = {
+            name: Modes(
+                one.curvature, one.noise, s.learning_rate, s.momentum, s.batch_size, s.weight_decay, examples=s.examples
+            )
+            for name, one in found.items()
+        }
+        return problems | {"trace_error": found["path"].trace_error}
+
+    def _walk(self) -> list[Any]:
+        """Weights at `WALK` points of a continuation with independent batches, `burn`/2 steps apart after `burn`."""
+        s, model, points = self.settings, self.model(), []
+        optimizer = torch.optim.SGD(
+            model.parameters(), lr=s.learning_rate, momentum=s.momentum, weight_decay=s.weight_decay
         )
+        steps = s.burn + (WALK - 1) * (s.burn // 2)
+        sampler = Sampler("iid", s.examples, s.batch_size, s.seed + SETTLED)
+        for step, rows in enumerate(sampler.batches(0, steps), start=1):
+            optimizer.zero_grad()
+            loss(model, self.take(rows)).backward()
+            optimizer.step()
+            if step >= s.burn and (step - s.burn) % (s.burn // 2) == 0:
+                points.append(parameters_to_vector(model.parameters()).detach().clone())
+        return points
 
     def mean_loss(self, model: Any, images: Images, count: int) -> tuple[float, float]:
         """Loss and error over the first `count` images in batches as in training (BatchNorm on their statistics)."""
