@@ -162,8 +162,8 @@ def test_every_number_of_the_tables_is_that_of_the_record(name: str) -> None:
     assert len(moved) == len(slopes) == len(found.lags)
     for lag, row, slope in zip(found.lags, moved, slopes, strict=True):
         assert row["lag"] == slope["lag"] == f"{lag.lag:,}"
-        assert says(row["E‖Δθ‖², measured"], lag.measured.value)
-        assert interval(row["E‖Δθ‖², measured"], lag.measured)
+        assert says(row["E‖Δθ‖², parameter²"], lag.measured.value)
+        assert interval(row["E‖Δθ‖², parameter²"], lag.measured)
         assert says(slope["exponent, measured"], lag.exponent.value)
         assert interval(slope["exponent, measured"], lag.exponent)
         for law in set(lag.predicted) & set(row):
@@ -186,11 +186,11 @@ def test_every_number_of_the_tables_is_that_of_the_record(name: str) -> None:
 
 
 def check_mode(mode: ModeVerdict, row: dict[str, str]) -> None:
-    assert says(row["curvature"], mode.curvature, digits=3)
+    assert says(row["curvature, loss/parameter²"], mode.curvature, digits=3)
     assert row["batches"] == str(mode.batches)
     assert says(row["relaxes in, updates"], mode.relaxation_steps)
-    assert says(row["noise"], mode.noise, digits=3)
-    check_compared(mode.temperature, row, "temperature")
+    assert says(row["noise, loss²/parameter²"], mode.noise, digits=3)
+    check_compared(mode.temperature, row, "temperature, loss")
     if mode.virial.value is not None:
         assert says(row["virial"], mode.virial.value)
 

@@ -108,7 +108,10 @@ def _slow(found: Dynamics) -> str:
 
 def portrait_caption(found: Dynamics) -> str:
     """What to see in the phase portraits."""
-    text = "Each mode on its own: its last updates in position and velocity, the older the fainter; the dot is the last"
+    text = (
+        "Each mode on its own: its last updates in position x (parameter) and velocity v (x moves by ηv an update), "
+        "the older the fainter; the dot is the last"
+    )
     if any(orbit.ellipse is not None for orbit in found.orbits):
         text += (
             f". Ellipses: one and two standard deviations of the {words.said(found.law)} law, not fitted to the path"

@@ -118,7 +118,7 @@ def _strip(found: Dynamics, panel: Panel) -> list[Element]:
     parts = [
         el("rect", x=panel.left, y=panel.y(words.AGREES), width=panel.right - panel.left, height=tall, class_="agree"),
         line([(panel.left, panel.y(0.0)), (panel.right, panel.y(0.0))], "zero"),
-        label(8, panel.top - 10, "z, measured less law", "tick"),
+        label(8, panel.top - 10, "z, standard errors above the law", "tick"),
     ]
     for value, text in ticks(panel.y.low, panel.y.high, 4):
         parts.append(label(panel.left - 7, panel.y(value) + 4, text, "tick", "end"))

@@ -21,9 +21,9 @@ from limen.pages.svg import Caption, Element
 from limen.records.dynamics import Dynamics
 
 MODE_COLUMNS = [
-    ("curvature", "curvature"), ("motion", "regime"), ("relaxes in, updates", "relaxation"), ("batches", "batches"),
-    ("temperature", "temperature"), ("law", "law"), ("z", "z"), ("virial", "virial"), ("noise", "noise"),
-    ("why no z", "why"),
+    ("curvature, loss/parameter²", "curvature"), ("motion", "regime"), ("relaxes in, updates", "relaxation"),
+    ("batches", "batches"), ("temperature, loss", "temperature"), ("law", "law"), ("z", "z"), ("virial", "virial"),
+    ("noise, loss²/parameter²", "noise"), ("why no z", "why"),
 ]  # fmt: skip
 Draw = Callable[[Dynamics, str, float, Caption], Element]
 
@@ -107,7 +107,7 @@ def _lag_columns(found: Dynamics, suffix: str) -> list[tuple[str, str]]:
     laws = [(law, f"{law}{suffix}") for law in sorted(shown(found), key=list(words.LAWS).index)]
     if suffix:
         return [("lag", "lag"), ("exponent, measured", "exponent"), *laws]
-    return [("lag", "lag"), ("E‖Δθ‖², measured", "measured"), *laws, ("pairs", "origins")]
+    return [("lag", "lag"), ("E‖Δθ‖², parameter²", "measured"), *laws, ("pairs", "origins")]
 
 
 def _portraits(found: Dynamics, prefix: str) -> list[dict[str, Any]]:

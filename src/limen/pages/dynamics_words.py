@@ -273,6 +273,6 @@ def recipe(found: Dynamics) -> list[tuple[str, str]]:
     return rows
 
 
-def command(found: Dynamics) -> str:
-    """What makes this page again."""
-    return f"limen dynamics {shlex.quote(wording.flat(found.run))} -o page.html"
+def command(found: Dynamics) -> tuple[str, str]:
+    """What makes the page of this run, and its option, which does not break over lines."""
+    return f"limen dynamics {shlex.quote(wording.flat(found.run))}", "-o page.html"

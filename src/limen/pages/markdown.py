@@ -71,7 +71,7 @@ def _recorded(report: Report) -> list[str]:
     rows = [recorded.verdict_row(run) for run in report.recorded]
     lines = ["## The dynamics of training", "", *_table(recorded.COLUMNS, rows)]
     known = [(run.encoder, run.dynamics) for run in report.recorded if run.dynamics is not None]
-    return [*lines, *(f"- {safe(encoder)}: {_code(words.command(found))}" for encoder, found in known), ""]
+    return [*lines, *(f"- {safe(encoder)}: {_code(' '.join(words.command(found)))}" for encoder, found in known), ""]
 
 
 def _rest(view: Mapping[str, Any]) -> list[str]:
