@@ -128,6 +128,7 @@ def analysed(network: Network, run: Run) -> dict[str, Any]:
     lags = np.array([lag for lag in LAGS if lag <= (len(trajectory.step) - burn) // 2])
     path = trajectory.info.learning_rate * np.cumsum(trajectory.sketch, axis=0, dtype=np.float64)
     laws = predicted.laws(lags)
+    below, above = (predicted.laws(at) for at in _around(lags))
     bare = Predicted(exact["checkpoint"], problem.steps_per_epoch).laws(lags)[own] if network.exact else None
     sketch = [test.passed for test in trajectory.info.self_tests if test.name == "sketch"]
     return {
@@ -139,7 +140,7 @@ def analysed(network: Network, run: Run) -> dict[str, Any]:
         "trace_error": exact["trace_error"],
         "checkpoint": bare,
         "lags": lags, "units": in_blocks(path[burn:], lags), "laws": laws,
-        "law_exponents": {name: _exponents(*(predicted.laws(at)[name] for at in _around(lags)), lags) for name in laws},
+        "law_exponents": {name: _exponents(below[name], above[name], lags) for name in laws},
         "drift": drift(trajectory, lags), "virial": virial(trajectory), **course(trajectory),
         "from_checkpoint": from_checkpoint(trajectory, lags), "fixed": predicted.from_rest(own, lags),
         "local": float(np.mean(trajectory.step_norm2[len(trajectory.step) // 2 :])),

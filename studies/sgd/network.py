@@ -117,13 +117,22 @@ class Network:
     def __init__(self, place: Place, settings: Settings) -> None:
         self.place, self.settings = place, settings
         s = settings
-        self._trained = [s.width, s.examples, s.train_steps, s.train_batch, s.train_rate, s.learning_rate, s.momentum,
-                         s.weight_decay, s.seed]  # fmt: skip
+        self._trained: list[Any] = [
+            s.width, s.examples, s.train_steps, s.train_batch, s.train_rate, s.learning_rate, s.momentum,
+            s.weight_decay, s.seed,
+        ]  # fmt: skip
         if s.architecture != "resnet18" or s.pool > 1:
             self._trained += [s.architecture, s.pool]
         if s.settle_steps:
             self._trained += ["settled", s.settle_steps, s.settle_batch, s.settle_rate]
-        self._measured = [*self._trained, s.curvature_examples, s.modes, s.probes, s.probe_steps, s.batch_size]
+        self._measured: list[Any] = [
+            *self._trained,
+            s.curvature_examples,
+            s.modes,
+            s.probes,
+            s.probe_steps,
+            s.batch_size,
+        ]
 
     @cached_property
     def images(self) -> Images:

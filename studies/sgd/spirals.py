@@ -193,7 +193,8 @@ def _copies(found: dict[str, Any]) -> list[list[Any]]:
 
 def _row(place: Place, s: Settings, world: World, found: dict[str, Any], pair: tuple[float, float]) -> dict[str, Any]:
     eta, beta = pair
-    problem = Modes([found["found"][0]], [found["noise"][0]], eta, beta, s.batch_size, examples=s.examples)
+    first = np.array([found["found"][0]]), np.array([found["noise"][0]])
+    problem = Modes(*first, eta, beta, s.batch_size, examples=s.examples)
     exact, flow = discrete(problem), langevin(problem)
     start = s.offset * float(np.sqrt(exact.position_variance[0]))
     given = [_key(s), pair, s.replicas, s.steps, start]
@@ -271,7 +272,7 @@ def _root_errors(phi: float, b: float, covariance: np.ndarray) -> tuple[float, f
     base = _root(phi, b)
     moved = [_root(phi + step, b), _root(phi, b + step)]
     jacobian = np.array([[(np.abs(m) - np.abs(base)) / step, (np.angle(m) - np.angle(base)) / step] for m in moved]).T
-    return tuple(np.sqrt(np.diag(jacobian @ covariance @ jacobian.T)))  # type: ignore[return-value]
+    return tuple(np.sqrt(np.diag(jacobian @ covariance @ jacobian.T)))
 
 
 def _said(rows: list[dict[str, Any]]) -> list[str]:

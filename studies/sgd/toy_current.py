@@ -150,7 +150,7 @@ def _inverse_errors(p: np.ndarray, covariance: np.ndarray) -> list[float]:
     u = np.linalg.inv(p)
     basis = [np.array([[1.0, 0], [0, 0]]), np.array([[0, 1.0], [1.0, 0]]), np.array([[0, 0], [0, 1.0]])]
     jacobian = np.array([_triangle(-u @ e @ u) for e in basis]).T
-    return np.sqrt(np.diag(jacobian @ covariance @ jacobian.T)).tolist()
+    return [float(error) for error in np.sqrt(np.diag(jacobian @ covariance @ jacobian.T))]
 
 
 if __name__ == "__main__":
