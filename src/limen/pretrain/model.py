@@ -24,8 +24,6 @@ from limen.pretrain.spec import PretrainSpec
 from limen.records.errors import BadInput, Problem
 from limen.records.stage import StageRecord
 
-CAUSAL = {"next-token": {"causal": True}}
-"""Objective → options that it makes of every architecture."""
 SETTLE = 256
 """Training examples behind the first running statistics of an encoder that has any."""
 
@@ -48,7 +46,7 @@ def make_model(run: PretrainSpec, objective: Objective, training: Examples, prep
     if wrong:
         raise BadInput(wrong)
     with torch.random.fork_rng():  # torch draws default weights on construction; they are replaced at once
-        encoder = build({**run.architecture, **given, **CAUSAL.get(run.objective["name"], {})})
+        encoder = build({**run.architecture, **given, **_causal(run)})
         encoder.initialise(stream("pretrain/encoder-weights", run.seed))
         head = objective.head(encoder, stream("pretrain/head-weights", run.seed))
     if isinstance(encoder, Normalised):
@@ -56,6 +54,12 @@ def make_model(run: PretrainSpec, objective: Objective, training: Examples, prep
     rows = stream("pretrain/settle", run.seed).permutation(len(training))[:SETTLE]
     encoder.settle(training.batch(rows).inputs)
     return nn.ModuleDict({"encoder": encoder, "head": head})
+
+
+def _causal(run: PretrainSpec) -> dict[str, bool]:
+    """Next-token prediction makes a transformer causal."""
+    wanted = run.objective["name"] == "next-token" and run.architecture["name"] == "transformer"
+    return {"causal": True} if wanted else {}
 
 
 def load_start(model: Any, start: StageRecord, step: int) -> None:

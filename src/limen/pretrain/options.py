@@ -18,16 +18,26 @@ OPTIMIZERS: Mapping[str, Mapping[str, float | bool]] = {
 OBJECTIVES: Mapping[str, Mapping[str, Any]] = {
     "nt-xent": {"augmentation": None, "temperature": 0.5, "projection": 64},
     "supervised": {"augmentation": None, "label": "label", "loss": "log"},
-}
+    "contrastive": {
+        "augmentation": None, "pairs": "views", "label": "label", "negatives": 1, "block": 1, "surrogate": "logistic",
+        "radius": 1.0,
+    },
+    "spectral": {"augmentation": None, "pairs": "views", "label": "label", "projection": 64},
+    "masked": {"augmentation": None, "share": 0.5},
+    "next-token": {"augmentation": None},
+    "autoencoder": {"augmentation": None, "noise": 0.5},
+}  # fmt: skip
 """Options of each objective and their defaults; meanings in the objective's file."""
-COMPARING = ("nt-xent",)
+COMPARING = ("nt-xent", "contrastive", "spectral")
 """Objectives that compare views: without a named augmentation they take the usual one, others none."""
-CHOICES: Mapping[str, tuple[str, ...]] = {"loss": ("log", "squared")}
+CHOICES: Mapping[str, tuple[str, ...]] = {
+    "loss": ("log", "squared"), "pairs": ("views", "label"), "surrogate": ("logistic", "hinge"),
+}  # fmt: skip
 """Option → what it may be."""
-WHOLE: Mapping[str, int] = {"projection": 1}
+WHOLE: Mapping[str, int] = {"projection": 0, "negatives": 1, "block": 1}
 """Option that is a whole number → the least."""
-ABOVE_ZERO = ("temperature",)
-SHARES = ()
+ABOVE_ZERO = ("temperature", "radius", "noise")
+SHARES: tuple[str, ...] = ("share",)
 """Options between 0 and 1, both excluded."""
 
 

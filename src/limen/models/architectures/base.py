@@ -19,9 +19,9 @@ from limen.records.errors import BadInput, Problem
 class Normalised(EncoderModule):
     """An encoder of [n, c, …] values, normalised per channel before the first layer; maps are averaged in the end."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, axes: int = 2) -> None:
         super().__init__()
-        self.normalise = _Normalise(channels)
+        self.normalise = _Normalise(channels, axes)
 
     def enter(self, inputs: Any) -> Any:
         """(x − mean)/std of every channel."""
@@ -34,8 +34,8 @@ class Normalised(EncoderModule):
 
     def set_normalisation(self, mean: Any, std: Any) -> None:
         """Fix the mean and standard deviation of every channel; they are saved with the weights."""
-        self.normalise.mean.copy_(torch.as_tensor(mean).reshape(-1, 1, 1))
-        self.normalise.std.copy_(torch.as_tensor(std).reshape(-1, 1, 1))
+        self.normalise.mean.copy_(torch.as_tensor(mean).reshape_as(self.normalise.mean))
+        self.normalise.std.copy_(torch.as_tensor(std).reshape_as(self.normalise.std))
 
 
 class ImageEncoder(Normalised):
@@ -82,10 +82,10 @@ class ImageEncoder(Normalised):
 class _Normalise(nn.Module):  # type: ignore[misc]
     """(x − mean)/std per channel; both are buffers, so that weights and preprocessing cannot be separated."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, axes: int) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.zeros(channels, 1, 1))
-        self.register_buffer("std", torch.ones(channels, 1, 1))
+        self.register_buffer("mean", torch.zeros(channels, *(1,) * axes))
+        self.register_buffer("std", torch.ones(channels, *(1,) * axes))
 
     def forward(self, inputs: Any) -> Any:
         return (inputs - self.mean) / self.std

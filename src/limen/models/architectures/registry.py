@@ -14,13 +14,19 @@ from limen.models.architectures.conv import conv_encoder
 from limen.models.architectures.mlp import linear, mlp
 from limen.models.architectures.module import EncoderModule
 from limen.models.architectures.resnet import resnet18
+from limen.models.architectures.sound import sound_encoder
+from limen.models.architectures.transformer import transformer
+from limen.models.architectures.vit import vit
 from limen.models.encoder import InputKind
 from limen.records.errors import BadInput, Problem
 
 ARCHITECTURES: Mapping[str, Callable[[Mapping[str, Any]], EncoderModule]] = {
-    "conv": conv_encoder, "resnet18": resnet18, "mlp": mlp, "linear": linear,
+    "conv": conv_encoder, "resnet18": resnet18, "mlp": mlp, "linear": linear, "vit": vit,
+    "transformer": transformer, "sound": sound_encoder,
 }  # fmt: skip
-TAKES: Mapping[str, InputKind] = dict.fromkeys(("conv", "resnet18", "mlp", "linear"), "image")
+TAKES: Mapping[str, InputKind] = {
+    **dict.fromkeys(("conv", "resnet18", "mlp", "linear", "vit"), "image"), "transformer": "text", "sound": "audio",
+}  # fmt: skip
 """Name → the kind of input it takes."""
 
 
