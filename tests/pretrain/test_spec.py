@@ -73,7 +73,7 @@ def test_reading_a_specification_imports_no_torch():
         ({"optimizer": {"name": "sgd", "learning_rate": float("nan")}}, "optimizer.learning_rate"),
         ({"optimizer": {"name": "sgd", "momentum": 1.0}}, "optimizer.momentum"),
         ({"optimizer": {"name": "adam", "momentum": 0.9}}, "optimizer.momentum"),
-        ({"objective": "masked"}, "objective.name"),
+        ({"objective": "masking"}, "objective.name"),
         ({"objective": {"name": "supervised", "temperature": 0.5}}, "objective.temperature"),
         ({"objective": {"name": "supervised", "loss": "hinge"}}, "objective.loss"),
         ({"objective": {"name": "supervised", "label": 3}}, "objective.label"),

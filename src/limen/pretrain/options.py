@@ -34,7 +34,7 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "loss": ("log", "squared"), "pairs": ("views", "label"), "surrogate": ("logistic", "hinge"),
 }  # fmt: skip
 """Option → what it may be."""
-WHOLE: Mapping[str, int] = {"projection": 0, "negatives": 1, "block": 1}
+WHOLE: Mapping[str, int] = {"projection": 1, "negatives": 1, "block": 1}
 """Option that is a whole number → the least."""
 ABOVE_ZERO = ("temperature", "radius", "noise")
 SHARES: tuple[str, ...] = ("share",)

@@ -78,7 +78,8 @@ class Parser:
             return table
         self._known("objective", table, ("name", *OBJECTIVES[table["name"]]))
         for key, value in table.items():
-            self._option(f"objective.{key}", key, value)
+            if (table["name"], key, value) != ("spectral", "projection", 0):  # that objective goes without, too
+                self._option(f"objective.{key}", key, value)
         if table.get("augmentation") == "none":
             table["augmentation"] = {}
         self._augmentation(table.get("augmentation"))
