@@ -11,8 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from limen.records.curvature import Curvature
 from limen.records.dynamics import Compared, Lag, ModeVerdict
 from limen.records.estimate import Estimate, not_identified
+from limen.records.gradient_noise import GradientNoise
+from limen.records.trajectory import Trajectory
 from limen.theory.sgd import Modes
 from limen.verdict.dynamics.answers import Seen
 from limen.verdict.dynamics.problem import RunProblem, run_problem
@@ -36,8 +39,8 @@ def autocorrelation(a: float, last: int) -> np.ndarray:
     return np.array(r)
 
 
-def problem(**changes: Any) -> RunProblem:
-    """The run with other facts: of its `settings` (dict), `sampling`, `examples`, `parameters`, `velocity`, noise."""
+def run(**changes: Any) -> tuple[Trajectory, Curvature | None, GradientNoise | None]:
+    """The run with other facts: `settings` (dict), `sampling`, `examples`, `parameters`, `eigenvalues`, `x`, `v`, …"""
     info, settings = REST.info, replace(REST.info.optimizer, **changes.get("settings", {}))
     size = changes.get("batch_size", SIZE)
     segments = (replace(info.segments[0], settings=settings, batch_size=size, varying=changes.get("varying", False)),)
@@ -56,7 +59,15 @@ def problem(**changes: Any) -> RunProblem:
     modes = replace(TWO, curvature=np.array(info.eigenvalues))
     noise = replace(noise_of(modes), **changes.get("noise", {})) if changes.get("noise", True) is not None else None
     curvature = changes.get("curvature", curvature_of(modes))
-    return run_problem(replace(REST, info=info, velocity_norm2=speed), curvature, noise)
+    x = np.asarray(changes.get("x", REST.positions), dtype=np.float32)
+    v = np.asarray(changes.get("v", REST.velocities), dtype=np.float32)
+    more = {"correlations": changes.get("correlations", REST.correlations)}
+    return replace(REST, info=info, velocity_norm2=speed, positions=x, velocities=v, **more), curvature, noise
+
+
+def problem(**changes: Any) -> RunProblem:
+    """Of that run."""
+    return run_problem(*run(**changes))
 
 
 def around(value: float, half: float | None = None, n: int = 21) -> Estimate:
@@ -86,7 +97,31 @@ def seen(**changes: Any) -> Seen:
         name: changes.pop(name) for name in ("modes", "lags", "verdict", "reason", "not_quadratic") if name in changes
     }
     virial = changes.pop("virial", Compared(around(1.0, 0.1), 1.0, 0.0))
-    run = problem(**changes)
-    laws = {} if run.whole is None else run.laws(run.whole)
+    asked = problem(**changes)
+    laws = {} if asked.whole is None else asked.laws(asked.whole)
     given = {"modes": (mode(4.0), mode(1.0)), "lags": (), "verdict": "stationary", "reason": "", "not_quadratic": False}
-    return Seen(run, identities={"V": virial}, law=laws.get(run.law_name), **{**given, **mine})
+    return Seen(asked, identities={"V": virial}, law=laws.get(asked.law_name), **{**given, **mine})
+
+
+def squares() -> tuple[np.ndarray, np.ndarray]:
+    """x, v [STEPS, 2] of period 4, so that batch means do not differ: ⟨x²⟩ = 1, 4; ⟨v²⟩ = 2, ½; ⟨xv⟩ = 1, 1."""
+    once = np.array([[1.0, 2.0], [1.0, 2.0], [-1.0, -2.0], [-1.0, -2.0]])
+    speed = np.array([[2.0, 1.0], [0.0, 0.0], [-2.0, -1.0], [0.0, 0.0]])
+    return np.tile(once, (STEPS // 4, 1)), np.tile(speed, (STEPS // 4, 1))
+
+
+def noisy(modes: int = 2, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """x, v [STEPS, modes] without any law, as they are stored: float32."""
+    rng = np.random.default_rng(seed)
+    x, v = rng.normal(size=(STEPS, modes)), rng.normal(size=(STEPS, modes))
+    return x.astype(np.float32).astype(float), v.astype(np.float32).astype(float)
+
+
+BATCH, BATCHES, MEMORY = 132, 30, -1 / np.log(np.sqrt(BETA))
+"""Roots of underdamped modes have modulus √β: 2.9 steps. Least batch ⌈5·2.9⌉ = 15, left out once; (4000 − 15)/30."""
+INFLATION = np.sqrt(1 + (1 - np.exp(-BATCH / MEMORY)) ** 2 / (BATCH / MEMORY - 1 + np.exp(-BATCH / MEMORY)))
+
+
+def means(values: np.ndarray) -> np.ndarray:
+    """Of the last 30 batches of 132 steps."""
+    return np.asarray(values[-BATCH * BATCHES :].reshape(BATCHES, BATCH, *values.shape[1:]).mean(axis=1))

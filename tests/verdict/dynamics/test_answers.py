@@ -125,6 +125,7 @@ def test_a_density_of_few_examples_makes_it_a_lower_bound() -> None:
     # 98 modes of curvature ½ share 20 of noise: Var = ηC/(2(1 − β)h(1 − q)), q = .05/3
     bulk = ETA * 20.0 / SIZE / (2 * (1 - BETA) * 0.5 * (1 - 0.05 / 3))
     assert few.answer.startswith(f"{np.sqrt(2 * (VARIANCE.sum() + bulk)):.3g} in 4,000")
+    assert f"spread over a radius of {np.sqrt(VARIANCE.sum() + bulk):.3g}" in few.evidence
     assert few.evidence.endswith("; a lower bound: the spectral density is of 199 of 400 examples")
     assert "bound" not in answers.distance(seen(curvature=density_of(200), **options)).evidence
     stands = answers.averaging(seen(curvature=density_of(400), **options)).evidence

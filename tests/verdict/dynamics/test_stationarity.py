@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
+from scipy import stats
 
 from limen.records.trajectory import Segment
 from limen.theory.sgd import Modes
 from limen.verdict.dynamics.judge import judge
 
+from .cases import BATCHES, INFLATION, STEPS, means, noisy, run, squares
 from .runs import MODES, curvature_of, noise_of, recorded
 
 
@@ -76,3 +79,79 @@ def test_a_schedule_has_no_equilibrium_and_blames_nobody() -> None:
     kept = judge("run", replace(trajectory, info=replace(trajectory.info, segments=steady)), curvature_of(), noise_of())
     assert kept.analysed == (8001, 12_000)
     assert kept.verdict == "stationary"
+
+
+def trend_p(x: np.ndarray) -> float:
+    """Two-sided p of the slope of batch means, by hand: t = f⁻¹·b/s_b of BATCHES − 2."""
+    m, b = means(x), np.arange(BATCHES) - (BATCHES - 1) / 2
+    slope = b @ m / (b @ b)
+    left = m - m.mean() - slope * b
+    error = INFLATION * np.sqrt(left @ left / (BATCHES - 2) / (b @ b))
+    return float(2 * stats.t.sf(abs(slope / error), BATCHES - 2))
+
+
+def moved_to(p: float, x: np.ndarray) -> np.ndarray:
+    """x with a trend in its first mode that gives that p (bisection); the second mode has none at all."""
+    x = x.copy()
+    x[:, 1] -= np.polyval(np.polyfit(np.arange(STEPS), x[:, 1], 1), np.arange(STEPS))
+    ramp, low, high = np.linspace(-1, 1, STEPS), 0.0, 2.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if trend_p(x[:, 0] + middle * ramp) > p else (low, middle)
+    x[:, 0] += low * ramp
+    return x
+
+
+@pytest.mark.parametrize(("p", "verdict"), [(0.0245, "drifting"), (0.0255, "stationary"), (0.04, "stationary")])
+def test_the_least_p_counts_twice_for_two_modes_and_drift_begins_at_a_twentieth(p: float, verdict: str) -> None:
+    x, v = noisy()
+    found = judge("run", *run(x=moved_to(p, x), v=v))
+    assert found.p_value == pytest.approx(2 * p, rel=1e-3)
+    assert found.verdict == verdict
+    words = "the mean of a mode moves over the run" if verdict == "drifting" else "no drift in 2 modes"
+    assert found.reason.startswith(words)
+    assert f"p = {2 * p:.2g} after Holm" in found.reason
+
+
+@pytest.mark.parametrize(
+    ("ratio", "named"), [(1.16, True), (1.14, False), (0.84, True), (0.86, False)],
+)  # fmt: skip
+def test_a_virial_ratio_beyond_fifteen_hundredths_says_that_the_loss_is_another(ratio: float, named: bool) -> None:
+    x, v = squares()
+    v = v / np.sqrt([2.0, 0.5])  # ⟨v²⟩ = 1: 2h⟨x²⟩/(.15⟨v²⟩) is the ratio where ⟨v²⟩ = 2h⟨x²⟩/(.15·ratio)
+    v = v * np.sqrt([2 * 4 / 0.15 / ratio, 2 * 4 / 0.15])
+    found = judge("run", *run(x=x, v=v))
+    said = [warning for warning in found.warnings if "not the quadratic" in warning]
+    where = f"at the scale of the motion: curvature 4 (acts as {4 / ratio:.3g})"
+    assert said == ([f"the loss is not the quadratic of its Hessian {where}"] if named else [])
+    assert not any("not the quadratic" in w for w in judge("run", *run(x=x, v=v, sampling="reshuffle")).warnings)
+
+
+def test_one_mode_is_one_mode_in_every_sentence() -> None:
+    slow = judge("run", *run(eigenvalues=(4.0, 1e-6)))
+    assert slow.reason.startswith("no drift in 1 mode (least p = ")
+    assert slow.reason.endswith("; 1 of 2 modes is too slow for this run")
+    trajectory, curvature, noise = run()
+    for count, said in ((1, "1 shard of the recording is"), (2, "2 shards of the recording are")):
+        info = replace(trajectory.info, damaged=count)
+        warnings = judge("run", replace(trajectory, info=info), curvature, noise).warnings
+        assert f"{said} damaged and left out" in warnings
+    rising = judge("run", *run(eigenvalues=(4.0, -1.0))).warnings
+    assert "1 recorded mode has negative curvature: no equilibrium; their noise is taken for flat" in rising
+
+
+def test_noise_that_grows_with_the_distance_is_named_where_the_virial_holds() -> None:
+    weak = judge("run", *run(noise={"variance": np.array([6.4, 1.6]), "variance_errors": np.array([0.01, 0.01])}))
+    assert weak.identities["F"].z > 2
+    assert abs(weak.identities["V"].z) < 3
+    assert sum("multiplicative" in warning for warning in weak.warnings) == 1
+    assert "the motion implies 1.2" in next(w for w in weak.warnings if "multiplicative" in w)
+    assert not any("multiplicative" in warning for warning in judge("run", *run()).warnings)
+
+
+def test_where_no_mode_could_tell_the_reason_says_why() -> None:
+    flat = judge("run", *run(eigenvalues=(-1.0, -2.0)))
+    assert flat.reason == "no recorded mode ever comes to rest (all flat or unstable)"
+    assert flat.verdict == "not_identified"
+    answer = next(at for at in flat.answers if at.question == "Is training stationary?")
+    assert answer.answer == f"not answered: {flat.reason}"
