@@ -99,9 +99,14 @@ def z_of(measured: float, error: float, predicted: float) -> float | None:
 
 
 def plain(value: Any) -> Any:
-    """Dataclasses, arrays, paths and numbers without a finite value (None) as JSON knows them."""
+    """Dataclasses, arrays, paths and numbers without a finite value (None) as JSON knows them.
+
+    Fields named in a dataclass's `LATER` are left out at their defaults: parts from before they existed stay valid.
+    """
     if hasattr(value, "__dataclass_fields__"):
-        return {type(value).__name__: plain(asdict(value))}
+        later = {name: value.__dataclass_fields__[name].default for name in getattr(value, "LATER", ())}
+        kept = {name: held for name, held in asdict(value).items() if name not in later or held != later[name]}
+        return {type(value).__name__: plain(kept)}
     if isinstance(value, Mapping):
         return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, np.ndarray | list | tuple):

@@ -26,7 +26,7 @@ from studies.sgd.network import FULL, Network, Settings
 
 from limen.measure.dynamics.attach import attached
 from limen.measure.recorder.read import read_run
-from limen.theory.sgd import discrete
+from limen.theory.sgd import Modes, discrete
 from limen.verdict.dynamics.problem import run_problem
 
 GRID = 5
@@ -45,11 +45,15 @@ def recipe(place: Place, settings: Settings) -> Report:
     spread = place.part("spread", [settings, run], lambda: spreads(network))
     grid = place.part("grid", [settings, run, GRID, IMAGES], lambda: surfaces(network, spread))
     first, weak = spread["modes"]
+    errors = [_share_error(settings, mode, spread["window"]) for mode in (first, weak)]
+    spreading = [mode["measured"] * error for mode, error in zip((first, weak), errors, strict=True)]
+    aspect = first["measured"] / weak["measured"]
     heads = [f"along {name} (ρ = {mode['curvature']:.3g})" for name, mode in (("u₁", first), ("the weak one", weak))]
     report.table(
         ["quantity", *heads, "ratio"],
         [
-            ["measured sd", first["measured"], weak["measured"], ratio(first["measured"], weak["measured"])],
+            ["measured sd", first["measured"], weak["measured"], aspect],
+            ["± (1 s.e. of a path of the law's memory)", *spreading, aspect * float(np.hypot(errors[0], errors[1]))],
             ["from the loss, √(h_w/h₁)", None, None, spread["by_loss"]],
             ["from the modified loss", None, None, spread["by_modified"]],
             ["discrete law, equilibrium", first["law"], weak["law"], ratio(first["law"], weak["law"])],
@@ -69,6 +73,14 @@ def recipe(place: Place, settings: Settings) -> Report:
     )  # fmt: skip
     report.say(*_said(spread, grid))
     return report
+
+
+def _share_error(settings: Settings, mode: dict[str, Any], window: int) -> float:
+    """Standard error of a measured standard deviation over itself, √(Σ_j r(j)²/(2T)), r the discrete law's."""
+    one = np.array([mode["curvature"]])
+    law = discrete(Modes(one, one, settings.learning_rate, settings.momentum, weight_decay=settings.weight_decay))
+    memory = law.position_autocorrelation(np.arange(1, window))[:, 0]
+    return float(np.sqrt((1 + 2 * (memory**2).sum()) / (2 * window)))
 
 
 def spreads(network: Network) -> dict[str, Any]:

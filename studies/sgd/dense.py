@@ -15,12 +15,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from torch.func import functional_call, grad, hessian, vmap
+from torch.func import functional_call, grad, jacrev, vmap
 from torch.nn import functional
 from torch.nn.utils import parameters_to_vector
 
 MOST = 2000
 """Parameters up to which the whole Hessian is made."""
+CHUNK = 64
+"""Rows of it at once."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,8 @@ def dense(model: Any, points: Sequence[Any], images: Any, labels: Any) -> Dense:
         weights = point.double()
         each = vmap(grad(lambda w, x, y: of(w, x[None], y[None])), in_dims=(None, 0, 0))(weights, images, labels)
         rows.append((each - each.mean(dim=0)).numpy())
-        second = hessian(of)(weights, images, labels).numpy()
+        # reverse over reverse: forward mode warns of what it uses itself (torch 2.13)
+        second = jacrev(grad(of), chunk_size=CHUNK)(weights, images, labels).numpy()
         curvature += (second + second.T) / 2 / len(points)
     rho, u = np.linalg.eigh(curvature)
     spread = np.mean([((apart @ u) ** 2).mean(axis=0) for apart in rows], axis=0)

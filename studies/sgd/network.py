@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -52,6 +52,9 @@ class Settings:
     that are averaged; `burn` steps of a continuation are left out of its averages; `seeds` continuations of each kind.
     """
 
+    LATER: ClassVar[tuple[str, ...]] = (
+        "architecture", "pool", "settle_steps", "settle_batch", "settle_rate", "burn", "seeds",
+    )  # fmt: skip
     architecture: str = "resnet18"
     width: int = 16
     pool: int = 1
@@ -95,11 +98,11 @@ LONGER = Settings(train_steps=1170, steps=2400)
 """15 epochs of training, twice the continuation: about half an hour of one core."""
 
 STILL = Settings(
-    width=8, pool=2, examples=2000, train_steps=1500, batch_size=20, weight_decay=5e-3, steps=6000,
-    settle_steps=3000, settle_batch=20, burn=500, curvature_examples=2000, modes=6, probes=4, probe_steps=20,
+    width=8, pool=2, examples=2000, train_steps=600, batch_size=20, weight_decay=5e-3, steps=3200,
+    settle_steps=1500, settle_batch=20, burn=300, curvature_examples=1000, modes=6, probes=4, probe_steps=16,
 )  # fmt: skip
 """A ResNet-18 that can come to rest: 2,000 images of 16×16, and a weight decay strong enough for its norms to settle
-(some (1 − β)/2ηλ = 1,000 steps), 3,000 steps at the rate of the continuation before it begins."""
+(some (1 − β)/2ηλ = 1,000 steps), 1,500 steps at the settings of the continuation before it begins."""
 
 SMOOTH = Settings(
     architecture="mlp", width=16, pool=8, examples=2000, train_steps=3000, train_batch=100, train_rate=0.2,

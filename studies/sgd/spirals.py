@@ -68,7 +68,7 @@ def recipe(place: Place, settings: Settings) -> Report:
     )  # fmt: skip
     report.table(
         ["η", "β", "mean path: rms error/x₀, exact", "Langevin", "expected of replicas", "Var x settled", "exact law",
-         "ratio", "Langevin", "inside the 95 % band", "settled steps"],
+         "ratio", "± (1 s.e.)", "Langevin", "inside the 95 % band", "settled steps"],
         [row["spread"] for row in rows], "Mean path and stationary band",
     )  # fmt: skip
     report.say(*_said(rows))
@@ -225,11 +225,13 @@ def _spread(x: np.ndarray, start: float, pair: tuple[float, float], laws: tuple[
     settled = int(5 * float(exact.relaxation_steps[0]))
     late = x[:, settled:] if settled < x.shape[1] // 2 else x[:, :0]
     if not late.size:
-        return [*pair, *errors, expected, None, float(exact.position_variance[0]), None,
+        return [*pair, *errors, expected, None, float(exact.position_variance[0]), None, None,
                 float(flow.position_variance[0]), None, 0]  # fmt: skip
     variance, predicted = float((late**2).mean()), float(exact.position_variance[0])
     inside = float((np.abs(late) < NORMAL * np.sqrt(predicted)).mean())
-    return [*pair, *errors, expected, variance, predicted, ratio(variance, predicted),
+    memory = exact.position_autocorrelation(np.arange(1, late.shape[1]))[:, 0]
+    error = float(np.sqrt(2 * (1 + 2 * (memory**2).sum()) / late.size))  # of a Gaussian path of the law's memory
+    return [*pair, *errors, expected, variance, predicted, ratio(variance, predicted), error,
             float(flow.position_variance[0]), inside, late.size]  # fmt: skip
 
 

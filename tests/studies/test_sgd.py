@@ -72,9 +72,9 @@ def test_tables_are_markdown_without_nan() -> None:
 @pytest.mark.torch
 def test_examples_in_the_recipes_run() -> None:
     pytest.importorskip("torch")
-    from studies.sgd import common, contours, oscillation, sweeps
+    from studies.sgd import common, contours, dense, network, oscillation, sweeps
 
-    for module in (common, contours, oscillation, sweeps):
+    for module in (common, contours, dense, network, oscillation, sweeps):
         found = doctest.testmod(module)
         assert found.failed == 0
         assert found.attempted > 0
@@ -146,14 +146,114 @@ def test_diffusion_sets_three_orders_beside_four_laws_and_goes_on_after_a_cut(pl
     text = diffusion.recipe(place, settings).text()
     assert (folder / "finished").exists()
     for sampling in diffusion.SAMPLINGS:
-        assert f"**{sampling}**: 160 steps, 40 an epoch" in text
-    found = diffusion.analysed(folder)
+        assert f"**{sampling}**: 160 steps, 0 of them left out, 40 an epoch" in text
+    found = diffusion.analysed(network, run)
     assert found["law"] == "epoch"
-    ladder = [value[0] for value in found["displacement"]]
+    ladder = found["units"]["whole"][0]
     assert all(after > before > 0 for before, after in pairwise(ladder))
     whole = diffusion.from_checkpoint(diffusion.read_run(folder), np.array([1, 16]))
     assert 0 < whole[0] < whole[1]
     assert all(value > 0 for value in found["fixed"])
+
+
+@pytest.fixture(scope="module")
+def still() -> Any:
+    """Twelve inputs (2×2 pixels) and three units: a network at rest in a minimum."""
+    pytest.importorskip("torch")
+    from studies.sgd import network
+
+    return network.Settings(
+        architecture="mlp", width=3, pool=4, examples=SMALL, test=64, train_steps=300, train_batch=48, train_rate=0.2,
+        learning_rate=0.02, batch_size=48, weight_decay=0.05, steps=1500, settle_steps=1000, settle_batch=SMALL,
+        settle_rate=0.2, burn=200, curvature_examples=SMALL, modes=3, probes=2, probe_steps=10, seeds=3,
+    )  # fmt: skip
+
+
+@pytest.mark.torch
+@pytest.mark.slow
+def test_a_small_network_at_rest_diffuses_as_the_law_of_its_sampling_says(place: Place, still: Any) -> None:
+    from studies.sgd import diffusion
+    from studies.sgd.network import Network
+
+    network = Network(place, still)
+    assert network.exact is not None
+    for sampling in diffusion.SAMPLINGS:
+        runs = [still.run(sampling=sampling, seed=seed) for seed in range(3)]
+        found = diffusion._continued(network, runs)
+        own = found["law"]
+        for i, lag in enumerate(found["lags"][:4]):
+            assert found["displacement"][i][0] / found["laws"][own][i] == pytest.approx(1, abs=0.2), (sampling, lag)
+            others = [found["laws"][name][i] for name in ("discrete", "epoch", "same-order") if name != own]
+            if lag >= 64:  # by then the laws are far apart
+                assert min(abs(np.log(found["displacement"][i][0] / other)) for other in others) > 0.3
+    assert network.exact["checkpoint"].curvature.sum() != network.exact["path"].curvature.sum()
+
+
+@pytest.mark.torch
+@pytest.mark.slow
+def test_the_grid_has_a_row_for_each_combination_and_keeps_no_recording(place: Place, still: Any) -> None:
+    from studies.sgd import grid
+
+    small = grid.Settings(network=still, learning_rates=(0.01, 0.02, 0.04), batch_sizes=(24, 48), momenta=(0.8, 0.9),
+                          window=60, seeds=2)  # fmt: skip
+    text = grid.recipe(place, small).text()
+    rows = [[part.strip() for part in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| 0.")]
+    assert len(rows) == 12
+    middle = next(row for row in rows if row[:3] == ["0.02", "48", "0.9"])
+    assert middle[6] == "1"  # calibrated on itself
+    assert all(0.6 < float(row[7]) < 1.4 for row in rows)  # the step, without a free constant
+    assert not list(place.into.glob("grid-run*"))
+
+
+def test_displacement_of_a_random_walk_is_its_law_in_blocks_and_in_all() -> None:
+    pytest.importorskip("torch")
+    from studies.sgd import diffusion
+
+    rng = np.random.default_rng(0)
+    path = np.cumsum(rng.standard_normal((8000, 10)), axis=0)
+    lags = np.array([1, 16, 1024])
+    found = diffusion.in_blocks(path, lags)
+    displacement, slopes = found["whole"]
+    assert displacement[:2] == pytest.approx(10 * lags[:2], rel=0.1)
+    assert slopes[:2] == pytest.approx(1, abs=0.1)
+    assert np.isnan(found["blocks"][0][:, 2]).all()  # 1,024 steps are more than half a block of 1,000
+    assert found["blocks"][0][:, 1].mean() == pytest.approx(160, rel=0.1)
+    assert found["blocks"][1].shape == (8, 3)
+
+
+def test_errors_are_over_seeds_where_there_are_three_and_over_blocks_of_one_run() -> None:
+    pytest.importorskip("torch")
+    from studies.sgd import diffusion
+
+    def one(value: float) -> dict[str, Any]:
+        blocks = [np.array([[v], [v]]) for v in (value - 1, value + 1)]
+        units = {"whole": [np.array([value]), np.array([1.0])], "blocks": [np.concatenate(blocks), np.ones((4, 1))]}
+        return {
+            "units": units,
+            "from_checkpoint": [value], "drift": [0.0], "virial": [1.0, 0.1], "verdict": "stationary", "heat": [],
+            "p": None, "sketch_tests": [1, 0], "losses": [1, 1], "gradients": [1, 1],
+        }  # fmt: skip
+
+    seeds = diffusion.joined([one(1.0), one(2.0), one(3.0)])
+    assert seeds["displacement"][0][0] == 2.0
+    assert seeds["displacement_error"][0] == pytest.approx(1 / np.sqrt(3))
+    assert diffusion.joined([one(2.0)])["displacement_error"][0] == pytest.approx(np.std([1, 1, 3, 3], ddof=1) / 2)
+
+
+@pytest.mark.parametrize("sampling", ["iid", "reshuffle", "same-order"])
+def test_from_rest_the_law_is_that_of_the_sampling(sampling: str) -> None:
+    pytest.importorskip("torch")
+    from studies.sgd import diffusion
+
+    from limen.theory.sgd import Modes, simulate
+
+    modes = Modes(np.array([1.0, 0.01]), np.ones(2), learning_rate=0.05, momentum=0.9)
+    lags = np.array([4, 10, 30])
+    law = diffusion.Predicted(modes, 10).from_rest(diffusion.OWN[sampling], lags)
+    run = simulate(modes, lags, replicas=4000, sampling=sampling, steps_per_epoch=10, seed=1)  # type: ignore[arg-type]
+    for value, measured in zip(law, (run.positions**2).mean(axis=1).sum(axis=1), strict=True):
+        assert value is None or measured == pytest.approx(value, rel=0.1)
+    assert (law[-1] is None) == (sampling == "same-order")
 
 
 def test_drift_is_found_and_diffusion_is_none() -> None:
