@@ -39,8 +39,8 @@ def judge_record(run: str, record: StageRecord) -> Dynamics:
 def recorded(encoder: str, run: str, record: StageRecord) -> Recorded:
     """The verdict as a part of a report: a recording that allows none says why.
 
-    >>> recorded("net", "study.toml::net", StageRecord("pretrain", 1, {}, {})).reason[:20]
-    'expected the folder '
+    >>> recorded("net", "study.toml::net", StageRecord("pretrain", 1, {}, {})).reason
+    'expected a recording, found no run.json'
     """
     try:
         return Recorded(encoder, judge_record(run, record))
