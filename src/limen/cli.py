@@ -399,11 +399,11 @@ def dynamics(
     quiet: Quiet = False,
 ) -> None:
     """A recorded training run beside what theory predicts."""
+    from limen.verbs.dynamics import check_page, write_page
     from limen.verbs.dynamics import dynamics as judge
-    from limen.verbs.dynamics import write_page
 
     if output is not None:
-        speak.checked(output)
+        check_page(output)
     with speak.working(f"reading {run} …", quiet):
         found = judge(run, store=store, data=data)
     if output is not None:
