@@ -24,22 +24,23 @@ derived in docs/statements/sgd-epoch.md.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
-from typing import ClassVar
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from limen.records.errors import BadInput, Problem
 from limen.theory.sgd.discrete import pull
+from limen.theory.sgd.epoch_roots import Block, Term, blocks
 from limen.theory.sgd.law import Law, Start, Steps, slope, whole_steps
 from limen.theory.sgd.problem import Floats, Modes
-from limen.theory.sgd.recursion import Recursion
-from limen.theory.sgd.window import Complex, averaged_loss, log_of
+from limen.theory.sgd.recursion import CACHED
+from limen.theory.sgd.window import Roots as Roots
 
-NEAREST = 1e-5
-"""Distance of disc from 0, in (1 − b)², below which roots are moved apart."""
+WALKED = 8
+"""Steps are walked one by one as long as one in so many is asked for."""
 
 
 @dataclass(frozen=True)
@@ -119,24 +120,35 @@ class Epoch(Law):
         m = self.steps_per_epoch
         return m / (m - 1) * self.step_variance * self.recursion.mobility
 
-    @cached_property
-    def _roots(self) -> Roots:
-        return Roots.of(self.recursion.a, self.recursion.b)
-
     @property
     def _y_variance(self) -> Floats:
-        correlated = self._scale * self._roots.averaged(np.array([0]), self.steps_per_epoch)[0]
-        iid = np.full(correlated.shape, np.nan)
-        np.divide(self.step_variance * self.recursion.mobility, self.recursion.a, out=iid, where=self.recursion.stable)
-        return np.where(self.recursion.stable, self._mixed(iid, correlated), np.nan)
+        r, m = self.recursion, self.steps_per_epoch
+        found = np.full(len(r.a), np.nan)
+        for block in blocks(r, m, r.stable):
+            found[block.modes] = sum(term.settled() for term in self._terms(block, self._scale))
+        iid = np.full(found.shape, np.nan)
+        np.divide(self.step_variance * r.mobility, r.a, out=iid, where=r.stable)
+        return np.where(r.stable, self._mixed(iid, found), np.nan)
 
     def _y_displacement(self, steps: Steps) -> Floats:
-        """E(y_{k+t} − y_k)²: i.i.d. ℓ(t), reshuffled ℓ(t) + L(0) − L(t), L the loss ℓ averaged over an epoch."""
-        lost, m = self.recursion.excursion(steps), self.steps_per_epoch
-        roots = self._roots
-        held = roots.averaged(np.array([0]), m) - roots.averaged(steps, m)
-        iid = 2 * self.step_variance * self.recursion.mobility * lost
-        return self._mixed(iid, 2 * self._scale * (lost + held))
+        """E(y_{k+t} − y_k)² [T, L]: of white noise, less that of its average over an epoch; NaN if unstable."""
+        r, m = self.recursion, self.steps_per_epoch
+        found, usual = np.empty((len(steps), len(r.a))), r.stable | (r.a == 0)
+        found[:, ~usual] = np.nan
+        rest, early, late = (np.flatnonzero(at) for at in (steps == 0, (steps > 0) & (steps < m), steps >= m))
+        for block in blocks(r, m, usual):
+            terms = self._terms(block, 2 * self._scale)
+            _write(found, block.modes, (rest, steps), 0.0, [])
+            _write(found, block.modes, (early, steps), 0.0, [term.early(steps[early]) for term in terms])
+            settled = sum(term.settled() for term in terms)
+            _write(found, block.modes, (late, steps - m), settled, [term.late(steps[late]) for term in terms])
+        if self.white.any():
+            found = self._mixed(2 * self.step_variance * r.mobility * r.excursion(steps), found)
+        return found
+
+    def _terms(self, block: Block, scale: Floats) -> list[Term]:
+        share = scale[block.modes] / len(block.pairs)
+        return [term for pair in block.pairs for term in pair.terms(self.steps_per_epoch, share, block.near)]
 
     def _mixed(self, iid: Floats, correlated: Floats) -> Floats:
         """White and reshuffled parts of the noise, each with its own law: moments add."""
@@ -153,63 +165,77 @@ class Epoch(Law):
 
     def _from_fixed(self, steps: Steps) -> Floats:
         """s²[white·S + (1 − white)·M/(M − 1)·(S − Σ B²/M)] + ((1 − m_t)x_0)²."""
-        (now, before), m = self.coefficients, self.steps_per_epoch
-        energy = self.recursion.energy(steps, now, before)
-        partial = now * self.recursion.response(steps % m)
+        noise = self._bridges(steps)
+        if self.white.any():
+            noise = self._mixed(self.step_variance * self.recursion.energy(steps, *self.coefficients), noise)
+        return noise if not self.problem.offset.any() else noise + (pull(self, steps) * self.problem.offset) ** 2
+
+    def _bridges(self, steps: Steps) -> Floats:
+        """M/(M − 1)·s²(S − Σ B²/M) [T, L]: of the epoch under way and those over; infinite where beyond the floats."""
+        r, m, x = self.recursion, self.steps_per_epoch, self.coefficients
+        scale = m / (m - 1) * self.step_variance
+        into, where = np.unique(steps % m, return_inverse=True)
+        found, begun, over = np.empty((len(steps), len(r.a))), np.flatnonzero(steps < m), np.flatnonzero(steps >= m)
+        with np.errstate(over="ignore", invalid="ignore"):  # an unstable mode may leave the floats
+            table = self._under_way(into, scale)
+            for block in blocks(r, m, np.ones(len(r.a), dtype=bool)):
+                share = scale[block.modes] / len(block.pairs)
+                past = [term for pair in block.pairs for term in pair.over(m, share, x, steps[over])]
+                under_way = (table, where)
+                _write(found, block.modes, (begun, steps), under_way, [])
+                _write(found, block.modes, (over, steps), under_way, past)
+        return found if r.stable.all() else np.where(np.isnan(found) & ~r.stable, np.inf, found)
+
+    def _under_way(self, into: Steps, scale: Floats) -> Floats:
+        """Scale·(S − P²/M) after so many steps of an epoch: stepped where they lie densely."""
+        r, m, (now, before) = self.recursion, self.steps_per_epoch, self.coefficients
+        found = np.empty((len(into), len(r.a)))
+        if into.max(initial=0) < WALKED * len(into):
+            row = {int(s): i for i, s in enumerate(into)}
+            for s, at in enumerate(r.walk(int(into.max(initial=0)), now, before)):
+                if s in row:
+                    partial = at.response if not before else (now + before) * at.response - before * at.impulse
+                    np.multiply(scale, at.energy - partial**2 / m, out=found[row[s]])
+            return found
+        partial = now * r.response(into)
         if before:
-            partial = partial + before * self.recursion.response(np.maximum(steps % m - 1, 0))
-        epochs = partial**2 + self._roots.whole_epochs(steps, m, now, before)
-        correlated = m / (m - 1) * (energy - epochs / m)
-        noise = self.step_variance * self._mixed(energy, correlated)
-        return np.asarray(noise + (pull(self, steps) * self.problem.offset) ** 2)
+            partial += before * r.response(np.maximum(into - 1, 0))
+        return np.asarray(scale * (r.energy(into, now, before) - partial**2 / m))
 
 
-@dataclass(frozen=True)
-class Roots:
-    """Both roots as complex numbers: γ(t) ∝ A r₁ᵗ + B r₂ᵗ [L]."""
-
-    b: Floats
-    first: Complex
-    second: Complex
-    below_one: Complex
-    """1 − r₁ = a/(1 − r₂)."""
-
-    @classmethod
-    def of(cls, a: Floats, b: Floats) -> Roots:
-        """Modes within NEAREST of critical damping are taken at that distance: double roots have another form."""
-        closest = np.where(b > 0, NEAREST * (1 - b) ** 2, 1e-14)
-        disc = Recursion(a, b).discriminant
-        apart = np.sqrt(np.where(np.abs(disc) < closest, closest, disc).astype(np.complex128))
-        below_second = np.asarray((1 - b + a + apart) / 2, dtype=np.complex128)
-        below_first = np.asarray(a / below_second, dtype=np.complex128)
-        return cls(b, 1 - below_first, 1 - below_second, below_first)
-
-    def averaged(self, steps: Steps, window: int) -> Floats:
-        """L(t)/(s²κ) = Σ_j Λ(j)e_{|t−j|} [T, L]."""
-        apart = (self.first - self.second) * (1 + self.b)
-        slow = (1 + self.second) * self.first / apart  # A/(1 − r₂)
-        fast = -(1 + self.first) * self.second / apart  # B/(1 − r₁)
-        total = slow * averaged_loss(self.below_one, steps, window)
-        return np.asarray((total + fast * averaged_loss(1 - self.second, steps, window)).real)
-
-    def whole_epochs(self, steps: Steps, m: int, now: float, before: float) -> Floats:
-        """Σ_{u<p}(Σ_{j=s+uM}^{s+uM+M−1} w_j)², t = pM + s, as geometric sums of the roots [T, L]."""
-        p, s = (steps // m)[:, None], (steps % m)[:, None]
-        apart = self.first - self.second
-        log1, log2 = log_of(self.first, self.below_one), log_of(self.second, 1 - self.second)
-        each1 = (now * self.first + before) / apart * _sum(log1, self.below_one, m)
-        each2 = -(now * self.second + before) / apart * _sum(log2, 1 - self.second, m)
-        total = np.zeros(1, dtype=np.complex128)
-        for factor, log in ((each1**2, 2 * log1), (2 * each1 * each2, log1 + log2), (each2**2, 2 * log2)):
-            total = total + factor * np.exp(s * log) * _sum(m * log, -np.expm1(m * log), p)
-        return np.asarray(np.real(total))
+class _Part(Protocol):
+    def add_to(self, found: Floats, t: Steps) -> None:
+        """found += values at t [T, L]."""
 
 
-def _sum(log: Complex, below_one: Complex, count: ArrayLike) -> Complex:
-    """Σ_{j<count} qʲ = (1 − q^count)/(1 − q); count where q = 1."""
-    flat = below_one == 0
-    terms = -np.expm1(np.asarray(count) * log) / np.where(flat, 1.0, below_one)
-    return np.where(flat, np.asarray(count) + 0j, terms)
+def _write(
+    found: Floats,
+    modes: Steps,
+    at: tuple[Steps, Steps],
+    base: Floats | float | tuple[Floats, Steps],
+    parts: Sequence[_Part],
+) -> None:
+    """found[rows, modes] = base (or a table and which of its rows) + parts, a few at a time; rows, steps in `at`."""
+    (rows, steps), several = at, max(1, CACHED // len(modes))
+    columns = _slice(modes)
+    for first in range(0, len(rows), several):
+        some = rows[first : first + several]
+        if isinstance(base, tuple):
+            values = base[0][np.ix_(base[1][some], modes)] if columns is modes else base[0][base[1][some], columns]
+        else:
+            values = np.empty((len(some), len(modes)))
+            values[:] = base
+        for part in parts:
+            part.add_to(values, steps[some])
+        if columns is modes:
+            found[np.ix_(some, modes)] = values
+        else:
+            found[_slice(some), columns] = values
+
+
+def _slice(indices: Steps) -> Any:
+    """Sorted indices as a slice where they follow one another."""
+    return slice(indices[0], indices[-1] + 1) if indices[-1] - indices[0] == len(indices) - 1 else indices
 
 
 def epoch(problem: Modes, steps_per_epoch: int, white: ArrayLike | None = None, allow_unstable: bool = False) -> Epoch:

@@ -9,14 +9,50 @@ F(k − M)]/M². For r near 1 both terms of F are huge and cancel; there the ser
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
+from limen.theory.sgd.recursion import Recursion, Steps
+
+Floats = NDArray[np.float64]
 Complex = NDArray[np.complex128]
 
+NEAREST = 1e-5
+"""Distance of disc from 0, in (1 − b)², below which roots are moved apart."""
 SERIES = 0.5
 """z·(k + M) below which the series is summed."""
 TERMS = 24
+
+
+@dataclass(frozen=True)
+class Roots:
+    """Both roots as complex numbers: γ(t) ∝ A r₁ᵗ + B r₂ᵗ [L]."""
+
+    b: Floats
+    first: Complex
+    second: Complex
+    below_one: Complex
+    """1 − r₁ = a/(1 − r₂)."""
+
+    @classmethod
+    def of(cls, a: Floats, b: Floats) -> Roots:
+        """Modes within NEAREST of critical damping are taken at that distance: double roots have another form."""
+        closest = np.where(b > 0, NEAREST * (1 - b) ** 2, 1e-14)
+        disc = Recursion(a, b).discriminant
+        apart = np.sqrt(np.where(np.abs(disc) < closest, closest, disc).astype(np.complex128))
+        below_second = np.asarray((1 - b + a + apart) / 2, dtype=np.complex128)
+        below_first = np.asarray(a / below_second, dtype=np.complex128)
+        return cls(b, 1 - below_first, 1 - below_second, below_first)
+
+    def averaged(self, steps: Steps, window: int) -> Floats:
+        """L(t)/(s²κ) = Σ_j Λ(j)e_{|t−j|} [T, L]."""
+        apart = (self.first - self.second) * (1 + self.b)
+        slow = (1 + self.second) * self.first / apart  # A/(1 − r₂)
+        fast = -(1 + self.first) * self.second / apart  # B/(1 − r₁)
+        total = slow * averaged_loss(self.below_one, steps, window)
+        return np.asarray((total + fast * averaged_loss(1 - self.second, steps, window)).real)
 
 
 def averaged_loss(gap: Complex, steps: NDArray[np.int64], window: int) -> Complex:
