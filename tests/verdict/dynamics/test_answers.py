@@ -250,6 +250,12 @@ def test_averaging_an_epoch_saves_the_excess_loss_of_the_variance_it_takes_away(
     assert saved < 0.99 * whole
 
 
+def test_flat_directions_have_no_excess_loss_to_save() -> None:
+    flat = answers.averaging(seen(parameters=100, noise={"trace": around(30.0, 0.1)}))
+    assert flat.answer == answers.averaging(seen()).answer
+    assert flat.evidence == "discrete law, 2 modes with an equilibrium"
+
+
 def test_without_epochs_a_hundred_iterates_are_averaged() -> None:
     left = np.array([window(VARIANCE[i], ETA * H[i], 100) for i in range(2)])
     found = answers.averaging(seen(examples=None))
@@ -301,6 +307,7 @@ def test_reshuffled_runs_are_asked_of_the_law_before_and_after() -> None:
         ({"not_quadratic": True}, "on a quadratic loss"),
         ({"sampling": "same-order"}, "independent batches; these are same-order"),
         ({"sampling": "reshuffle", "noise": None}, "independent batches; these are reshuffle"),
+        ({"sampling": "reshuffle", "examples": None}, "independent batches; these are reshuffle"),
     ],
 )
 def test_the_drop_is_refused_where_the_velocity_counts_something_else(facts: dict[str, Any], why: str) -> None:
@@ -367,8 +374,8 @@ def test_coherence_stands_beside_its_floor() -> None:
 
 def test_the_exponent_is_that_of_two_thirds_of_the_lags_with_an_interval() -> None:
     sure = tuple(lag(t, around(2 - t / 10, 0.1), discrete=-0.001, epoch=0.25 * t) for t in range(1, 7))
-    lags = (*sure, lag(7, around(9.0)), lag(8, not_identified("no slope")))
-    found = answers.exponent(seen(lags=lags))  # six of eight have one: the fifth
+    lags = (*sure, lag(7, around(9.0)), lag(8, around(9.0)), lag(9, not_identified("no slope")))
+    found = answers.exponent(seen(lags=lags))  # six of nine have one: the fifth
     assert found.answer == "1.50 (1.40 to 1.60) ◆ at 5 steps; the discrete law says 0.00"
     assert "the epoch law says 1.25" in answers.exponent(seen(lags=lags, sampling="reshuffle")).answer
     assert "no law to compare" in answers.exponent(seen(lags=lags, sampling="same-order")).answer

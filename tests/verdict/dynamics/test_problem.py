@@ -127,7 +127,7 @@ def test_noise_without_a_density_is_flat_and_what_rises_counts_as_flat() -> None
 
 
 def test_a_density_of_few_examples_saturates_early_and_is_said_to() -> None:
-    """Features of covariance diag(h): of 40 rows XᵀX/40 has 40 modes of the 400, each with the variance of any other."""
+    """Features of covariance diag(h): of 40 rows XᵀX/40 has 40 modes of the 400, all of one variance."""
     h = np.geomspace(1e-2, 1e-5, 400)
     x = np.random.default_rng(0).normal(size=(40, 400)) * np.sqrt(h)
 
