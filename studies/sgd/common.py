@@ -178,8 +178,14 @@ class Images:
 
     def moments(self) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation of each channel over all pixels, of values in [0, 1]."""
-        pixels = self.images.reshape(-1, self.images.shape[-1]).astype(np.float32) / 255
-        return pixels.mean(axis=0, dtype=np.float64), pixels.std(axis=0, dtype=np.float64)
+        total, square = np.zeros(self.images.shape[3]), np.zeros(self.images.shape[3])
+        for first in range(0, len(self), 4096):
+            block = self.images[first : first + 4096].astype(np.float64) / 255
+            total += block.sum(axis=(0, 1, 2))
+            square += (block**2).sum(axis=(0, 1, 2))
+        count = self.images[..., 0].size
+        mean = total / count
+        return mean, np.sqrt(square / count - mean**2)
 
 
 def cifar(place: Place, split: str, count: int) -> Images:

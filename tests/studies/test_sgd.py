@@ -164,8 +164,8 @@ def still() -> Any:
 
     return network.Settings(
         architecture="mlp", width=3, pool=4, examples=SMALL, test=64, train_steps=300, train_batch=48, train_rate=0.2,
-        learning_rate=0.02, batch_size=48, weight_decay=0.05, steps=1500, settle_steps=1000, settle_batch=SMALL,
-        settle_rate=0.2, burn=200, curvature_examples=SMALL, modes=3, probes=2, probe_steps=10, seeds=3,
+        learning_rate=0.02, batch_size=48, weight_decay=0.05, steps=900, settle_steps=600, settle_batch=SMALL,
+        settle_rate=0.2, burn=150, curvature_examples=SMALL, modes=3, probes=2, probe_steps=10, seeds=3,
     )  # fmt: skip
 
 
