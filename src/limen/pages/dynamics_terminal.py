@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.text import Text
 
+from limen.pages.dynamics_captions import near
 from limen.pages.terminal_tables import table
 from limen.records.dynamics import Compared, Dynamics, Lag, ModeVerdict
 from limen.records.estimate import Estimate
+from limen.records.units import counted
 
 MOST_MODES = 20
 LAWS = ("discrete", "langevin", "epoch")
@@ -30,6 +32,12 @@ def render_dynamics(found: Dynamics, console: Console) -> None:
     if found.modes:
         console.print()
         console.print(table(_MODES, [_mode(mode) for mode in found.modes[:MOST_MODES]]))
+        if len(found.modes) > MOST_MODES:
+            console.print(
+                Text(f"… and {counted(len(found.modes) - MOST_MODES, 'more mode')}; --json has all", style="dim")
+            )
+        if near(found):
+            console.print(Text(near(found)))
     if found.lags:
         console.print()
         shown = [law for law in LAWS if any(lag.predicted.get(law) is not None for lag in found.lags)]
