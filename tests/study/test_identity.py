@@ -9,19 +9,26 @@ import pytest
 from pydantic import BaseModel, TypeAdapter
 
 from limen.records.cell import canonical_json
+from limen.study.architectures import (
+    ConvArchitecture,
+    LinearArchitecture,
+    MlpArchitecture,
+    ResNet18Architecture,
+    SoundArchitecture,
+    TransformerArchitecture,
+    VitArchitecture,
+)
 from limen.study.encoders import (
     Adam,
     AdamW,
     Augmentation,
-    ConvArchitecture,
     Encoder,
     Evaluation,
-    LinearArchitecture,
-    MlpArchitecture,
     Pretrain,
-    ResNet18Architecture,
     ScheduleTable,
     Sgd,
+    SoundSpectra,
+    TextTokens,
 )
 from limen.study.identity import meaning, semantic
 
@@ -38,6 +45,8 @@ OTHERS: dict[str, list[Any]] = {
         {"name": "resnet18"}, {"name": "resnet18", "width": 8}, {"name": "resnet18", "image_size": 8},
         {"name": "mlp"}, {"name": "mlp", "hidden": [8]}, {"name": "mlp", "hidden": [8, 8]},
         {"name": "mlp", "activation": "relu"}, {"name": "mlp", "activation": "tanh"}, {"name": "linear"},
+        {"name": "vit"}, {"name": "vit", "width": 32}, {"name": "vit", "depth": 2}, {"name": "vit", "heads": 2},
+        {"name": "vit", "patch": 2}, {"name": "vit", "image_size": 8}, {"name": "vit", "in_channels": 1},
     ],
     "column": ["c"], "dimension": [5], "seed": [1], "data": ["other"], "heldout": [0.1, "held"],
     "temperature": [0.2], "projection": [8], "augmentation": [{}, {"flip": True}, {"noise": 0.1}, {"crop": 0.5}],
@@ -50,13 +59,42 @@ OTHERS: dict[str, list[Any]] = {
     ],
     "schedule": ["cosine", {"name": "constant", "warmup": 3}, {"name": "cosine", "warmup": 3}],
     "checkpoints": [3, [0, 5]], "seeds": [2], "threads": [2],
-    "evaluation": [{"draws": 3}, {"training_batches": 2}], "objective": ["supervised"], "record": ["dynamics"],
+    "evaluation": [{"draws": 3}, {"training_batches": 2}], "record": ["dynamics"],
+    "objective": ["supervised", "contrastive", "spectral", "masked", "autoencoder"],
     "start": ["a", "a@3"],
 }  # fmt: skip
-OTHER_FOR = {("torch", "layer"): ["stem"], ("random-features", "input"): ["text", "image"],
-             ("transformers", "input"): ["image", "audio"],
-             ("pretrain", "label"): [{"objective": "supervised", "label": "digit"}],
-             ("pretrain", "loss"): [{"objective": "supervised", "loss": "squared"}]}  # fmt: skip
+CONTRASTIVE = {"objective": "contrastive"}
+TEXT = {"input": "text"}
+OTHER_FOR: dict[tuple[str, str], list[Any]] = {
+    ("torch", "layer"): ["stem"], ("random-features", "input"): ["text", "image"],
+    ("transformers", "input"): ["image", "audio"],
+    ("pretrain", "input"): [
+        {**TEXT}, {"input": "audio"}, {**TEXT, "objective": "next-token"}, {**TEXT, "objective": "masked"},
+        {**TEXT, "augmentation": {"drop": 0.1}}, {**TEXT, "augmentation": {"mask": 0.1}},
+        {**TEXT, "augmentation": {"crop": 0.5}}, {**TEXT, "architecture": {"width": 64}},
+        {**TEXT, "architecture": {"depth": 2}}, {**TEXT, "architecture": {"heads": 2}},
+        {**TEXT, "architecture": {"causal": True}}, {"input": "audio", "architecture": {"width": 8}},
+        {"input": "audio", "architecture": {"stages": 2}},
+        *({"input": "audio", "augmentation": {key: 0.1}} for key in ("shift", "gain", "noise", "frames")),
+        {"input": "audio", "augmentation": {"bands": 4}},
+    ],
+    ("pretrain", "tokens"): [{**TEXT, "tokens": {"vocabulary": 999}}, {**TEXT, "tokens": {"length": 9}}],
+    ("pretrain", "sound"): [
+        {"input": "audio", "sound": value} for value in ({"rate": 16000}, {"seconds": 2.0}, {"bands": 20})
+    ],
+    ("pretrain", "label"): [
+        {"objective": "supervised", "label": "digit"}, {**CONTRASTIVE, "pairs": "label", "label": "digit"},
+    ],
+    ("pretrain", "loss"): [{"objective": "supervised", "loss": "squared"}],
+    ("pretrain", "projection"): [8, {"objective": "spectral", "projection": 0}],
+    ("pretrain", "pairs"): [{**CONTRASTIVE, "pairs": "label"}, {"objective": "spectral", "pairs": "label"}],
+    ("pretrain", "negatives"): [{**CONTRASTIVE, "negatives": 3}],
+    ("pretrain", "block"): [{**CONTRASTIVE, "block": 3}],
+    ("pretrain", "surrogate"): [{**CONTRASTIVE, "surrogate": "hinge"}],
+    ("pretrain", "radius"): [{**CONTRASTIVE, "radius": 2.0}],
+    ("pretrain", "share"): [{"objective": "masked", "share": 0.2}],
+    ("pretrain", "noise"): [{"objective": "autoencoder", "noise": 0.2}],
+}  # fmt: skip
 OPTIMIZERS: tuple[type[BaseModel], ...] = (Sgd, Adam, AdamW)
 EQUAL: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({}, {"schedule": "constant"}),
@@ -78,6 +116,17 @@ EQUAL: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"architecture": {"name": "mlp"}}, {"architecture": {"name": "mlp", "hidden": (128, 128), "activation": "gelu"}}),
     ({}, {"optimizer": {"name": "sgd", "dampening": 0, "nesterov": False, "decoupled": False}}),
     ({"augmentation": {}}, {"augmentation": {"crop": 1, "flip": False, "noise": -0.0}}),
+    ({"augmentation": {}}, {"augmentation": {"drop": 0, "bands": 0, "frames": -0.0}}),
+    ({}, {"column": "image", "tokens": {}, "sound": {"bands": 40}, "input": "image"}),
+    ({}, {"share": 0.5, "noise": 0.5, "negatives": 1, "pairs": "views"}),
+    ({"objective": "masked"}, {"objective": "masked", "augmentation": "none", "share": 0.5}),
+    (TEXT, {**TEXT, "architecture": {}, "column": "text", "tokens": {"vocabulary": 4096, "length": 64}}),
+    (TEXT, {**TEXT, "architecture": {"name": "transformer", "width": 128, "causal": False}}),
+    ({"input": "audio"}, {"input": "audio", "architecture": {"name": "sound"}, "sound": {"seconds": 1.0}}),
+    (
+        {**TEXT, "objective": "next-token"},
+        {**TEXT, "objective": "next-token", "architecture": {"causal": True}, "augmentation": "none"},
+    ),
 ]
 
 
@@ -123,7 +172,8 @@ def test_equal_meanings_are_one(one: dict[str, Any], two: dict[str, Any]) -> Non
 
 
 SECTIONS = (Sgd, Adam, AdamW, ConvArchitecture, ResNet18Architecture, MlpArchitecture, LinearArchitecture,
-            ScheduleTable, Augmentation, Evaluation)  # fmt: skip
+            VitArchitecture, TransformerArchitecture, SoundArchitecture, ScheduleTable, Augmentation, Evaluation,
+            TextTokens, SoundSpectra)  # fmt: skip
 
 
 @pytest.mark.parametrize("section", SECTIONS)

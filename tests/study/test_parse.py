@@ -128,7 +128,6 @@ input = "image"
     [
         (("steps = 50", "steps = 50\ncheckpoints = [10, 60]"), "checkpoint 60 lies beyond steps = 50", 2),
         (("steps = 50", 'steps = 50\noptimizer = {name = "sgd", learning_rate = "1e-4"}'), "[remove the quotes]", 1),
-        (("steps = 50", 'steps = 50\nobjective = "masked"'), '"masked" is not available in this version', 1),
         (("steps = 50", 'steps = 50\narchitecture = {name = "resnet50"}'), '"resnet50" is not available', 1),
         (("steps = 50", 'steps = 50\narchitecture = {name = "resnet81"}'), '[did you mean "resnet18"?]', 1),
         (

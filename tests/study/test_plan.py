@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from limen.pretrain.views.strengths import Augmentation
 from limen.pretrain.spec import PretrainSpec
+from limen.pretrain.views.strengths import Augmentation
 from limen.records.cell import canonical_json
 from limen.study.files import Files
 from limen.study.forecast import forecast

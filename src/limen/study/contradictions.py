@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from limen.study.encoders import Encoder, MlpArchitecture, Pretrain, Transformers
+from limen.study.encoders import Encoder, Pretrain, Transformers
 from limen.study.positions import Path
 from limen.study.reference import EncoderReference, parse_reference
 from limen.study.source import Finding, did_you_mean
 from limen.study.spec import Adapt, Advice, Study, Task
 
-_LAYERS: Mapping[str, tuple[str, str]] = {
-    "conv": (r"stem|stage[1-9]\d?", "stem, stage1, stage2, …"),
-    "resnet18": (r"stem|stage[1-4]", "stem, stage1, stage2, stage3, stage4"),
-    "mlp": (r"hidden[1-9]\d?", "hidden1, hidden2, …"),
-    "linear": ("input", "input"),
-}
-"""Architecture → pattern of its layers, and how they are told."""
+_SAME = (
+    "input", "data", "column", "heldout", "objective", "label", "loss", "projection", "tokens", "sound", "architecture",
+)  # fmt: skip
+"""What a run has in common with the one it starts from: the examples, what is held out, and all tensors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +87,9 @@ def _part_of(reference: EncoderReference, encoder: Encoder, path: Path) -> Itera
             what = f'layer "{reference.layer}" cannot be taken from source = "{encoder.source}"'
             yield Finding((path, (*here, "source")), what, "a layer is a whole number of a transformers encoder")
         return
-    name = encoder.architecture.name
-    pattern, layers = _LAYERS[name]
-    hidden = len(encoder.architecture.hidden) if isinstance(encoder.architecture, MlpArchitecture) else 0
-    if reference.layer is not None and not (
-        re.fullmatch(pattern, reference.layer) and (not hidden or int(reference.layer[6:]) <= hidden)
-    ):
+    if reference.layer is not None and not encoder.architecture.has(reference.layer):
         where = (*here, "architecture") if "architecture" in encoder.model_fields_set else (*here, "source")
-        fix = f"the layers of a {name} encoder are {layers}"
+        fix = f"the layers of this {encoder.architecture.name} encoder are {encoder.architecture.layers()}"
         yield Finding((path, where), f'unknown layer "{reference.layer}"', fix)
     yield from _kept(reference, encoder, path)
 
@@ -136,7 +127,7 @@ def _start(name: str, encoder: Encoder, pieces: Pieces) -> Iterator[Finding]:
         yield Finding((path,), f'"{name}" starts from itself', "begin the chain with an encoder without start")
         return
     yield from _kept(reference, base, path)
-    for key in ("data", "heldout", "objective", "label", "loss", "projection", "architecture"):
+    for key in _SAME:
         if getattr(encoder, key) != getattr(base, key):
             yield Finding((("encoder", name, key), (*other, key)),
                           f'"{name}" starts from "{reference.name}", so their {key} must be the same',

@@ -1,12 +1,11 @@
 """What cells cost before they run: seconds on one core, bytes kept, bytes of memory.
 
-A conv encoder of width w with S stages on images that its stem leaves s×s does about S·w²·s² multiplications per image
-and layer pair:
+An encoder that multiplies m times for an input (`limen.study.work`) takes
 
-    forward  ≈ 30 µs + 0.5 ns · S·w²·s²  per image      forward and backward ≈ 90 µs + 1.6 ns · S·w²·s²  per view
+    forward  ≈ 30 µs + 28 ps · m  per input      forward and backward ≈ 90 µs + 89 ps · m  per input and view
 
-and t threads are t^0.85 times as fast as one. resnet18 counts as 7.3·w²·s², an encoder of the whole image as its
-weights; every update costs 1 ms (resnet18: 6 ms) besides.
+and t threads are t^0.85 times as fast as one; every update costs 1 ms (resnet18: 6 ms) besides. The constants are one
+and the same for convolutions, transformers and encoders of sound, and for the heads that restore an input.
 
 A probe with all its refits (folds, halves, jackknife, radii) on N rows of d features, Σn rows in its learning curve:
 
@@ -20,48 +19,54 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
+from limen.pretrain.options import COMPARING
+from limen.study.architectures import LinearArchitecture, MlpArchitecture, ResNet18Architecture
 from limen.study.encoders import (
-    Architecture,
+    Augmentation,
     BagOfWords,
-    ConvArchitecture,
     Embeddings,
     Encoder,
-    LinearArchitecture,
-    MlpArchitecture,
     Pixels,
     Pretrain,
     RandomFeatures,
-    ResNet18Architecture,
     SentenceTransformers,
     Torch,
     Transformers,
 )
 from limen.study.files import Files
 from limen.study.spec import Adapt
+from limen.study.work import (
+    Shape,
+    image_shape,
+    image_side,
+    maps,
+    multiplications,
+    restoring,
+    shape_of,
+    weights,
+    width_of,
+)
 
-FORWARD, FORWARD_LEAST = 5e-10, 3e-5
-TRAIN, TRAIN_LEAST = 1.6e-9, 9e-5
-RESNET = 7.3
-"""Multiplications of resnet18 in the unit of a conv encoder: 132·w²·s² of them, 18 a unit."""
+FORWARD, FORWARD_LEAST = 5e-10 / 18, 3e-5
+TRAIN, TRAIN_LEAST = 1.6e-9 / 18, 9e-5
 FLAT_LEAST = 1e-6
 """Seconds of an image that is one vector, whatever the network."""
 STEP, STEP_RESNET = 1e-3, 6e-3
 """Seconds of an update whatever the batch; of an encoder of that many small tensors."""
-HEAD = 10
-"""Classes of a typical linear head."""
 SPEEDUP = 0.85
-"""Threads t make a conv encoder t^SPEEDUP times as fast."""
+"""Threads t make an encoder t^SPEEDUP times as fast."""
 DECODE = 1.5e-4
-"""Seconds to decode one small image."""
+"""Seconds to decode one small image, and to learn a vocabulary from one short text and cut it into tokens."""
+SPECTRUM = 1.1e-3
+"""Seconds to decode one second of sound at 8,000 samples a second into its spectrum."""
 VIEW = 3e-8
 """Seconds of augmentation per value of a view."""
 TEXT_TOKENS = 30
 """Tokens of a typical labelled text."""
 MULTIPLY = 1.6e-11
-"""Seconds per multiplication of a transformer on one core."""
+"""Seconds per multiplication of a transformer of a large library on one core."""
 START, START_TORCH = 2.5, 6.0
 """Seconds until a worker has imported what it needs, without and with torch; paid once, not by every cell."""
 LEAST = 0.05
@@ -70,6 +75,8 @@ FIT, REFITS = 1.2e-6, 12
 """Seconds per row and column of a probe; fits of all rows behind one budget."""
 DEFAULT_COUNTS = 6
 """Label counts of the default doubling grid."""
+RESTORING = ("masked", "next-token", "autoencoder")
+"""Objectives that restore an input from its positions."""
 
 
 RECORDED_STEP, RECORDED_BYTES = 1e-3, 5_000
@@ -92,10 +99,9 @@ def dimension_of(encoder: Encoder, files: Files, table: str = "") -> int:
     if isinstance(encoder, BagOfWords | RandomFeatures):
         return encoder.dimension
     if isinstance(encoder, Pretrain):
-        side = image_side(encoder.data)
-        return width_of(encoder.architecture, side, 1 if side == 8 else 3)
+        return width_of(encoder.architecture, shape_of(encoder))
     if isinstance(encoder, Torch):
-        return width_of(encoder.architecture, encoder.architecture.image_size or 32, 3)
+        return width_of(encoder.architecture, _torch_shape(encoder))
     if isinstance(encoder, Pixels):
         return image_side(table) ** 2 * (1 if table.startswith("digits") else 3)
     if isinstance(encoder, SentenceTransformers | Transformers):
@@ -103,50 +109,67 @@ def dimension_of(encoder: Encoder, files: Files, table: str = "") -> int:
     return 512
 
 
-def image_side(table: str) -> int:
-    """Side of the images of a table: 8 for the bundled digits, else 32 is assumed."""
-    return 8 if table.startswith("digits") else 32
-
-
 def pretrain_cost(encoder: Pretrain, rows: int) -> Cost:
     """One run of one seed."""
-    side = image_side(encoder.data)
-    channels = 1 if side == 8 else 3
-    supervised = encoder.objective == "supervised"
-    values = 0 if supervised and not encoder.augmentation else side * side * channels
-    count = 1 if supervised else 2  # views of an example
-    flat = isinstance(encoder.architecture, MlpArchitecture | LinearArchitecture)
+    shape, kind = shape_of(encoder), encoder.architecture
+    count = _passes(encoder)
+    flat = isinstance(kind, MlpArchitecture | LinearArchitecture)
     train_least, forward_least = (FLAT_LEAST, FLAT_LEAST) if flat else (TRAIN_LEAST, FORWARD_LEAST)
-    step = STEP_RESNET if isinstance(encoder.architecture, ResNet18Architecture) else STEP
-    work = _multiplications(encoder.architecture, side, channels)
-    views = count * values * VIEW
-    training = encoder.steps * (step + encoder.batch_size * (views + count * (train_least + TRAIN * work)))
+    step = STEP_RESNET if isinstance(kind, ResNet18Architecture) else STEP
+    work = multiplications(kind, shape)
+    head = restoring(kind, shape) if encoder.objective in RESTORING else 0
+    views = count * (shape.positions if encoder.input == "text" else shape.values) * VIEW * _draws_views(encoder)
+    example = views + count * (train_least + TRAIN * work) + TRAIN * head
+    training = encoder.steps * (step + encoder.batch_size * example)
     shown = encoder.evaluation.training_batches
     scored_rows = 0.1 * rows * encoder.evaluation.draws + (rows if shown is None else shown * encoder.batch_size)
-    scored = len(encoder.kept_steps()) * scored_rows * (views + count * (forward_least + FORWARD * work))
+    scored = views + count * (forward_least + FORWARD * work) + FORWARD * head
+    evaluated = len(encoder.kept_steps()) * scored_rows * scored
     if encoder.record is not None:
         training += encoder.steps * RECORDED_STEP
-        if supervised and not encoder.augmentation:
+        if encoder.objective == "supervised" and not _draws_views(encoder):
             training += RECORDED_EXAMPLES * (train_least + TRAIN * work)
-    decoded = 0.0 if side == 8 else rows * DECODE
-    weights = RECORDED_BYTES * min(encoder.steps, 100_000) * (encoder.record is not None) + 4 * len(
-        encoder.kept_steps()
-    ) * _weights(encoder.architecture, side, channels)
-    activations = 40 * count * encoder.batch_size * _maps(encoder.architecture, side)
-    seconds = LEAST + decoded + (training + scored) / encoder.threads**SPEEDUP
-    return Cost(seconds, weights, 600_000_000 + activations + 4 * rows * side * side * 3)
+    recorded = RECORDED_BYTES * min(encoder.steps, 100_000) * (encoder.record is not None)
+    scores = shape.positions * shape.channels if head and encoder.input == "text" else 0
+    activations = encoder.batch_size * (40 * count * maps(kind, shape) + 12 * scores)
+    held = 4 * (shape.positions if encoder.input == "text" else shape.values)
+    seconds = LEAST + rows * _prepared(encoder) + (training + evaluated) / encoder.threads**SPEEDUP
+    disk = recorded + 4 * len(encoder.kept_steps()) * weights(kind, shape)
+    return Cost(seconds, disk, 600_000_000 + activations + 2 * rows * held)
+
+
+def _passes(encoder: Pretrain) -> int:
+    """Inputs that are encoded for one example."""
+    return {"nt-xent": 2, "spectral": 2, "contrastive": 1 + encoder.block}.get(encoder.objective, 1)
+
+
+def _draws_views(encoder: Pretrain) -> bool:
+    """Whether inputs are augmented."""
+    named = encoder.augmentation
+    return encoder.objective in COMPARING if named is None else named != Augmentation()
+
+
+def _prepared(encoder: Pretrain) -> float:
+    """Seconds until one row of a table is what the encoder takes."""
+    if encoder.input == "audio":
+        return SPECTRUM * encoder.sound.seconds * max(1.0, encoder.sound.rate / 8000)
+    return 0.0 if encoder.input == "image" and image_side(encoder.data) == 8 else DECODE
+
+
+def _torch_shape(encoder: Torch) -> Shape:
+    return image_shape(encoder.architecture.image_size or 32)
 
 
 def features_cost(encoder: Encoder, table: str, files: Files) -> Cost:
     """Features of one table."""
     facts, width = files.describe(table), dimension_of(encoder, files, table)
     per_row, memory = 2e-6 + 2e-9 * width, 200_000_000
-    if isinstance(encoder, Pretrain | Torch):
-        side = image_side(encoder.data) if isinstance(encoder, Pretrain) else encoder.architecture.image_size or 32
-        channels = 1 if side == 8 else 3
-        threads = encoder.threads if isinstance(encoder, Pretrain) else 1
-        forward = FORWARD_LEAST + FORWARD * _multiplications(encoder.architecture, side, channels)
-        per_row, memory = forward / threads**SPEEDUP + (DECODE if side > 8 else 1e-5), 600_000_000
+    if isinstance(encoder, Pretrain):
+        forward = FORWARD_LEAST + FORWARD * multiplications(encoder.architecture, shape_of(encoder))
+        per_row, memory = forward / encoder.threads**SPEEDUP + max(_prepared(encoder), 1e-5), 600_000_000
+    elif isinstance(encoder, Torch):
+        forward = FORWARD_LEAST + FORWARD * multiplications(encoder.architecture, _torch_shape(encoder))
+        per_row, memory = forward + DECODE, 600_000_000
     elif isinstance(encoder, SentenceTransformers | Transformers):
         size = _size(files.model(encoder.path, encoder.revision))
         per_row, memory = MULTIPLY * TEXT_TOKENS * size / 4, 800_000_000 + 2 * size
@@ -197,52 +220,6 @@ def fit_part(rows: int) -> int:
 
 def _default_counts(rows: int) -> int:
     return min(DEFAULT_COUNTS, max(1, math.floor(math.log2(max(2, rows / 20)))))
-
-
-def _maps(architecture: Architecture, side: int) -> int:
-    """Numbers in the largest map of an image."""
-    if isinstance(architecture, ConvArchitecture | ResNet18Architecture):
-        return architecture.width * side * side
-    return max(side * side * 3, *(architecture.hidden if isinstance(architecture, MlpArchitecture) else (0,)))
-
-
-def width_of(architecture: Architecture, side: int, channels: int) -> int:
-    """Columns of the last layer of an architecture on images of this side and these channels.
-
-    >>> from limen.study.encoders import ResNet18Architecture
-    >>> width_of(ResNet18Architecture(width=16), 32, 3), width_of(ConvArchitecture(), 8, 1)
-    (128, 32)
-    """
-    if isinstance(architecture, ConvArchitecture):
-        return architecture.width << (_stages(architecture, side) - 1)
-    if isinstance(architecture, ResNet18Architecture):
-        return 8 * architecture.width
-    return architecture.hidden[-1] if isinstance(architecture, MlpArchitecture) else channels * side**2
-
-
-def _stages(architecture: ConvArchitecture, side: int) -> int:
-    return 1 + int(math.log2(max(1, side // architecture.stem_stride // 4)))
-
-
-def _multiplications(architecture: Architecture, side: int, channels: int) -> float:
-    """In the unit S·w²·s² of a conv encoder, which is 18 multiplications."""
-    if isinstance(architecture, ConvArchitecture):
-        inner = side // architecture.stem_stride
-        return _stages(architecture, side) * architecture.width**2 * inner**2
-    if isinstance(architecture, ResNet18Architecture):
-        return RESNET * architecture.width**2 * side**2
-    return _weights(architecture, side, channels) / 18
-
-
-def _weights(architecture: Architecture, side: int, channels: int) -> int:
-    if isinstance(architecture, ConvArchitecture):
-        widths = [architecture.width << stage for stage in range(_stages(architecture, side))]
-        return sum(19 * width**2 for width in widths) + 27 * architecture.width
-    if isinstance(architecture, ResNet18Architecture):
-        return 2730 * architecture.width**2
-    hidden = architecture.hidden if isinstance(architecture, MlpArchitecture) else ()
-    widths = [channels * side**2, *hidden, HEAD]
-    return sum((before + 1) * after for before, after in pairwise(widths))
 
 
 def _hidden_size(folder: Path) -> int:

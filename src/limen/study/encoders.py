@@ -10,25 +10,36 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
-from pydantic_core import PydanticCustomError
 
 from limen.pretrain.checkpoints import log_spaced
-from limen.study.types import AsTuple, Column, Commit, Count, Fraction, NotNegative, PathText, Positive, Section, oneof
+from limen.pretrain.options import needs_labels
+from limen.study.architectures import Architecture, ConvArchitecture, ImageArchitecture, named
+from limen.study.run_contradictions import run_contradictions
+from limen.study.types import (
+    AsTuple,
+    Column,
+    Commit,
+    Count,
+    Fraction,
+    NotNegative,
+    PathText,
+    Positive,
+    Section,
+    contradiction,
+    oneof,
+)
 
 START = r"^[a-z][a-z0-9-]*(#\d+)?(@\d+)?$"
+UpToOne = Annotated[float, Field(ge=0, le=1)]
 Pooling = Literal["mean", "cls", "last"]
 NOT_YET: dict[str, dict[str, str]] = {
     "source": {"timm": 'use source = "torch" with safetensors weights, or source = "transformers"'},
-    "objective": dict.fromkeys(
-        ("contrastive", "spectral", "masked", "next-token", "autoencoder"),
-        'use objective = "nt-xent" or "supervised"',
-    ),
     "methods": dict.fromkeys(
         ("fine-tune", "lp-ft", "lora", "prompt"),
         'use "linear-probe", "mean-classifier", "lda" or "knn"; remove this entry',
     ),
     "keys": dict.fromkeys(("fine-tune", "lp-ft", "lora"), "remove it"),
-    "architecture": dict.fromkeys(("resnet34", "resnet50", "vit"), 'use name = "resnet18" or "conv"'),
+    "architecture": dict.fromkeys(("resnet34", "resnet50"), 'use name = "resnet18" or "conv"'),
 }
 """Names that the format reserves and this version refuses, with what to do instead. Never skipped in silence."""
 
@@ -58,65 +69,13 @@ class Transformers(Section):
     """Tokens kept of each text; None = what the model says."""
 
 
-class ConvArchitecture(Section):
-    """A small convolutional encoder whose stages have width, 2·width, 4·width channels."""
-
-    name: Literal["conv"] = "conv"
-    width: Count = 16
-    stem_stride: Annotated[int, Field(ge=1, le=2)] = 1
-    in_channels: Count | None = None
-    """None = as in the images."""
-    image_size: Count | None = None
-
-
-class ResNet18Architecture(Section):
-    """ResNet-18 for small images: four stages of two blocks with width, 2·width, … channels, batch statistics."""
-
-    name: Literal["resnet18"] = "resnet18"
-    width: Count = 64
-    in_channels: Count | None = None
-    image_size: Annotated[int, Field(ge=8)] | None = None
-
-
-class MlpArchitecture(Section):
-    """A multilayer perceptron on the whole image."""
-
-    name: Literal["mlp"] = "mlp"
-    hidden: Annotated[tuple[Count, ...], AsTuple, Field(min_length=1)] = (128, 128)
-    """Widths of the hidden layers, first to last."""
-    activation: Literal["gelu", "relu", "tanh"] = "gelu"
-    in_channels: Count | None = None
-    image_size: Count | None = None
-
-
-class LinearArchitecture(Section):
-    """The normalised image itself: all that is trained is the objective's head."""
-
-    name: Literal["linear"] = "linear"
-    in_channels: Count | None = None
-    image_size: Count | None = None
-
-
-def _conv_unless_named(value: Any) -> Any:
-    """A table without a name is a conv encoder, as it was when there was no other."""
-    return {"name": "conv", **value} if isinstance(value, Mapping) else value
-
-
-Architecture = Annotated[
-    Annotated[
-        ConvArchitecture | ResNet18Architecture | MlpArchitecture | LinearArchitecture, Field(discriminator="name")
-    ],
-    BeforeValidator(_conv_unless_named),
-]
-
-
 class Torch(Section):
     """Weights in safetensors under one of the built-in architectures."""
 
     source: Literal["torch"] = "torch"
     input: Literal["image"] = "image"
     path: PathText
-    architecture: Architecture
+    architecture: ImageArchitecture
     layer: str | None = None
     batch_size: Count = 256
 
@@ -167,9 +126,9 @@ class Sgd(Section):
     @model_validator(mode="after")
     def _nesterov_has_momentum(self) -> Self:
         if self.nesterov and self.momentum == 0:
-            raise _contradiction("nesterov = true needs a momentum above 0", ("nesterov",), ("momentum",))
+            raise contradiction([("nesterov = true needs a momentum above 0", ("nesterov",), ("momentum",))])
         if self.nesterov and self.dampening > 0:
-            raise _contradiction("nesterov = true allows no dampening", ("nesterov",), ("dampening",))
+            raise contradiction([("nesterov = true allows no dampening", ("nesterov",), ("dampening",))])
         return self
 
 
@@ -197,15 +156,22 @@ class ScheduleTable(Section):
 
 
 class Augmentation(Section):
-    """Strengths of the random views; what is off stays at its default. Meanings: `limen.pretrain.views`."""
+    """Strengths of the random views; what is off stays at its default. Meanings: `limen.pretrain.views.strengths`,
+    which also says which of them each kind of input has."""
 
     crop: Annotated[float, Field(gt=0, le=1)] = 1.0
     flip: bool = False
     brightness: NotNegative = 0.0
     contrast: NotNegative = 0.0
     saturation: NotNegative = 0.0
-    grayscale: Annotated[float, Field(ge=0, le=1)] = 0.0
+    grayscale: UpToOne = 0.0
     noise: NotNegative = 0.0
+    drop: UpToOne = 0.0
+    mask: UpToOne = 0.0
+    shift: UpToOne = 0.0
+    gain: NotNegative = 0.0
+    bands: Annotated[int, Field(ge=0)] = 0
+    frames: UpToOne = 0.0
 
 
 def _table_of_none(value: Any) -> Any:
@@ -229,24 +195,62 @@ Checkpoints = Annotated[
 ]
 
 
+class TextTokens(Section):
+    """The vocabulary that is learned from the training texts, and the tokens kept of every text."""
+
+    vocabulary: Annotated[int, Field(ge=259)] = 4096
+    """259 = all bytes and three signs, without merges."""
+    length: Annotated[int, Field(ge=2)] = 64
+
+
+class SoundSpectra(Section):
+    """Logarithmic mel spectra of sounds."""
+
+    rate: Annotated[int, Field(ge=100)] = 8000
+    """Samples a second to which every sound is brought."""
+    seconds: Positive = 1.0
+    """Kept of every sound."""
+    bands: Count = 40
+
+
 class Pretrain(Section):
     """An encoder that the study trains itself; every checkpoint is an encoder."""
 
     source: Literal["pretrain"] = "pretrain"
-    input: Literal["image"] = "image"
+    input: Literal["image", "text", "audio"] = "image"
     data: PathText
-    """A table with a column of images, or `digits`."""
+    """A table with a column of inputs, or `digits`."""
+    column: Column | None = None
+    """Column of the inputs; None = named like `input`."""
     heldout: Annotated[Fraction | PathText, oneof("a fraction between 0 and 1 or a path")] = 0.05
-    objective: Literal["nt-xent", "supervised"] = "nt-xent"
+    objective: Literal["nt-xent", "supervised", "contrastive", "spectral", "masked", "next-token", "autoencoder"] = (
+        "nt-xent"
+    )
     temperature: Positive = 0.5
-    projection: Count = 64
+    projection: Annotated[int, Field(ge=0)] = 64
+    """Width of the projection head; 0, for `objective = "spectral"` alone, leaves it out."""
     label: Column = "label"
-    """Column of the labels that `objective = "supervised"` learns."""
+    """Column of the labels, where the objective looks at any."""
     loss: Literal["log", "squared"] = "log"
     """Of `objective = "supervised"`: cross-entropy, or half the squared error of one-hot labels."""
+    pairs: Literal["views", "label"] = "views"
+    """What is similar: two views of one input, or two inputs of one label."""
+    negatives: Count = 1
+    block: Count = 1
+    surrogate: Literal["logistic", "hinge"] = "logistic"
+    radius: Positive = 1.0
+    share: Fraction = 0.5
+    """Share of the positions of an input that `objective = "masked"` hides."""
+    noise: Positive = 0.5
+    """Of `objective = "autoencoder"`: standard deviations of values, probability of tokens."""
     augmentation: Views | None = None
-    """None = the usual one for grey or for coloured images; for `objective = "supervised"` none."""
+    """None = the usual one for such inputs where the objective compares views, else none."""
+    tokens: TextTokens = TextTokens()
+    """Of `input = "text"`."""
+    sound: SoundSpectra = SoundSpectra()
+    """Of `input = "audio"`."""
     architecture: Architecture = ConvArchitecture()
+    """By default a conv encoder of images, a transformer of text, a sound encoder of audio."""
     steps: Count
     batch_size: Annotated[int, Field(ge=2)] = 256
     sampling: Literal["reshuffle", "iid", "replacement", "same-order"] = "reshuffle"
@@ -263,29 +267,27 @@ class Pretrain(Section):
     record: Literal["dynamics"] | None = None
     """What is recorded along the run."""
 
-    @model_validator(mode="after")
-    def _options_of_the_objective(self) -> Self:
-        others = ("temperature", "projection") if self.objective == "supervised" else ("label", "loss")
-        for key in others:
-            if getattr(self, key) != type(self).model_fields[key].default:
-                what = f'{key} says nothing to objective = "{self.objective}"'
-                raise _contradiction(what, (key,), ("objective",))
-        return self
+    @model_validator(mode="before")
+    @classmethod
+    def _architecture_of_the_input(cls, given: Any) -> Any:
+        """The architecture that is meant where none is named depends on the input."""
+        if not isinstance(given, Mapping):
+            return given
+        kind = given.get("input", "image")
+        if "architecture" not in given and kind == "image":
+            return given
+        return {**given, "architecture": named(given.get("architecture", {}), kind)}
 
     @model_validator(mode="after")
-    def _within_the_run(self) -> Self:
-        if isinstance(self.checkpoints, tuple):
-            beyond = [step for step in self.checkpoints if step > self.steps]
-            what = f"checkpoint {beyond[0]} lies beyond steps = {self.steps}" if beyond else ""
-        else:
-            many = self.checkpoints > self.steps + 1
-            what = f"at most {self.steps + 1} checkpoints fit into steps = {self.steps}" if many else ""
-        if what:
-            raise _contradiction(what, ("checkpoints",), ("steps",))
-        if isinstance(self.schedule, ScheduleTable) and self.schedule.warmup >= self.steps:
-            what = f"warmup = {self.schedule.warmup} leaves none of steps = {self.steps}"
-            raise _contradiction(what, ("schedule", "warmup"), ("steps",))
+    def _no_contradiction(self) -> Self:
+        if found := list(run_contradictions(self)):
+            raise contradiction(found)
         return self
+
+    @property
+    def learns_labels(self) -> bool:
+        """Whether the objective looks at labels."""
+        return needs_labels({"name": self.objective, "pairs": self.pairs})
 
     def kept_steps(self) -> tuple[int, ...]:
         """The steps of the checkpoints, increasing.
@@ -296,10 +298,6 @@ class Pretrain(Section):
         if isinstance(self.checkpoints, tuple):
             return tuple(sorted(set(self.checkpoints)))
         return log_spaced(self.checkpoints, self.steps)
-
-
-def _contradiction(what: str, *keys: tuple[str, ...]) -> PydanticCustomError:
-    return PydanticCustomError("contradiction", "{what}", {"what": what, "keys": keys})
 
 
 Encoder = Annotated[

@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from limen.study.architectures import named
 from limen.study.encoders import NOT_YET, SOURCES
 from limen.study.positions import Path
 from limen.study.source import Finding, did_you_mean
@@ -23,7 +24,17 @@ from limen.study.types import shown
 
 def findings(error: ValidationError, plain: Mapping[str, Any]) -> list[Finding]:
     """All errors of one validation, in the order of the schema."""
-    return [_finding(detail, plain) for detail in error.errors(include_url=False)]
+    return [found for detail in error.errors(include_url=False) for found in _findings(detail, plain)]
+
+
+def _findings(detail: ErrorDetails, plain: Mapping[str, Any]) -> list[Finding]:
+    if detail["type"] != "contradiction":
+        return [_finding(detail, plain)]
+    path = _path(detail["loc"], plain)
+    return [
+        Finding(((*path, *one), (*path, *other)), what, "change one of the two")
+        for what, one, other in detail.get("ctx", {})["found"]
+    ]
 
 
 def _finding(detail: ErrorDetails, plain: Mapping[str, Any]) -> Finding:
@@ -48,9 +59,6 @@ def _finding(detail: ErrorDetails, plain: Mapping[str, Any]) -> Finding:
         if isinstance(value, str):
             return _unknown_word(path, value, known)
         return Finding((path,), f"expected {_listed(known)}, got {shown(value)}")
-    if kind == "contradiction":
-        keys = tuple((*path, *key) for key in context["keys"])
-        return Finding(keys, detail["msg"], "change one of the two")
     if kind == "string_pattern_mismatch":
         return _pattern(path, value, str(context["pattern"]))
     return Finding((path,), *_plainly(detail))
@@ -117,9 +125,9 @@ def _path(location: tuple[int | str, ...], plain: Mapping[str, Any]) -> Path:
             tag = None
             continue
         path = (*path, part)
-        node = _child(node, part)
+        parent, node = node, _child(node, part)
         tagged = isinstance(node, Mapping) and _tagged(path)
-        tag = node.get("source", node.get("name", _unnamed(path))) if tagged else None
+        tag = node.get("source", node.get("name", _unnamed(path, parent))) if tagged else None
     return path
 
 
@@ -127,9 +135,12 @@ def _tagged(path: Path) -> bool:
     return path[:1] == ("encoder",) and (len(path) == 2 or path[2:] in (("optimizer",), ("architecture",)))
 
 
-def _unnamed(path: Path) -> str | None:
-    """The member of a union that a table without a name is."""
-    return "conv" if path[-1:] == ("architecture",) else None
+def _unnamed(path: Path, parent: Any) -> str | None:
+    """The member of a union that a table without a name is, in such a table."""
+    if path[-1:] != ("architecture",):
+        return None
+    kind = parent.get("input") if isinstance(parent, Mapping) else None
+    return str(named({}, kind)["name"])
 
 
 def _child(node: Any, part: str | int) -> Any:
@@ -146,18 +157,20 @@ def known_keys(path: Path, plain: Mapping[str, Any]) -> list[str]:
     >>> known_keys(("adapt", "knn"), {"adapt": {"knn": {}}})
     ['k']
     """
-    schema, node = _schema(), plain
+    schema = _schema()
+    node: Any = plain
+    parent: Any = plain
     definitions = schema["$defs"]
     here: dict[str, Any] = schema
     for part in ("", *path):
         if part != "":
-            node = _child(node, part)
-            named = list(here.get("patternProperties", {}).values()) or [here.get("additionalProperties")]
-            here = here.get("properties", {}).get(part) or named[0] or {}
+            parent, node = node, _child(node, part)
+            others = list(here.get("patternProperties", {}).values()) or [here.get("additionalProperties")]
+            here = here.get("properties", {}).get(part) or others[0] or {}
         while "$ref" in here or "discriminator" in here:
             if "discriminator" in here:
                 name = here["discriminator"]["propertyName"]
-                tag = (node or {}).get(name, _unnamed((part,)))
+                tag = (node or {}).get(name, _unnamed((part,), parent))
                 here = {"$ref": here["discriminator"]["mapping"].get(tag, "")}
             here = definitions.get(here["$ref"].rsplit("/", 1)[-1], {})
     return list(here.get("properties", {}))

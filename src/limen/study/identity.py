@@ -2,8 +2,9 @@
 
 kept      every field that is not at its default; always `name` and `source`, which say of which kind a table is
 dropped   fields at their default, so that a field which a later version adds makes nothing stale
-one form  `schedule = "cosine"` is `{name = "cosine"}`; −0.0 is 0.0; `augmentation = "none"` is
-          what supervised does by default
+one form  `schedule = "cosine"` is `{name = "cosine"}`; −0.0 is 0.0; `augmentation = "none"` is what objectives do by
+          default that compare no views; a column named like the input is the one read by default; under
+          `objective = "next-token"` a transformer is causal, whatever it says
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from limen.study.encoders import Encoder, ScheduleTable
+from limen.pretrain.options import COMPARING
+from limen.study.encoders import Encoder, Pretrain, ScheduleTable
 
 KINDS = ("name", "source")
 """Fields that tell the members of a union apart. Two members may agree in all others: sgd and adam at one rate."""
@@ -27,8 +29,13 @@ def semantic(encoder: Encoder, *without: str) -> dict[str, Any]:
     {'source': 'pixels', 'input': 'image'}
     """
     kept = {key: value for key, value in meaning(encoder).items() if key not in without}
-    if kept.get("objective") == "supervised" and kept.get("augmentation") == {}:
-        del kept["augmentation"]
+    if isinstance(encoder, Pretrain):
+        if encoder.objective not in COMPARING and kept.get("augmentation") == {}:
+            del kept["augmentation"]
+        if kept.get("column") == encoder.input:
+            del kept["column"]
+        if encoder.objective == "next-token":
+            kept["architecture"] = {key: value for key, value in kept["architecture"].items() if key != "causal"}
     return {**kept, "source": encoder.source, "input": encoder.input}
 
 

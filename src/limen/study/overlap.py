@@ -33,7 +33,7 @@ class Overlap:
     trained: tuple[str, ...] = ()
     """Populations with rows that the encoder was trained on."""
     scored: tuple[str, ...] = ()
-    """Populations with images behind the held-out pretraining loss."""
+    """Populations with inputs behind the held-out pretraining loss."""
     holdout: str = "train"
     """The population that the held-out rows come from: `test` where it is the same population, else `train`."""
     share: float = 1.0
@@ -55,7 +55,7 @@ class Overlap:
 
     @property
     def pool_scored(self) -> bool:
-        """Whether fit or held-out rows are among the images of the held-out pretraining loss."""
+        """Whether fit or held-out rows are among the inputs of the held-out pretraining loss."""
         return bool({"train", self.holdout} & set(self.scored))
 
     def assumption(self, rows: str = "these rows") -> str:
@@ -78,7 +78,7 @@ def overlap_of(cells: Mapping[str, Cell], fit: str) -> Overlap:
     if not upstream:
         return Overlap(holdout=holdout)
     run = cells[upstream.pop()]
-    labels = run.identity.get("objective") == "supervised"
+    labels = run.identity.get("objective") == "supervised" or run.identity.get("pairs") == "label"
     heldout, step = run.identity["heldout"], features["train"].identity["encoder"]["step"] + _before(cells, run)
     trained = _sharing(features, run.identity["data"], run.spec["data"])
     if isinstance(heldout, str):  # a file of its own

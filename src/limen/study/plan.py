@@ -12,14 +12,15 @@ rows in one batch of an encoder, confidence, target, margin. Cells of equal iden
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import product
 from typing import Any
 
 from limen.pretrain.options import OBJECTIVES as OPTIONS
+from limen.pretrain.views.strengths import KINDS
 from limen.records.cell import Cell
 from limen.study.cost import dimension_of, features_cost, fit_cost, pretrain_cost
-from limen.study.encoders import Encoder, Pretrain, SentenceTransformers, Torch, Transformers
+from limen.study.encoders import Embeddings, Encoder, Pretrain, SentenceTransformers, Torch, Transformers
 from limen.study.files import Files
 from limen.study.identity import semantic
 from limen.study.reference import EncoderReference, parse_reference
@@ -114,7 +115,7 @@ def tables_of(study: Study) -> tuple[str, ...]:
 
 def column_of(task: Task, encoder: Encoder, kinds: Mapping[str, str]) -> str:
     """The column of a table that the encoder reads: named, or named like the input; of vectors `X` or the only one."""
-    named = getattr(encoder, "column", None) or task.column
+    named = (encoder.column if isinstance(encoder, Embeddings) else None) or task.column
     if named is None and task.input == "features":
         vectors = [name for name, kind in kinds.items() if kind == "vector"]
         only = vectors[:1] if len(vectors) == 1 else []
@@ -129,7 +130,7 @@ def label_of(task: Task, kinds: Mapping[str, str]) -> str:
 
 
 def learned_label(encoder: Pretrain, kinds: Mapping[str, str]) -> str:
-    """The column of the labels that a supervised run learns, told as `label_of` tells those of a task."""
+    """The column of the labels that a run learns or pairs by, told as `label_of` tells those of a task."""
     chosen = "label" in encoder.model_fields_set or "label" in kinds or "y" not in kinds
     return encoder.label if chosen else "y"
 
@@ -203,16 +204,21 @@ class _Planner:
         """The keys of `limen.pretrain.spec.PretrainSpec`."""
         plain = encoder.model_dump(mode="json", exclude_none=True)
         heldout = encoder.heldout
-        options = OPTIONS[encoder.objective]
-        objective = {key: plain[key] for key in options if key in plain}
-        if "label" in objective:
+        objective = {key: plain[key] for key in OPTIONS[encoder.objective] if key in plain}
+        if "augmentation" in objective:
+            known = {field.name for field in fields(KINDS[encoder.input])}
+            objective["augmentation"] = {k: v for k, v in objective["augmentation"].items() if k in known}
+        if encoder.learns_labels:
             objective["label"] = learned_label(encoder, self.files.describe(encoder.data).columns)
-        for key in ("source", "input", "seeds", "start", *(k for every in OPTIONS.values() for k in every)):
+        preprocessing = {"text": plain["tokens"], "audio": plain["sound"]}.get(encoder.input, {})
+        elsewhere = ("source", "seeds", "start", "tokens", "sound", *(k for every in OPTIONS.values() for k in every))
+        for key in elsewhere:
             plain.pop(key, None)
         given: dict[str, Any] = {
             "data": self.files.table(encoder.data),
             "heldout": self.files.table(heldout) if isinstance(heldout, str) else heldout,
             "objective": {"name": encoder.objective, **objective},
+            "preprocessing": preprocessing,
             "checkpoints": list(encoder.kept_steps()),
             "split_seed": self.study.seed,
         }

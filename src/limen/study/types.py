@@ -6,6 +6,7 @@ Each `oneof` type says in one sentence what it takes, instead of one sentence pe
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -40,6 +41,16 @@ def oneof(expected: str) -> WrapValidator:
             ) from None
 
     return WrapValidator(check)
+
+
+Contradiction = tuple[str, tuple[str, ...], tuple[str, ...]]
+"""What is wrong, and the two keys of one table that it is about, the subject first."""
+
+
+def contradiction(found: Sequence[Contradiction]) -> PydanticCustomError:
+    """The error of fields that cannot all be meant: everything in it is told (`limen.study.explain`)."""
+    what = "; ".join(text for text, *_ in found)
+    return PydanticCustomError("contradiction", "{what}", {"what": what, "found": tuple(found)})
 
 
 def shown(value: object) -> str:
