@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from limen.arrays.spectral_density import Probing, lanczos_quadrature
 from limen.records.curvature import Curvature, Density
 from limen.records.errors import BadInput
 from limen.records.estimate import not_identified
@@ -147,6 +148,25 @@ def test_a_density_of_few_examples_saturates_early_and_is_said_to() -> None:
     assert not problem(parameters=100, noise=trace, curvature=enough, examples=4000).few_examples
     assert not problem(parameters=100, noise=trace, curvature=few, examples=None).few_examples
     assert not problem(parameters=2, noise=trace, curvature=few, examples=4000).few_examples
+
+
+def test_nodes_that_stand_for_many_eigenvalues_do_not_make_a_law_saturate_early() -> None:
+    """Six decades of curvature by 8 probes of 40 steps, the default: good to a twentieth to lag 1,000, then high."""
+    h = np.geomspace(0.9, 1e-6, 3000)
+    found = lanczos_quadrature(lambda rows: rows * h, 3000, Probing(8, 40), np.float64)
+    facts = {"parameters": 3000, "noise": {"trace": around(30.0, 0.1)}}
+    steps = [1, 10, 100, 1000, 10_000, 100_000, 10**8]
+
+    def law(curvature: Curvature) -> np.ndarray:
+        at = problem(curvature=curvature, **facts)
+        recorded = at.laws(at.modes(at.variances))["discrete"]
+        return at.laws(at.whole)["discrete"].displacement(steps) - recorded.displacement(steps)
+
+    exact = law(spectrum([h.tolist()], [[1 / 3000] * 3000]))
+    ratio = law(spectrum(found.nodes.tolist(), found.weights.tolist())) / exact
+    assert np.abs(ratio[:4] - 1).max() < 0.05
+    assert ratio.min() > 0.98
+    assert ratio.max() < 1.3
 
 
 @pytest.mark.parametrize(("share", "same"), [(0.9e-4, True), (1.1e-4, False)])
