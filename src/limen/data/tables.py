@@ -1,6 +1,7 @@
 """Tables of examples: text, image bytes, audio bytes, vectors, numbers, with labels and groups beside them.
 
-A source is a .parquet, .csv or .npz file, or one of the built-in names `digits`, `digits:train`, `digits:test`.
+A source is a .parquet, .csv or .npz file, or one of the built-in names `digits`, `digits:train`, `digits:test` and
+those of `limen.data.worlds.pretraining.names`.
 Kinds of columns: text, bytes (images or audio, undecoded), vector (a list of numbers a row), image (decoded pixels
 [n, h, w, c]), number, boolean, other.
 """
@@ -19,12 +20,17 @@ from numpy.typing import NDArray
 
 from limen.data.columns import is_list, is_number, list_matrix, to_numpy
 from limen.data.csv import missing_column, read_csv
-from limen.data.digits import NAMES, TEST_ROWS, TRAIN_ROWS, digits
+from limen.data.digits import NAMES as DIGITS
+from limen.data.digits import TEST_ROWS, TRAIN_ROWS, digits
 from limen.data.files import present_file
 from limen.data.npz import npz_headers, read_arrays
 from limen.data.parquet import parquet_schema, read_parquet
 from limen.data.phrases import did_you_mean, printable, rows_text
+from limen.data.worlds.pretraining.names import SOURCES, world_columns, world_of
 from limen.records.errors import BadInput, Problem
+
+NAMES = (*DIGITS, *SOURCES)
+"""Every built-in table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +67,9 @@ def describe(source: str | Path) -> TableFacts:
     >>> describe("digits:test")
     TableFacts(rows=450, columns={'image': 'image', 'label': 'number'})
     """
+    if str(source) in SOURCES:
+        world = world_of(source)
+        return TableFacts(world.rows, world.kinds)
     if builtin(source):
         rows = {"digits": TRAIN_ROWS + TEST_ROWS, "digits:train": TRAIN_ROWS, "digits:test": TEST_ROWS}[str(source)]
         return TableFacts(rows, {"image": "image", "label": "number"})
@@ -90,6 +99,9 @@ def read_table(source: str | Path, columns: Sequence[str]) -> Table:
         raise BadInput(missing)
     if facts.rows == 0:
         raise BadInput(Problem(str(source), "expected rows, got a table without any", "an empty selection was saved"))
+    if str(source) in SOURCES:
+        held = world_columns(str(source))
+        return Table(str(source), {name: held[name] for name in columns})
     if builtin(source):
         images, labels = digits(str(source))
         every: dict[str, NDArray[Any]] = {"image": images, "label": labels}
