@@ -12,3 +12,5 @@ OPTIONS: Mapping[InputKind, Mapping[str, float]] = {
     "audio": {"rate": 8000, "seconds": 1.0, "bands": 40},
 }
 """Kind of input → options and their defaults; meanings in the files beside this one."""
+WHOLE = ("vocabulary", "length", "rate", "bands")
+"""Options that are whole numbers."""

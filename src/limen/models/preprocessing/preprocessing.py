@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from limen.models.encoder import InputKind
 from limen.models.preprocessing.images import Images
-from limen.models.preprocessing.options import OPTIONS
+from limen.models.preprocessing.options import OPTIONS, WHOLE
 from limen.models.preprocessing.spectra import Spectra
 from limen.models.preprocessing.tokens import Tokens
 from limen.records.errors import BadInput, Problem
@@ -51,6 +51,13 @@ def fit_preprocessing(kind: InputKind, options: Mapping[str, Any], inputs: Any) 
     if unknown:
         known = ", ".join(OPTIONS[kind]) or "none"
         problems = [Problem(f"preprocessing.{key}", f"expected the options {known} of {kind}") for key in unknown]
+        raise BadInput(problems)
+    problems = [
+        Problem(f"preprocessing.{key}", f"expected a whole number of at least 1, got {full[key]!r}")
+        for key in WHOLE
+        if key in full and (isinstance(full[key], bool) or full[key] != int(full[key]) or full[key] < 1)
+    ]
+    if problems:
         raise BadInput(problems)
     if kind == "image":
         return Images()

@@ -4,6 +4,7 @@
 
 Every text has tokens, whatever its language, because the vocabulary holds all 256 bytes. Merges are learned from
 training texts alone, in order of frequency (Sennrich, Haddow, Birch 2016, arXiv:1508.07909; on bytes: Radford 2019).
+The name of a special token inside a text, "[MASK]", is encoded as the characters it is written with.
 """
 
 from __future__ import annotations
@@ -68,8 +69,10 @@ class Tokens:
         return tokens
 
     def tokenizer(self) -> Any:
-        """The tokenizer of the library."""
-        return require("tokenizers", "hf", "encoders of text").Tokenizer.from_str(self.vocabulary)
+        """The tokenizer of the library, to which the name of a special token in a text is a text like any other."""
+        tokenizer = require("tokenizers", "hf", "encoders of text").Tokenizer.from_str(self.vocabulary)
+        tokenizer.encode_special_tokens = True
+        return tokenizer
 
     def facts(self, array: NDArray[np.generic]) -> dict[str, int]:
         """Size of the vocabulary and tokens of a text."""

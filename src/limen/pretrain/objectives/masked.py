@@ -44,7 +44,8 @@ class Masked:
 
     def head(self, encoder: Any, rng: np.random.Generator) -> Any:
         """A linear map from positions to blocks. Raises BadInput for an encoder of one position or a causal one."""
-        if getattr(encoder.shape, "causal", False) or getattr(encoder, "side", 2) == 1:
+        alone = getattr(encoder, "side", 2) == 1 or (encoder.takes == "audio" and encoder.shape.positions == 1)
+        if getattr(encoder.shape, "causal", False) or alone:
             name = encoder.architecture["name"]
             what = f"expected an encoder whose positions see one another, got {name}"
             raise BadInput(Problem("architecture", what, "nothing is left to predict from", "take conv, vit or sound"))

@@ -32,6 +32,7 @@ def restoring_loss(encoder: Any, predicted: Any, blocks: Any, where: Any) -> Any
 def hidden_positions(present: Any, share: float, rng: np.random.Generator) -> Any:
     """In each input ⌈share·m⌉ of its m positions, uniformly at random: boolean [n, P]."""
     held = present.numpy()
-    counts = np.ceil(share * held.sum(axis=1)).astype(int)
+    # The product is rounded first: ⌈0.07·100⌉ is 7, not the 8 of 7.000000000000001.
+    counts = np.ceil((share * held.sum(axis=1)).round(9)).astype(int)
     order = np.where(held, rng.random(held.shape), 2.0).argsort(axis=1).argsort(axis=1)
     return torch.from_numpy((order < counts[:, None]) & held)
