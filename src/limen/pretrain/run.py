@@ -9,6 +9,7 @@ data     architecture, loss_name, layers, counts of examples; classes[] where th
          same batches and augmentation draws at every checkpoint (`limen.measure.pretraining` makes Estimates of them)
          trace{step, loss, learning_rate}: loss along the run, mean over windows, at most 2,000 points
          diverged{step, learning_rate, reason, …} or null
+         optimum{value, source}, the least L_pre there is where it is known (`limen.pretrain.optimum`), or null
          seconds{train, evaluate}: the only field that differs between two runs of equal specification
 
 Randomness is keyed by purpose, seed and step, never drawn from a global generator.
@@ -35,6 +36,7 @@ from limen.pretrain.model import load_start, make_model
 from limen.pretrain.objectives.make import make_objective
 from limen.pretrain.objectives.objective import Objective, drawn_batch
 from limen.pretrain.optimizers import make_optimizer
+from limen.pretrain.optimum import optimum_of
 from limen.pretrain.populations import prepared_examples
 from limen.pretrain.samplers import Sampler
 from limen.pretrain.spec import PretrainSpec
@@ -72,6 +74,7 @@ def pretrain(
         losses, diverged = _measure(run, scored, keeper.checkpoints, (training, heldout), outcome)
     seconds = {"train": outcome.seconds, "evaluate": time.perf_counter() - begun}
     kept = {step: keeper.checkpoints[step] for step in losses}
+    optimum = optimum_of(run)
     return StageRecord(
         kind="pretrain",
         version=VERSION,
@@ -92,6 +95,7 @@ def pretrain(
             "checkpoints": [{"step": step, **asdict(found)} for step, found in losses.items()],
             "trace": _trace(outcome, _learning_rates(run)),
             "diverged": None if diverged is None else {**asdict(diverged), "reason": diverged.reason},
+            "optimum": None if optimum is None else asdict(optimum),
             "seconds": seconds,
         },
         arrays=pack(kept),
