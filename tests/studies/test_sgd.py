@@ -338,3 +338,23 @@ def test_a_simulated_mode_turns_as_predicted() -> None:
     assert 0 < error < 0.02
     assert value == pytest.approx(oscillation.predicted_turn(discrete(modes)), abs=4 * error)
     assert abs(value) > 10 * error
+
+
+@pytest.mark.parametrize("momentum", [0.9, 0.999])
+def test_errors_of_frequency_and_envelope_are_those_of_simulated_paths(momentum: float) -> None:
+    pytest.importorskip("torch")
+    from studies.sgd import spirals
+
+    from limen.theory.sgd import Modes, simulate
+
+    a = 0.009
+    modes = Modes(np.array([1.0]), np.array([1.0]), learning_rate=a, momentum=momentum, offset=np.array([4.0]))
+    run = simulate(modes, np.arange(801), replicas=800, seed=2)
+    z = []
+    for group in run.positions[:, :, 0].T.reshape(200, 4, -1):
+        phi, b, covariance = spirals._recursion(group)
+        root, exact = spirals._root(phi, b), spirals._root(1 + momentum - a, momentum)
+        errors = spirals._root_errors(phi, b, covariance)
+        z.append([(np.abs(root) - np.abs(exact)) / errors[0], (np.angle(root) - np.angle(exact)) / errors[1]])
+    assert np.abs(np.mean(z, axis=0)).max() < 0.4
+    assert np.std(z, axis=0) == pytest.approx(1, abs=0.15)
