@@ -24,7 +24,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("name", ["one", "study", "nothing", "hostile"])
+@pytest.mark.parametrize("name", ["one", "study", "lone", "nothing", "hostile"])
 def test_quiet_accessible_and_nothing_leaves(browser: Browser, folder: Path, name: str, scheme: str) -> None:
     page, asked, complaints = opened(browser, folder / f"{name}.html", color_scheme=scheme)
     page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
@@ -201,6 +201,28 @@ def test_prints_light_with_all_pictures(browser: Browser, folder: Path) -> None:
     assert page.evaluate("getComputedStyle(document.body).color") == "rgb(0, 0, 0)"
     assert len(page.pdf()) > 10_000
     assert complaints == []
+    page.close()
+
+
+def test_a_recorded_run_prints_wide_and_leaves_the_rest_of_the_report_as_it_is(browser: Browser, folder: Path) -> None:
+    page, _, _ = opened(browser, folder / "lone.html", width=700)
+    page.emulate_media(media="print")
+    assert page.locator(".run .for-wide svg").first.is_visible()
+    assert page.locator(".run .for-narrow svg").first.is_hidden()
+    assert page.locator("section[aria-labelledby=chain] .for-narrow svg").first.is_visible()
+    assert page.locator("section[aria-labelledby=chain] .for-wide svg").first.is_hidden()
+    page.close()
+
+
+def test_keyboard_walks_the_dots_of_a_recorded_run(browser: Browser, folder: Path) -> None:
+    page, _, _ = opened(browser, folder / "lone.html")
+    plot = page.locator(".run .plot").first
+    plot.focus()
+    assert plot.get_attribute("aria-label") == "Displacement against lag, net-rest. Arrow keys walk through the dots."
+    page.keyboard.press("ArrowRight")
+    said = page.locator("#tip").inner_text()
+    assert said.startswith("1 update: E‖Δθ‖²")
+    assert "made by: limen dynamics study.toml::net-rest -o page.html" in said
     page.close()
 
 
