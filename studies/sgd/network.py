@@ -98,8 +98,8 @@ LONGER = Settings(train_steps=1170, steps=2400)
 """15 epochs of training, twice the continuation: about half an hour of one core."""
 
 STILL = Settings(
-    width=8, pool=2, examples=2000, train_steps=600, batch_size=20, weight_decay=5e-3, steps=3200,
-    settle_steps=1500, settle_batch=20, burn=300, curvature_examples=1000, modes=6, probes=4, probe_steps=16,
+    width=8, pool=2, examples=2000, train_steps=600, batch_size=20, weight_decay=5e-3, steps=2700,
+    settle_steps=1500, settle_batch=20, burn=300, curvature_examples=300, modes=4, probes=2, probe_steps=8,
 )  # fmt: skip
 """A ResNet-18 that can come to rest: 2,000 images of 16×16, and a weight decay strong enough for its norms to settle
 (some (1 − β)/2ηλ = 1,000 steps), 1,500 steps at the settings of the continuation before it begins."""
