@@ -314,8 +314,12 @@ def _said(found: dict[str, dict[str, Any]]) -> list[str]:
         said.append(
             f"Under {sampling} sampling one step is {_times(ratios[0])} the {own} law's and {one['lags'][-1]} steps "
             f"are {_times(ratios[-1])} it; c at lag {one['lags'][bent]} is {_maybe(one['exponent'][bent][0])} (law: "
-            f"{_maybe(one['law_exponents'][own][bent])}), and a steady drift makes {100 * share:.0f} % of the longest "
-            "displacement."
+            f"{_maybe(one['law_exponents'][own][bent])}), and "
+            + (
+                f"a steady drift makes {100 * share:.0f} % of the longest displacement."
+                if share > 0
+                else "both halves of the run share no drift."
+            )
         )
     iid = found["iid"]
     share = ratio(iid["displacement"][-1][0], iid["laws"]["free"][-1])
