@@ -1,4 +1,4 @@
-"""Reshuffled sampling in closed form beside sums in extended precision: all kinds of roots, near flat, near critical."""
+"""Reshuffled sampling in closed form beside sums in extended precision: all kinds of roots, flat and critical ones."""
 
 from __future__ import annotations
 
