@@ -8,12 +8,15 @@ import shutil
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow
 import pytest
 import tomli_w
+from pyarrow import parquet
 
 from limen.records.errors import BadInput
 from limen.records.units import duration
@@ -47,6 +50,8 @@ PLAIN: dict[str, Any] = {
 
 
 SUPERVISED = {**PLAIN["encoder"]["scratch"], "objective": "supervised"}
+WORDS = {"source": "pretrain", "input": "text", "data": "train.csv", "heldout": 0.5, "steps": 20, "batch_size": 8}
+VOICES = WORDS | {"input": "audio", "data": "clips.parquet"}
 
 
 @pytest.fixture
@@ -119,6 +124,14 @@ def test_some_references_count_as_the_plan_builds_them(folder: Path) -> None:
         ("encoder.scratch", SUPERVISED | {"label": "digit"}, 'there is no column "digit"', "known here: image, label"),
         ("encoder.scratch", SUPERVISED | {"data": "images.npz"}, 'there is no column "label"', "known here: image"),
         ("encoder.scratch", SUPERVISED | {"heldout": "images.npz"}, 'there is no column "label"', ""),
+        ("encoder.scratch.column", "pixels", 'there is no column "pixels"', "known here: image, label"),
+        ("encoder.scratch.column", "label", 'column "label" holds', "column = "),
+        ("encoder.words", WORDS | {"column": "words"}, 'there is no column "words"', "known here: text, label"),
+        ("encoder.words", WORDS | {"column": "label"}, 'column "label" holds number, expected text', "column = "),
+        ("encoder.words", WORDS | {"objective": "contrastive", "pairs": "label", "label": "y"},
+         'there is no column "y"', "known here: text, label"),
+        ("encoder.words", WORDS | {"heldout": "vectors.npz"}, 'there is no column "text"', ""),
+        ("encoder.words", WORDS | {"batch_size": 16, "heldout": 0.2}, "needs two batches of 16, and 8 examples", ""),
         ("encoder.bow", {"source": "transformers", "path": "models/none/x"}, "there is no such file or folder", ""),
         ("encoder.bow", {"source": "sentence-transformers", "path": "org/name"}, "pinned revision", "revision ="),
         ("encoder.bow", {"source": "sentence-transformers", "path": "org/name", "revision": "a" * 40},
@@ -197,6 +210,42 @@ def test_a_missing_extra_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch)
     (found,) = checked(PLAIN, folder).errors
     assert "needs the library torch" in found.what
     assert found.fix == "pip install '.[torch]'"
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({}, []),
+        ({"column": "speaker"}, ['voices.column: column "speaker" holds text, expected bytes']),
+        ({"column": "sound"}, ['voices.column: there is no column "sound"']),
+        ({"objective": "spectral", "pairs": "label"}, ['voices.data: there is no column "label"']),
+        ({"objective": "spectral", "pairs": "label", "label": "speaker"}, []),
+        ({"objective": "supervised", "label": "digit"}, ['voices.label: there is no column "digit"']),
+        ({"heldout": "train.csv"}, ['voices.heldout: there is no column "audio"']),
+    ],
+)
+def test_columns_of_a_run_on_sounds_are_looked_at(folder: Path, change: dict[str, Any], expected: list[str]) -> None:
+    rows = {"audio": [b"RIFF"] * 40, "speaker": ["a", "b"] * 20}
+    parquet.write_table(pyarrow.table(rows), folder / "clips.parquet")
+    plain = changed("encoder.voices", VOICES | change)
+    plain["task"]["spoken"] = {"train": "clips.parquet", "input": "audio", "label": "speaker"}
+    said = [problem.what for problem in checked(plain, folder).errors]
+    assert said == [f"encoder.{what}" for what in expected]
+
+
+@pytest.mark.parametrize(("encoder", "library"), [(WORDS, "tokenizers"), (VOICES, "transformers")])
+def test_a_library_that_prepares_inputs_is_named(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, encoder: dict[str, Any], library: str
+) -> None:
+    parquet.write_table(pyarrow.table({"audio": [b"RIFF"] * 40, "label": ["a", "b"] * 20}), folder / "clips.parquet")
+    plain = changed("encoder.own", encoder)
+    plain["task"]["spoken"] = {"train": "clips.parquet", "input": "audio", "encoders": ["own"]}
+    if encoder is WORDS:
+        del plain["task"]["spoken"]
+    monkeypatch.setattr(check_module, "find_spec", lambda name: None if name == library else find_spec(name))
+    (found,) = checked(plain, folder).errors
+    assert f"need the library {library}, which is not installed" in found.what
+    assert found.fix == "pip install '.[hf]'"
 
 
 def test_syntax_and_type_errors_arrive_in_the_report(folder: Path) -> None:
@@ -321,7 +370,14 @@ def test_the_starter_passes_check_without_any_data(tmp_path: Path) -> None:
 
 
 def test_everything_the_starter_offers_in_comments_is_sound(tmp_path: Path) -> None:
-    sections = ("encoder.scratch", "encoder.mine", "encoder.minilm", "task.digits.shift")
+    sections = (
+        "encoder.scratch",
+        "encoder.mine",
+        "encoder.minilm",
+        "encoder.words",
+        "encoder.voices",
+        "task.digits.shift",
+    )
     lines, on = [], False
     for line in STARTER.splitlines():
         on = any(f"[{name}]" in line for name in sections) or (on and line.startswith("# "))
@@ -331,6 +387,8 @@ def test_everything_the_starter_offers_in_comments_is_sound(tmp_path: Path) -> N
     assert said == [  # every key is sound: only the tasks for text and for vectors are not there
         "encoder.minilm: this encoder has no task: it takes text and no task gives that",
         "encoder.mine: this encoder has no task: it takes features and no task gives that",
+        "encoder.words: this encoder has no task: it takes text and no task gives that",
+        "encoder.voices: this encoder has no task: it takes audio and no task gives that",
     ]
 
 

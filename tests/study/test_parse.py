@@ -148,6 +148,32 @@ input = "image"
         ),
         (("steps = 50", "steps = 50\noptimizer = {name = 'sgd', nesterov = true, dampening = 0.5}"), "no dampening", 2),
         (("steps = 50", "steps = 50\noptimizer = {name = 'sgd', dampening = 1}"), "dampening: expected < 1", 1),
+        (("steps = 50", 'steps = 50\nobjective = "maskd"'), '[did you mean "masked"?]', 1),
+        (("steps = 50", "steps = 50\nprojection = 0"), 'leaves out the head, which objective = "nt-xent" needs', 1),
+        (("steps = 50", 'steps = 50\nobjective = "masked"\nshare = 1.0'), "share: expected < 1", 1),
+        (("steps = 50", 'steps = 50\nobjective = "masked"\narchitecture = {name = "mlp"}'), "has one position", 2),
+        (("steps = 50", 'steps = 50\nobjective = "next-token"'), 'needs input = "text"', 1),
+        (
+            ("steps = 50", 'steps = 50\nobjective = "contrastive"\nlabel = "y"'),
+            'label says nothing to pairs = "views"',
+            1,
+        ),
+        (
+            ("steps = 50", 'steps = 50\nobjective = "contrastive"\nbatch_size = 8\nnegatives = 8'),
+            "negatives = 8 needs a batch of more than as many, not of 8",
+            2,
+        ),
+        (("steps = 50", 'steps = 50\narchitecture = {name = "sound"}'), 'takes audio, not input = "image"', 1),
+        (("steps = 50", 'steps = 50\narchitecture = {name = "vit", heads = 5}'), "heads = 5 does not divide", 1),
+        (
+            ("steps = 50", 'steps = 50\narchitecture = {name = "vit", patch = 3, image_size = 8}'),
+            "patch = 3 does not divide image_size = 8",
+            2,
+        ),
+        (("steps = 50", "steps = 50\naugmentation = {drop = 0.1}"), 'drop says nothing to input = "image"', 1),
+        (("steps = 50", "steps = 50\naugmentation = {drpo = 0.1}"), '[did you mean "drop"?]', 1),
+        (("steps = 50", "steps = 50\ntokens = {length = 9}"), 'tokens says nothing to input = "image"', 1),
+        (("steps = 50", "steps = 50\nsound = {bands = 9}"), 'sound says nothing to input = "image"', 1),
         (("steps = 50", 'steps = 50\nrecord = "everything"'), 'record: unknown value "everything"', 1),
         (("steps = 50", 'steps = 50\naugmentation = "some"'), "augmentation: expected", 1),
         (("steps = 50", 'steps = 50\nstart = "own@3"'), 'no encoder is named "own"', 1),
@@ -172,6 +198,73 @@ def test_contradictions_show_every_line_concerned(change: tuple[str, str], expec
     assert match.where.startswith("study.toml:")
 
 
+WORDS = (
+    GOOD
+    + """[encoder.scratch]
+source = "pretrain"
+input = "text"
+data = "t.csv"
+steps = 50
+"""
+)
+
+
+@pytest.mark.parametrize(
+    ("line", "where", "expected"),
+    [
+        ("tokens = {vocabulary = 100}", "12:24", "encoder.scratch.tokens.vocabulary: expected ≥ 259, got 100"),
+        ("tokens = {length = 1}", "12:20", "encoder.scratch.tokens.length: expected ≥ 2, got 1"),
+        ("tokens = {lenght = 9}", "12:11", "encoder.scratch.tokens.lenght: unknown key"),
+        ("architecture = {widht = 3}", "12:17", "encoder.scratch.architecture.widht: unknown key"),
+        ("architecture = {width = 0}", "12:25", "encoder.scratch.architecture.width: expected ≥ 1, got 0"),
+        ('architecture = {name = "conv"}', "12:16", 'architecture "conv" takes image, not input = "text"'),
+        ("augmentation = {flip = true}", "12:24", 'augmentation.flip says nothing to input = "text"'),
+        ("sound = {seconds = 2.0}", "12:9", 'sound says nothing to input = "text"'),
+        ('objective = "autoencoder"\nnoise = 1.5', "13:9", 'noise = 1.5 is no probability, as input = "text" needs'),
+        ('objective = "masked"\narchitecture = {causal = true}', "12:13", 'the architecture "transformer" is causal'),
+        ('objective = "next-token"\nshare = 0.2', "13:9", 'share says nothing to objective = "next-token"'),
+        ("column = 3", "12:10", "encoder.scratch.column: expected a valid string, got 3"),
+    ],
+)
+def test_errors_of_an_encoder_of_text_stand_at_their_keys(line: str, where: str, expected: str) -> None:
+    (found,) = problems(f"{WORDS}{line}\n")
+    assert expected in found.what
+    assert found.where == f"study.toml:{where}"
+
+
+def test_a_misspelt_option_is_compared_with_those_of_the_architecture_that_is_meant() -> None:
+    (found,) = problems(f"{WORDS}architecture = {{causl = true}}\n")
+    assert found.fix == 'did you mean "causal"?'
+    voices = f"{PRETRAIN}[encoder.voices]\nsource = 'pretrain'\ninput = 'audio'\ndata = 'a.csv'\nsteps = 9\n"
+    (found,) = [p for p in problems(f"{voices}architecture = {{stags = 3}}\n") if "unknown key" in p.what]
+    assert found.fix == 'did you mean "stages"?'
+
+
+def test_all_contradictions_of_one_table_are_told_at_once() -> None:
+    found = problems(f"{WORDS}share = 0.2\nradius = 2.0\nsound = {{bands = 3}}\ncheckpoints = [60]\n")
+    assert [(p.where, p.what) for p in found] == [
+        ("study.toml:12:9", 'encoder.scratch.share: share says nothing to objective = "nt-xent"'),
+        ("study.toml:13:10", 'encoder.scratch.radius: radius says nothing to objective = "nt-xent"'),
+        ("study.toml:14:9", 'encoder.scratch.sound: sound says nothing to input = "text"'),
+        ("study.toml:15:15", "encoder.scratch.checkpoints: checkpoint 60 lies beyond steps = 50"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "layer", "known"),
+    [
+        ("architecture = {depth = 2}", "block3", "embedding, block1, block2"),
+        ("", "stage1", "embedding, block1, block2, block3, block4"),
+    ],
+)
+def test_layers_of_text_encoders_are_blocks(line: str, layer: str, known: str) -> None:
+    text = f"{WORDS}{line}\n".replace("[task.t]", '[task.t]\nencoders = ["bow", "scratch:block2", "LAYER"]')
+    assert parse_study(text.replace("LAYER", "scratch:embedding").encode())[0]
+    (found,) = problems(text.replace("LAYER", f"scratch:{layer}"))
+    assert f'unknown layer "{layer}"' in found.what
+    assert found.fix == f"the layers of this transformer encoder are {known}"
+
+
 BASE = """[encoder.base]
 source = "pretrain"
 data = "digits"
@@ -190,6 +283,7 @@ checkpoints = [0, 10, 20]
         ('start = "base@10"\nheldout = 0.2', "so their heldout must be the same", 1),
         ('start = "base@10"\nobjective = "supervised"', "so their objective must be the same", 1),
         ('start = "base@10"\narchitecture = {width = 8}', "so their architecture must be the same", 1),
+        ('start = "base@10"\ncolumn = "pixels"', "so their column must be the same", 1),
     ],
 )
 def test_a_start_that_is_no_checkpoint_of_the_same_model_is_named(change: str, expected: str, carets: int) -> None:

@@ -32,6 +32,9 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "text": ("text",), "image": ("bytes", "image"), "audio": ("bytes",), "features": ("vector",),
 }  # fmt: skip
 
+PREPARING: Mapping[str, str] = {"text": "tokenizers", "audio": "transformers"}
+"""Kind of input → the library that makes it what a pretrained encoder takes."""
+
 
 @dataclass(frozen=True, slots=True)
 class CheckReport:
@@ -117,6 +120,10 @@ def _libraries(study: Study, files: Files) -> Iterator[Finding]:
         if module and find_spec(module) is None:
             yield Finding((("encoder", name, "source"),), f'source = "{encoder.source}" needs the library {module},'
                           " which is not installed", f"pip install '.[{extra}]'")  # fmt: skip
+        needed = PREPARING.get(encoder.input) if isinstance(encoder, Pretrain) else None
+        if needed is not None and find_spec(needed) is None:
+            yield Finding((("encoder", name, "input"),), f"encoders of {encoder.input} need the library {needed}, which"
+                          " is not installed", "pip install '.[hf]'")  # fmt: skip
     for name, task in study.task.items():
         for population, table in populations(task).items():
             facts, _ = _facts((), table, files)
@@ -164,8 +171,9 @@ def _pretraining(here: KeyPath, encoder: Pretrain, files: Files) -> Iterator[Fin
         yield from problems
     for key, table in (("data", facts), ("heldout", heldout)):
         if table is not None:
-            yield from _column((*here, key), "image", table, KINDS["image"])
-            if encoder.objective == "supervised":
+            place = (*here, key if encoder.column is None else "column")
+            yield from _column(place, encoder.column or encoder.input, table, KINDS[encoder.input])
+            if encoder.learns_labels:
                 named = "label" in encoder.model_fields_set
                 column = learned_label(encoder, (facts or table).columns)
                 yield from _column((*here, "label") if named else (*here, key), column, table)

@@ -38,6 +38,7 @@ from limen.study.encoders import (
 from limen.study.files import Files
 from limen.study.spec import Adapt
 from limen.study.work import (
+    HEAD,
     Shape,
     image_shape,
     image_side,
@@ -118,7 +119,8 @@ def pretrain_cost(encoder: Pretrain, rows: int) -> Cost:
     step = STEP_RESNET if isinstance(kind, ResNet18Architecture) else STEP
     work = multiplications(kind, shape)
     head = restoring(kind, shape) if encoder.objective in RESTORING else 0
-    views = count * (shape.positions if encoder.input == "text" else shape.values) * VIEW * _draws_views(encoder)
+    held = shape.positions if encoder.input == "text" else shape.values
+    views = VIEW * held * (count * _draws_views(encoder) + (encoder.objective == "autoencoder"))
     example = views + count * (train_least + TRAIN * work) + TRAIN * head
     training = encoder.steps * (step + encoder.batch_size * example)
     shown = encoder.evaluation.training_batches
@@ -132,15 +134,23 @@ def pretrain_cost(encoder: Pretrain, rows: int) -> Cost:
     recorded = RECORDED_BYTES * min(encoder.steps, 100_000) * (encoder.record is not None)
     scores = shape.positions * shape.channels if head and encoder.input == "text" else 0
     activations = encoder.batch_size * (40 * count * maps(kind, shape) + 12 * scores)
-    held = 4 * (shape.positions if encoder.input == "text" else shape.values)
     seconds = LEAST + rows * _prepared(encoder) + (training + evaluated) / encoder.threads**SPEEDUP
-    disk = recorded + 4 * len(encoder.kept_steps()) * weights(kind, shape)
-    return Cost(seconds, disk, 600_000_000 + activations + 2 * rows * held)
+    disk = recorded + 4 * len(encoder.kept_steps()) * (weights(kind, shape) + _head(encoder, shape))
+    return Cost(seconds, disk, 600_000_000 + activations + 8 * rows * held)
 
 
 def _passes(encoder: Pretrain) -> int:
     """Inputs that are encoded for one example."""
     return {"nt-xent": 2, "spectral": 2, "contrastive": 1 + encoder.block}.get(encoder.objective, 1)
+
+
+def _head(encoder: Pretrain, shape: Shape) -> int:
+    """Weights of what the objective trains on top of the encoder."""
+    width = width_of(encoder.architecture, shape)
+    if encoder.objective in RESTORING:
+        return width * (shape.channels if encoder.input == "text" else max(1, shape.values // 16))
+    projected = width * (width + encoder.projection) if encoder.projection else 0
+    return {"nt-xent": projected, "spectral": projected, "supervised": HEAD * width}.get(encoder.objective, 0)
 
 
 def _draws_views(encoder: Pretrain) -> bool:

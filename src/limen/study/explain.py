@@ -167,12 +167,15 @@ def known_keys(path: Path, plain: Mapping[str, Any]) -> list[str]:
             parent, node = node, _child(node, part)
             others = list(here.get("patternProperties", {}).values()) or [here.get("additionalProperties")]
             here = here.get("properties", {}).get(part) or others[0] or {}
-        while "$ref" in here or "discriminator" in here:
-            if "discriminator" in here:
+        while "$ref" in here or "discriminator" in here or "anyOf" in here:
+            if "discriminator" not in here and "anyOf" in here:  # a table, or a word instead of it
+                here = next((one for one in here["anyOf"] if {"$ref", "discriminator", "anyOf"} & set(one)), {})
+            elif "discriminator" in here:
                 name = here["discriminator"]["propertyName"]
                 tag = (node or {}).get(name, _unnamed((part,), parent))
                 here = {"$ref": here["discriminator"]["mapping"].get(tag, "")}
-            here = definitions.get(here["$ref"].rsplit("/", 1)[-1], {})
+            if "$ref" in here:
+                here = definitions.get(here["$ref"].rsplit("/", 1)[-1], {})
     return list(here.get("properties", {}))
 
 

@@ -44,13 +44,40 @@ dimension = 256
 # source = "pretrain"
 # data = "digits:train"
 # heldout = 0.2                        # share that is never trained on: gives the pretraining loss its interval
-# objective = "nt-xent"                # or "supervised" with label = "label"
-# architecture = { name = "conv", width = 16 }       # or resnet18, mlp, linear
+# objective = "nt-xent"                # with temperature = 0.5, projection = 64; or one of
+#                                      #   "contrastive"   pairs = "views" | "label", negatives, block, radius
+#                                      #   "spectral"      pairs, projection
+#                                      #   "masked"        share = 0.5          "autoencoder"   noise = 0.5
+#                                      #   "supervised"    label = "label", loss = "log" | "squared"
+# augmentation = { crop = 0.6, noise = 0.1 }         # of images also flip, brightness, contrast, saturation, grayscale
+# architecture = { name = "conv", width = 16 }       # or vit, resnet18, mlp, linear
 # steps = 200
 # batch_size = 64
 # optimizer = { name = "sgd", learning_rate = 0.1, momentum = 0.9, weight_decay = 1e-4 }
 # checkpoints = 6                      # that many log-spaced, or a list of steps
 # record = "dynamics"                  # limen dynamics study.toml::scratch says whether training is stationary
+
+# The same of text, with a vocabulary of its own (needs: pip install '.[hf]').
+# [encoder.words]
+# source = "pretrain"
+# input = "text"
+# data = "texts.parquet"
+# column = "text"
+# objective = "next-token"             # or any of the above; augmentation = { crop, drop, mask }
+# tokens = { vocabulary = 4096, length = 64 }
+# architecture = { name = "transformer", width = 128, depth = 4, heads = 4 }
+# steps = 1000
+
+# And of sound: a column with the bytes of wav files.
+# [encoder.voices]
+# source = "pretrain"
+# input = "audio"
+# data = "clips.parquet"
+# objective = "supervised"             # or any of the above but next-token
+# label = "speaker"                    # augmentation = { shift, gain, noise, bands, frames }
+# sound = { rate = 8000, seconds = 1.0, bands = 40 }
+# architecture = { name = "sound", width = 32, stages = 3 }
+# steps = 1000
 
 # --- Tasks: labelled rows -----------------------------------------------------------------------------------
 
