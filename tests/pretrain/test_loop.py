@@ -27,7 +27,7 @@ class Spy:
 def _quadratic(steps, losses=None, learning_rate=0.1):
     """Gradient descent on ½x² from 1: x_k = (1 − η)^k."""
     x = torch.nn.Parameter(torch.ones((), dtype=torch.float64))
-    loss = losses or iter(lambda: lambda: 0.5 * x**2, None)
+    loss = losses or iter(lambda: [lambda: 0.5 * x**2], None)
     return x, Training(None, torch.optim.SGD([x], lr=1.0), loss, lambda done: learning_rate, steps)
 
 
@@ -50,7 +50,7 @@ def test_the_learning_rate_is_the_schedules():
 def test_a_loss_that_is_not_finite_ends_the_run_and_is_told(bad):
     x = torch.nn.Parameter(torch.ones(()))
     values = [3.0, 2.0, bad, 1.0]
-    losses = iter([lambda v=v: x * 0 + v for v in values])
+    losses = iter([[lambda v=v: x * 0 + v] for v in values])
     spy = Spy()
     outcome = train(Training(None, torch.optim.SGD([x], lr=0.1), losses, lambda done: 0.1, 4), [spy])
     assert (outcome.done, outcome.losses) == (2, (3.0, 2.0))
@@ -63,7 +63,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_is_told(bad):
 
 def test_divergence_at_the_first_step_has_no_last_loss():
     x = torch.nn.Parameter(torch.ones(()))
-    losses = iter([lambda: x * float("nan")])
+    losses = iter([[lambda: x * float("nan")]])
     outcome = train(Training(None, torch.optim.SGD([x], lr=0.1), losses, lambda done: 0.1, 1))
     assert outcome.diverged.last_finite_loss is None
     assert "no finite loss" in outcome.diverged.reason
@@ -82,5 +82,5 @@ def test_observers_see_every_step_and_the_end_of_a_run_that_breaks():
 
     spy = Spy()
     with pytest.raises(RuntimeError, match="disk full"):
-        train(Training(None, training.optimizer, iter([broken]), lambda done: 0.1, 1), [spy])
+        train(Training(None, training.optimizer, iter([[broken]]), lambda done: 0.1, 1), [spy])
     assert spy.events == [("begin", 1), ("end", 0)]

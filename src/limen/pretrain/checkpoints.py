@@ -81,6 +81,6 @@ class CheckpointKeeper:
         self._model = None
 
     def _keep(self, done: int) -> None:
-        if done in self.steps:
+        if done in self.steps and done not in self.checkpoints:  # a resumed run brings those it had
             state = self._model.state_dict()
             self.checkpoints[done] = {name: tensor.detach().cpu().numpy().copy() for name, tensor in state.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import fields
-from typing import Any
+from typing import Any, Literal, get_args
 
 from limen.models.preprocessing.options import OPTIONS
 from limen.pretrain.checkpoints import log_spaced
@@ -16,6 +16,9 @@ from limen.pretrain.views.strengths import KINDS, Augmentation
 from limen.records.errors import BadInput, Problem
 
 RECORDS = ("dynamics",)
+PRECISIONS = ("float32", "bfloat16")
+OnNan = Literal["stop", "skip"]
+ON_NAN: tuple[str, ...] = get_args(OnNan)
 UP_TO_ONE = ("crop", "grayscale", "drop", "mask", "shift", "frames")
 """Strengths that are shares or probabilities."""
 
@@ -35,11 +38,17 @@ class Parser:
         self.problems += [
             Problem(k, "expected a value, got none") for k in ("data", "steps", "batch_size") if k not in self.plain
         ]
-        numbers = {"steps": 1, "batch_size": 2, "threads": 1, "seed": 0, "split_seed": 0, "start": 0}
+        numbers = {
+            "steps": 1, "batch_size": 2, "threads": 1, "seed": 0, "split_seed": 0, "start": 0, "accumulation": 1,
+            "processes": 1,
+        }  # fmt: skip
         for key, least in numbers.items():
             self._whole(key, self.plain.get(key, least), least)
         self._one_of("record", self.plain.get("record", RECORDS[0]), RECORDS)
         self._one_of("input", self.kind, tuple(OPTIONS))
+        self._one_of("precision", self.plain.get("precision", PRECISIONS[0]), PRECISIONS)
+        self._one_of("on_nan", self.plain.get("on_nan", ON_NAN[0]), ON_NAN)
+        self._shares()
         self._text("data")
         self._text("column")
         self._heldout()
@@ -50,6 +59,18 @@ class Parser:
         if self.problems:
             raise BadInput(self.problems)
         return full
+
+    def _shares(self) -> None:
+        """Whether batch, micro-batches and processes divide one another."""
+        batch, micros, processes = (self.plain.get(k, 1) for k in ("batch_size", "accumulation", "processes"))
+        if not all(isinstance(x, int) and x >= 1 for x in (batch, micros, processes)):
+            return
+        if batch % micros or batch // micros < 2:
+            what = f"expected micro-batches of at least 2 that make up batch_size = {batch}, got {micros}"
+            self._problem("accumulation", what)
+        if micros % processes:
+            what = f"expected a number that divides accumulation = {micros}, got {processes}"
+            self._problem("processes", what)
 
     def _tables(self) -> dict[str, Callable[[Any], Any]]:
         return {

@@ -25,21 +25,25 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import torch
 
 from limen.arrays.random import stream
 from limen.pretrain.checkpoints import Arrays, CheckpointKeeper, pack
 from limen.pretrain.determinism import deterministic
 from limen.pretrain.evaluate import BatchLosses, Scored, evaluate
-from limen.pretrain.examples import Examples
-from limen.pretrain.loop import Diverged, Outcome, Training, train
+from limen.pretrain.examples import Batch, Examples
+from limen.pretrain.loop import Before, Diverged, Outcome, Training, train
+from limen.pretrain.memory import check_memory, saved_bytes
 from limen.pretrain.model import load_start, make_model
 from limen.pretrain.objectives.make import make_objective
 from limen.pretrain.objectives.objective import Objective, drawn_batch
 from limen.pretrain.optimizers import make_optimizer
 from limen.pretrain.optimum import optimum_of
 from limen.pretrain.populations import prepared_examples
+from limen.pretrain.processes import Processes
 from limen.pretrain.samplers import Sampler
 from limen.pretrain.spec import PretrainSpec
+from limen.pretrain.state import Place, StateSaver, resume
 from limen.records.errors import BadInput, Problem
 from limen.records.observer import StepObserver
 from limen.records.stage import StageRecord
@@ -49,13 +53,19 @@ TRACE_POINTS = 2000
 
 
 def pretrain(
-    spec: Mapping[str, Any], observers: Sequence[StepObserver] = (), start: StageRecord | None = None
+    spec: Mapping[str, Any],
+    observers: Sequence[StepObserver] = (),
+    start: StageRecord | None = None,
+    state: Place | None = None,
+    processes: Processes | None = None,
 ) -> StageRecord:
     """Train the encoder that `spec` (keys of `PretrainSpec`, short forms allowed) describes and measure its losses.
 
     `start` is the record of the run whose checkpoint `spec["start"]` this one begins with. A loss that is no longer
-    finite ends the run; the record then holds the checkpoints before it and says so.
-    Raises BadInput for a wrong specification or examples that cannot be used.
+    finite ends the run; the record then holds the checkpoints before it and says so. With `state` an unfinished run of
+    the same specification goes on where it was, and this one leaves its own state there; not with observers, who would
+    miss its beginning. `processes` is this process among those that torchrun started (`limen.pretrain.distributed`).
+    Raises BadInput for a wrong specification, examples that cannot be used, a step that does not fit into memory.
     """
     run = PretrainSpec.parse(spec)
     if (run.start is None) != (start is None):
@@ -67,12 +77,19 @@ def pretrain(
         model = make_model(run, objective, training, preprocessing)
         if start is not None and run.start is not None:
             load_start(model, start, run.start)
+        _check_memory(run, objective, model, training)
         keeper = CheckpointKeeper(run.checkpoints)
-        outcome = train(_training(run, objective, model, training), (keeper, *observers))
+        optimizer = make_optimizer(run.optimizer, model.parameters())
+        before, saver = _taken_up(state if not observers else None, model, optimizer, keeper)
+        batches = _batches(run, objective, model, training, (len(before.losses), processes or Processes()))
+        todo = Training(
+            model, optimizer, batches, _learning_rates(run), run.steps, run.on_nan, before, processes or Processes()
+        )
+        outcome = train(todo, (keeper, *saver, *observers))
         begun = time.perf_counter()
-        scored = Scored(objective, model, run.batch_size, run.split_seed)
+        scored = Scored(objective, model, run.batch_size // run.accumulation, run.split_seed)
         losses, diverged = _measure(run, scored, keeper.checkpoints, (training, heldout), outcome)
-    seconds = {"train": outcome.seconds, "evaluate": time.perf_counter() - begun}
+    seconds = {"train": outcome.seconds, "evaluate": time.perf_counter() - begun, "waiting": outcome.waited}
     kept = {step: keeper.checkpoints[step] for step in losses}
     optimum = optimum_of(run)
     return StageRecord(
@@ -83,7 +100,7 @@ def pretrain(
             "layers": list(model["encoder"].layers),
             **({"preprocessing": preprocessing.plain()} if preprocessing.plain() else {}),
             "objective": run.objective["name"],
-            "loss_name": objective.loss_name(run.batch_size),
+            "loss_name": objective.loss_name(run.batch_size // run.accumulation),
             "batch_size": run.batch_size,
             "seed": run.seed,
             "training_examples": len(training),
@@ -94,6 +111,7 @@ def pretrain(
             "updates": outcome.done,
             "checkpoints": [{"step": step, **asdict(found)} for step, found in losses.items()],
             "trace": _trace(outcome, _learning_rates(run)),
+            **({"skipped_updates": list(outcome.skipped)} if outcome.skipped else {}),
             "diverged": None if diverged is None else {**asdict(diverged), "reason": diverged.reason},
             "optimum": None if optimum is None else asdict(optimum),
             "seconds": seconds,
@@ -102,17 +120,60 @@ def pretrain(
     )
 
 
-def _training(run: PretrainSpec, objective: Objective, model: Any, training: Examples) -> Training:
+def _batches(
+    run: PretrainSpec, objective: Objective, model: Any, training: Examples, at: tuple[int, Processes]
+) -> Iterator[Sequence[Callable[[], Any]]]:
+    """For each update from `at` on, the losses of the micro-batches of this process, to be computed."""
+    first, processes = at
     sampler = Sampler(run.sampling, len(training), run.batch_size, run.seed)
+    size = run.batch_size // run.accumulation
+    for step, rows in enumerate(sampler.batches(first, run.steps), start=first):
+        micros = []
+        for number in processes.share(range(run.accumulation)):
+            keys = (step,) if run.accumulation == 1 else (step, number)
+            rng = stream("pretrain/augment", run.seed, *keys)
+            part = rows[number * size : (number + 1) * size]
+            batch = drawn_batch(objective, training, part, rng, model["encoder"].channels_last)
+            micros.append(partial(_loss, run.precision, objective, model, batch, rng))
+        yield micros
 
-    def losses() -> Iterator[Callable[[], Any]]:
-        for step, rows in enumerate(sampler.batches(0, run.steps)):
-            rng = stream("pretrain/augment", run.seed, step)
-            batch = drawn_batch(objective, training, rows, rng, model["encoder"].channels_last)
-            yield partial(objective.batch_loss, model["encoder"], model["head"], batch, rng)
 
-    optimizer = make_optimizer(run.optimizer, model.parameters())
-    return Training(model, optimizer, losses(), _learning_rates(run), run.steps)
+def _loss(precision: str, objective: Objective, model: Any, batch: Batch, rng: np.random.Generator) -> Any:
+    if precision == "float32":
+        return objective.batch_loss(model["encoder"], model["head"], batch, rng)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        return objective.batch_loss(model["encoder"], model["head"], batch, rng).float()
+
+
+def _taken_up(
+    state: Place | None, model: Any, optimizer: Any, keeper: CheckpointKeeper
+) -> tuple[Before, tuple[StepObserver, ...]]:
+    """What the run had done when it was interrupted, and the observer that writes its state."""
+    if state is None:
+        return Before(), ()
+    before = resume(state, model, optimizer, keeper) or Before()
+    return before, (StateSaver(state, before, keeper),)
+
+
+def _check_memory(run: PretrainSpec, objective: Objective, model: Any, training: Examples) -> None:
+    """Raise BadInput where a step does not fit into memory, after a look at two small batches."""
+    size = run.batch_size // run.accumulation
+    least = getattr(objective, "negatives", 1) + 1
+    small, large = least, 2 * least
+    if large > min(size, len(training)):
+        return  # so small a batch fits
+
+    def saved(count: int) -> int:
+        rng = stream("pretrain/memory", run.seed, count)
+        batch = drawn_batch(objective, training, np.arange(count), rng, model["encoder"].channels_last)
+        return saved_bytes(partial(_loss, run.precision, objective, model, batch, rng))
+
+    buffers = {name: tensor.clone() for name, tensor in model.named_buffers()}
+    each = (saved(large) - saved(small)) / (large - small)
+    with torch.no_grad():  # batch statistics were looked at, too
+        for name, tensor in model.named_buffers():
+            tensor.copy_(buffers[name])
+    check_memory(sum(p.numel() for p in model.parameters()), run.optimizer["name"], each, size)
 
 
 def _learning_rates(run: PretrainSpec) -> Callable[[int], float]:

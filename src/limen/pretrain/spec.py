@@ -13,7 +13,7 @@ from typing import Any, Self
 from limen.models.encoder import InputKind
 from limen.pretrain.evaluation import Evaluation
 from limen.pretrain.options import OPTIMIZERS
-from limen.pretrain.parse import Parser
+from limen.pretrain.parse import OnNan, Parser
 from limen.pretrain.samplers import Sampling
 from limen.pretrain.schedule import Schedule
 
@@ -42,6 +42,14 @@ class PretrainSpec:
     split_seed: int = 0
     """Seed of the study: which examples are held out, how losses are measured; shared by the runs of a study."""
     threads: int = 1
+    accumulation: int = 1
+    """Micro-batches of every batch: the loss is that of batch_size/accumulation examples, the update their mean's."""
+    processes: int = 1
+    """Processes that share the micro-batches of every update; accumulation is a multiple of it."""
+    precision: str = "float32"
+    """Of the forward pass: `float32`, or `bfloat16` where torch's autocast allows it; weights stay float32."""
+    on_nan: OnNan = "stop"
+    """What an update that is not finite does: `stop` the run, or `skip` it (10 in a row stop it)."""
     start: int | None = None
     """Update of another run's record whose weights this run begins with; None = weights drawn from the seed."""
     input: InputKind = "image"

@@ -419,7 +419,7 @@ def test_a_loop_that_only_calls_end_says_how_it_ended(tmp_path):
         for index, (x, y) in enumerate(batches(10)):
             if index == last:
                 raise OSError("batch")
-            yield lambda x=x, y=y: torch.nn.functional.cross_entropy(net(x), y)
+            yield [lambda x=x, y=y: torch.nn.functional.cross_entropy(net(x), y)]
 
     def ended(name, last):
         run = Recorder(tmp_path / name)
@@ -532,7 +532,7 @@ def test_the_recorder_observes_limens_own_loop(tmp_path):
     def losses():
         while True:
             x, y = next(data)
-            yield lambda x=x, y=y: torch.nn.functional.cross_entropy(net(x), y)
+            yield [lambda x=x, y=y: torch.nn.functional.cross_entropy(net(x), y)]
 
     run = Recorder(tmp_path / "run")
     outcome = train_loop(Training(net, optimizer, losses(), lambda done: 0.1 / (1 + done // 20), 30), [run])
