@@ -22,10 +22,10 @@ from limen.models.architectures.attention import Block, draw, head_problems, shr
 from limen.models.architectures.base import option_problems
 from limen.models.architectures.module import EncoderModule
 from limen.models.encoder import InputKind
-from limen.models.preprocessing.tokens import MASK, PAD
+from limen.models.preprocessing.tokens import MASK, PAD, SPECIAL
 from limen.records.errors import BadInput, Problem
 
-LEAST: Mapping[str, int] = {**LEAST_BLOCK, "vocabulary": MASK + 1, "length": 2}
+LEAST: Mapping[str, int] = {**LEAST_BLOCK, "vocabulary": len(SPECIAL), "length": 2}
 SCALE = 0.1
 """Standard deviation of embeddings and places."""
 
