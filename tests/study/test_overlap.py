@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow
 import pytest
+from pyarrow import parquet
 
 from limen.adapt.fit import fit_task
 from limen.data.digits import digits
@@ -62,6 +64,35 @@ def test_a_supervised_run_saw_the_labels_too(folder: Path) -> None:
     assert found["own"].assumption() == "the encoder was pretrained on these rows, with their labels"
     assert found["own@0"].assumption().endswith("without their labels")
     assert not overlaps(folder, {"data": "a.npz"}, {"train": "a.npz"})["own"].labels
+
+
+def test_pairs_of_one_label_saw_the_labels_too(folder: Path) -> None:
+    own = {"data": "a.npz", "objective": "contrastive"}
+    assert overlaps(folder, own | {"pairs": "label"}, {"train": "a.npz"})["own"].labels
+    assert not overlaps(folder, own, {"train": "a.npz"})["own"].labels
+
+
+@pytest.mark.parametrize("kind", ["text", "audio"])
+def test_rows_of_texts_and_sounds_are_known_by_content_too(tmp_path: Path, kind: str) -> None:
+    for name in ("a", "b"):
+        rows = [f"{name} {i}" if kind == "text" else f"{name} {i}".encode() for i in range(400)]
+        table = pyarrow.table({kind: rows, "label": [i % 2 for i in range(400)], "who": [i % 3 for i in range(400)]})
+        parquet.write_table(table, tmp_path / f"{name}.parquet")
+    shutil.copy(tmp_path / "a.parquet", tmp_path / "copy.parquet")
+    own = {"source": "pretrain", "input": kind, "data": "copy.parquet", "heldout": 0.25, "steps": 20, "batch_size": 32,
+           "checkpoints": [20]}  # fmt: skip
+    tasks = {
+        "seen": {"train": "a.parquet", "test": "b.parquet"},
+        "shift": {"train": "b.parquet", "shift": {"far": "a.parquet"}},
+        "apart": {"train": "b.parquet"},
+    }
+    plain = {"name": "o", "encoder": {"own": own}, "task": {k: {"input": kind, **t} for k, t in tasks.items()}}
+    found = plan(Study.from_plain(plain), Files(tmp_path))
+    seen = {fit.task: overlap_of(found.cells, fit.key) for fit in found.fits}
+    assert {task: overlap.trained for task, overlap in seen.items()} == {
+        "seen": ("train",), "shift": ("far",), "apart": (),
+    }  # fmt: skip
+    assert [seen[task].holdout_seen for task in tasks] == [True, False, False]
 
 
 def test_updates_before_a_start_count(folder: Path) -> None:

@@ -7,8 +7,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from limen.pretrain.options import OBJECTIVES
 from limen.pretrain.spec import PretrainSpec
 from limen.pretrain.views.strengths import Augmentation
 from limen.records.cell import canonical_json
@@ -260,6 +262,66 @@ def test_what_a_supervised_run_is_given(folder: Path) -> None:
     named = {key: value for key, value in run.objective.items() if key != "augmentation"}
     assert named == {"name": "supervised", "label": "label", "loss": "squared"}
     assert (run.architecture, run.record) == ({"name": "mlp", "hidden": [8], "activation": "gelu"}, "dynamics")
+
+
+def run_of(own: dict[str, Any], folder: Path) -> PretrainSpec:
+    """The specification that the run of one encoder gets."""
+    kind = own.get("input", "image")
+    task = {
+        "train": "digits:train" if kind == "image" else "clips.npz" if kind == "audio" else "train.csv",
+        "input": kind,
+    }
+    encoder = {"source": "pretrain", "data": task["train"], "steps": 20, "batch_size": 4, "heldout": 0.5, **own}
+    found = planned({"name": "one", "encoder": {"own": encoder}, "task": {"t": task}}, folder)
+    (spec,) = (cell.spec for cell in found.cells.values() if cell.stage == "pretrain")
+    return PretrainSpec.parse({key: value for key, value in spec.items() if key != "files"})
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        {"temperature": 0.2, "projection": 8},
+        {"objective": "contrastive", "pairs": "label", "negatives": 2, "block": 3, "surrogate": "hinge", "radius": 2.0},
+        {"objective": "spectral", "projection": 0},
+        {"objective": "masked", "share": 0.25},
+        {"objective": "autoencoder", "noise": 0.25},
+        {"objective": "supervised", "loss": "squared"},
+    ],
+    ids=lambda own: own.get("objective", "nt-xent"),
+)
+@pytest.mark.parametrize("kind", ["image", "text", "audio"])
+def test_every_option_of_an_objective_reaches_the_run(kind: str, own: dict[str, Any], folder: Path) -> None:
+    np.savez(folder / "clips.npz", audio=np.arange(20), label=np.arange(20) % 2)
+    run = run_of({**own, "input": kind}, folder)
+    assert (run.input, run.objective["name"]) == (kind, own.get("objective", "nt-xent"))
+    options = {key: value for key, value in own.items() if key != "objective"}
+    assert {key: run.objective[key] for key in options} == options
+    assert ("label" in run.objective) == ("label" in OBJECTIVES[run.objective["name"]])
+    assert run.architecture["name"] == {"image": "conv", "text": "transformer", "audio": "sound"}[kind]
+
+
+def test_what_runs_on_texts_and_sounds_are_given(folder: Path) -> None:
+    np.savez(folder / "clips.npz", audio=np.arange(20), label=np.arange(20) % 2, who=np.arange(20) % 2)
+    text = {"input": "text", "column": "who", "objective": "next-token", "tokens": {"length": 9},
+            "augmentation": {"drop": 0.25}, "architecture": {"width": 8, "heads": 2}}  # fmt: skip
+    run = run_of(text, folder)
+    assert (run.column, run.preprocessing) == ("who", {"vocabulary": 4096, "length": 9})
+    assert run.objective == {"name": "next-token", "augmentation": {"crop": 1.0, "drop": 0.25, "mask": 0.0}}
+    assert run.architecture == {"name": "transformer", "width": 8, "depth": 4, "heads": 2, "causal": False}
+    sound = {"input": "audio", "sound": {"rate": 16000, "bands": 20}, "augmentation": {"bands": 4, "gain": 1.0}}
+    run = run_of(sound, folder)
+    assert (run.column, run.preprocessing) == (None, {"rate": 16000, "seconds": 1.0, "bands": 20})
+    assert run.objective["augmentation"] == {"shift": 0.0, "gain": 1.0, "noise": 0.0, "bands": 4, "frames": 0.0}
+    assert run_of({}, folder).preprocessing == {}
+
+
+def test_the_column_of_a_run_is_none_of_its_tasks(folder: Path) -> None:
+    (folder / "corpus.csv").write_text("said\n" + "".join(f"word{i}\n" for i in range(40)))
+    own = {"source": "pretrain", "input": "text", "data": "corpus.csv", "column": "said", "steps": 9, "batch_size": 4}
+    plain = {"name": "one", "encoder": {"own": own}, "task": {"t": {"train": "train.csv", "input": "text"}}}
+    cells = planned(plain, folder).cells.values()
+    assert {cell.spec["column"] for cell in cells if cell.stage == "features"} == {"text"}
+    assert {cell.spec["column"] for cell in cells if cell.stage == "pretrain"} == {"said"}
 
 
 def test_each_radius_has_a_label_of_its_own(folder: Path) -> None:
