@@ -80,7 +80,18 @@ def test_ratio_of_means_is_their_ratio_with_the_error_of_the_delta_method() -> N
 def test_lengths_that_are_too_short_say_what_would_do() -> None:
     assert batches(599, 50) is None
     assert batches(600, 50) == Batches(50, 12)
-    assert Batches(50, 8, 10.0).inflation == pytest.approx(1.11, abs=0.01)
+    # batches of 5 and of 1 relaxation time: ρ = (1 − e⁻⁵)²/(2(4 + e⁻⁵)) = .1231, (1 − e⁻¹)²/(2e⁻¹) = .5431
+    assert Batches(50, 8, 10.0).inflation == pytest.approx(np.sqrt(1 + 2 * 0.12312), abs=1e-5)
+    assert Batches(10, 8, 10.0).inflation == pytest.approx(np.sqrt(1 + 2 * 0.54308), abs=1e-5)
+    assert Batches(10, 8).inflation == 1.0
     assert "600 would do" in too_short(399, 599.5, "variance").reason
     assert "never forgets" in too_short(399, np.inf, "variance").reason
     assert batches(10**9, np.inf) is None
+
+
+def test_the_variance_gets_back_what_its_mean_took() -> None:
+    """Batch means 2 and 6, mean 4: (9 + 1 + 1 + 9)/4 + 8/2."""
+    found = variance(np.array([1.0, 3.0, 5.0, 7.0]), Batches(2, 2), "")
+    assert found.value == pytest.approx(9.0)
+    longer = variance(np.array([99.0, 1.0, 3.0, 5.0, 7.0]), Batches(2, 2), "")
+    assert longer == found  # the last steps are used

@@ -129,12 +129,23 @@ def test_a_mode_needs_thirteen_batches_of_five_relaxations_two_epochs_or_ten_ste
     assert cut_of(at, np.inf) is None
 
 
-def test_noise_measured_below_zero_is_none_and_has_no_error_to_share() -> None:
-    at = problem(noise={"variance": np.array([8.0, -0.1])})
+@pytest.mark.parametrize("measured", [-0.1, 0.0])
+def test_noise_measured_at_zero_or_below_is_none_and_has_no_error_to_share(measured: float) -> None:
+    at = problem(noise={"variance": np.array([8.0, measured]), "variance_errors": np.array([0.08, 0.1])})
     mode = mode_verdicts(at)[1]
     assert mode.noise == 0.0
     assert mode.temperature.predicted == 0.0
     assert mode.temperature.error == pytest.approx(standard_error(mode.temperature.measured), rel=1e-9)
+
+
+def test_decoupled_decay_holds_a_rising_mode_which_has_no_temperature_all_the_same() -> None:
+    decay = {"decoupled": True, "weight_decay": (0.5,)}  # a = −.001 + .05·(1 − β) > 0: it is stable
+    mode = mode_verdicts(problem(eigenvalues=(4.0, -0.01), settings=decay))[1]
+    assert mode.equilibrated
+    assert mode.temperature.measured.value is None
+    assert mode.temperature.measured.reason == "the curvature is not above 0"
+    assert mode.position_variance.z is None
+    assert mode.position_variance.reason == "curvature at or below 0: this mode has no equilibrium"
 
 
 def test_an_unstable_neighbour_leaves_a_mode_its_law_under_independent_batches_only() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from limen.records.trajectory import Segment
+from limen.records.trajectory import NOT_FINITE, Segment
 from limen.theory.sgd import Modes
 from limen.verdict.dynamics.judge import judge
 
@@ -155,3 +155,12 @@ def test_where_no_mode_could_tell_the_reason_says_why() -> None:
     assert flat.verdict == "not_identified"
     answer = next(at for at in flat.answers if at.question == "Is training stationary?")
     assert answer.answer == f"not answered: {flat.reason}"
+
+
+def test_the_length_that_would_do_is_that_of_the_quickest_mode() -> None:
+    trajectory, curvature, noise = run(eigenvalues=(4.0, 1e-4))
+    excluded = trajectory.excluded.copy()
+    excluded[100:] = NOT_FINITE
+    found = judge("run", replace(trajectory, excluded=excluded), curvature, noise)
+    # 5·2.885 = 14.43 a batch: ⌈14.43⌉ left out and ⌈12·14.43⌉
+    assert found.reason == "the run has 100 steps of one setting; the quickest mode needs 189"
