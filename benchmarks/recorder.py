@@ -3,6 +3,8 @@
     python benchmarks/recorder.py                     # ResNet-18 of width 64 on 3×32×32, batches of 128 and 32
     python benchmarks/recorder.py --stem 1 --batches 8 --steps 20     # with the stem at full size: 16 times the work
     python benchmarks/recorder.py --steps 60 --batches 128 --modes 20 --weight-decay 0
+    python benchmarks/recorder.py --plain             # torch makes every update; they are read afterwards
+    python benchmarks/recorder.py --long 1000000 --folder runs/long   # speed, memory and disk of a long run, 9 numbers
 
 One thread, processor seconds. Two copies of the same network are trained on the same batches, in turn, one step each;
 only one of them is recorded. Shown are medians of the step, the median of the pairs' differences over the step without,
@@ -29,6 +31,8 @@ import psutil
 import torch
 from torch import nn
 
+import limen
+from limen.measure.recorder import stretchwise
 from limen.measure.recorder.recorder import record
 from limen.models.architectures.resnet import resnet18
 
@@ -140,6 +144,43 @@ def compare(asked: argparse.Namespace, batch: int, folder: Path) -> dict[str, fl
     }
 
 
+def long(steps: int, folder: Path) -> None:
+    """A 3×3 linear layer from its minimum, batches of 16 of 4,096, with its modes, curvature and noise."""
+    torch.manual_seed(0)
+    examples, size = 4096, 16
+    x = torch.randn(examples, 3) * torch.tensor([2.0, 1.0, 0.5])
+    y = x @ torch.randn(3, 3) + 0.5 * torch.randn(examples, 3)
+    net = nn.Linear(3, 3, bias=False)
+    with torch.no_grad():
+        net.weight.copy_(torch.linalg.lstsq(x, y).solution.T)
+
+    def loss_of(model: nn.Module, batch: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+        return 0.5 * (model(batch[0]) - batch[1]).square().sum(1).mean()
+
+    curvature = limen.curvature(net, loss_of, [(x, y)], modes=6)
+    noise = limen.gradient_noise(net, loss_of, [(x, y)], curvature, batch_size=size)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.02, momentum=0.9)
+    with limen.record(
+        net, optimizer, folder, modes=curvature, batch_size=size, sampling="iid", examples=examples
+    ) as run:
+        begun = time.process_time()
+        for done in range(steps):
+            if done % examples == 0:
+                drawn = torch.randint(examples, (examples, size))
+            rows = drawn[done % examples]
+            loss = loss_of(net, (x[rows], y[rows]))
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            run.step(loss)
+            if (done + 1) % max(1, steps // 20) == 0:
+                speed = (done + 1) / (time.process_time() - begun)
+                disk = sum(path.stat().st_size for path in folder.iterdir()) / 1e6
+                memory = psutil.Process().memory_info().rss / 1e6
+                print(f"{done + 1:9,} updates  {speed:5.0f}/s  {memory:.1f} MB  disk {disk:.1f} MB", flush=True)
+    limen.attach(folder, curvature=curvature, noise=noise)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=100)
@@ -151,8 +192,16 @@ def main() -> None:
     parser.add_argument("--mode", default="full", choices=["full", "lean"])
     parser.add_argument("--modes", type=int, default=0)
     parser.add_argument("--weight-decay", type=float, default=5e-4)
+    parser.add_argument("--plain", action="store_true", help="torch makes every update; it is read afterwards")
+    parser.add_argument("--long", type=int, metavar="UPDATES", help="a long run of a tiny network instead")
+    parser.add_argument("--folder", type=Path, default=Path("runs/long"), help="of the long run")
     asked = parser.parse_args()
     torch.set_num_threads(1)
+    if asked.plain:
+        stretchwise.LEAST = 1 << 60
+    if asked.long:
+        long(asked.long, asked.folder)
+        return
     rows = []
     for batch in asked.batches:
         with tempfile.TemporaryDirectory() as folder:

@@ -58,7 +58,8 @@ def _cut(folder, save_at, cut_at, options=OPTIONS, **asked):
     train(net, optimizer, batches(save_at), run.step)
     saved = _saved(net, optimizer)
     train(net, optimizer, batches(cut_at - save_at, start=save_at), run.step)
-    run._hook.remove()
+    for hook in run._hooks:
+        hook.remove()
     return saved
 
 
@@ -180,7 +181,8 @@ def test_a_flush_before_a_checkpoint_makes_it_resumable(tmp_path):
     run.flush()
     assert run.durable == 33
     saved = _saved(net, optimizer)
-    run._hook.remove()
+    for hook in run._hooks:
+        hook.remove()
     with record(*_restored(saved), tmp_path / "run", resume=True) as again:
         assert again.done == 33
 
@@ -323,7 +325,8 @@ def test_an_optimizer_that_was_not_restored_is_refused(tmp_path, made, resume):
     run = record(net, optimizer, tmp_path / "run", every=20).__enter__()
     train(net, optimizer, batches(20), run.step)
     saved = _saved(net, optimizer)
-    run._hook.remove()
+    for hook in run._hooks:
+        hook.remove()
     net, optimizer = made()
     net.load_state_dict(saved["net"])
     with pytest.raises(BadInput, match="got one without its buffers"):

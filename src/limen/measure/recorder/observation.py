@@ -10,10 +10,12 @@ import numpy as np
 from limen.measure.recorder.anchors import Anchors
 from limen.measure.recorder.flat import Array, FlatParameters
 from limen.measure.recorder.projections import Projections
-from limen.measure.recorder.scalars import Products, Reader, Scalars, can_recur
+from limen.measure.recorder.scalars import Products, Reader, Scalars, Visitor, can_recur
 from limen.measure.recorder.sketch import CountSketch
+from limen.measure.recorder.stretchwise import Stretchwise
 from limen.measure.recorder.track import LinearTrack, drift_allowed
 from limen.measure.recorder.update_rule import Update, settings_of
+from limen.records.errors import BadInput
 from limen.records.trajectory import NOT_FINITE, RECORDED, SKIPPED, Floats, OptimizerSettings, SelfTest
 
 AGREE = 1e-3
@@ -52,6 +54,8 @@ class Observation:
         self.every = every
         self.done = done
         self.reader = Reader(instruments.reference, instruments.sketch, groups)
+        self.stretchwise = Stretchwise(instruments.weights, instruments.sketch.stretches)
+        self._made: tuple[Scalars, Products] | None = None
         self.track = LinearTrack(np.zeros(instruments.sketch.dimension))
         self.self_tests: list[SelfTest] = []
         self._products: Products | None = None
@@ -61,9 +65,30 @@ class Observation:
         self._since = 0
         self._gone = False
 
+    def make(self, optimizer: Any) -> None:
+        """Make the update that is due and read it on the way, where that is torch's bit for bit; else torch does."""
+        self._made = None
+        try:
+            settings = settings_of(optimizer, self.kind)
+        except BadInput:
+            return  # said after the update
+        if not self._recurs(settings) or (self.done + 1) % self.every == 0:
+            return
+        if not self.stretchwise.ready(optimizer, settings):
+            return
+        update = Update(optimizer, settings, self.tools.weights)
+        assert self._products is not None
+        if not can_recur(update, self._products):
+            return
+        with np.errstate(all="ignore"):
+            move = self.stretchwise.mover(optimizer, update)
+            self._made = self.reader.recursive(update, self._products, self._visit(), move)
+        self.stretchwise.take_gradients()
+
     def look(self, optimizer: Any) -> Observed:
         """The update that was just made."""
         self.done += 1
+        self.stretchwise.end_trial(optimizer)
         settings = settings_of(optimizer, self.kind)
         update = Update(optimizer, settings, self.tools.weights)
         with np.errstate(all="ignore"):  # weights that are no numbers are a value of the row
@@ -105,9 +130,12 @@ class Observation:
 
     def _scalars(self, update: Update) -> tuple[Scalars, Floats]:
         """By recursion where that holds, anew at first, after a change and every `every` updates."""
-        visit = None if self.tools.projections is None or self._gone else self.tools.projections.visit
-        same = self._settings is not None and _alike(self._settings, update.settings)
-        if same and self._products is not None and can_recur(update, self._products):
+        visit, made = self._visit(), self._made
+        self._made = None
+        if made is not None:
+            scalars, products = made
+            sketched = self.tools.sketch.taken()
+        elif self._recurs(update.settings) and self._products is not None and can_recur(update, self._products):
             scalars, products = self.reader.recursive(update, self._products, visit)
             sketched = self.tools.sketch.taken()
             if self.done % self.every == 0:
@@ -120,6 +148,14 @@ class Observation:
             sketched = self.tools.sketch.taken()
         self._products = products
         return scalars, sketched
+
+    def _recurs(self, settings: OptimizerSettings) -> bool:
+        """Whether the products of the update before are there, made under the same setting but for the rate."""
+        return self._products is not None and self._settings is not None and _alike(self._settings, settings)
+
+    def _visit(self) -> Visitor | None:
+        """What keeps the buffers of an update for the projections."""
+        return None if self.tools.projections is None or self._gone else self.tools.projections.visit
 
     def _not_finite(self, settings: OptimizerSettings, scalars: Scalars) -> Observed:
         """Weights that are no numbers stay so: the row is kept, everything else has ended."""

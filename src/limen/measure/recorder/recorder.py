@@ -1,7 +1,8 @@
 """The recorder: an observer of a training loop that writes a trajectory and changes nothing.
 
 It reads weights, gradients and buffers inside a hook that torch calls right after `optimizer.step()`, so it does not
-matter when gradients are cleared; `step(loss)` then closes the row. Training gives the same weights bit for bit.
+matter when gradients are cleared; `step(loss)` then closes the row. Training gives the same weights bit for bit, also
+where the update is made here (limen.measure.recorder.stretchwise).
 What a row means: limen.records.trajectory. What it costs: limen.measure.recorder.forecast and docs/recording.md.
 """
 
@@ -50,7 +51,7 @@ class Recorder:
         self._forecast: Forecast | None = None
         self._observation: Observation | None = None
         self._file: RecordFile | None = None
-        self._hook: Any = None
+        self._hooks: list[Any] = []
         self._pending: Observed | None = None
         self._failure: Exception | None = None
         self._handled: BaseException | None = None
@@ -90,7 +91,7 @@ class Recorder:
 
     def begin(self, model: Any, optimizer: Any, steps: int = 0) -> None:
         """Take the reference and look at every update from here on; `steps` is not needed. Raises BadInput."""
-        if not self.active or self._hook is not None:
+        if not self.active or self._hooks:
             return
         if self._file is not None:
             raise BadInput(Problem("record", "this recording has ended", fix="limen.record(…, resume=True)"))
@@ -99,7 +100,11 @@ class Recorder:
         assert self._start is not None
         self._observation, self._file = self._start.opened()
         self._handled = sys.exception()
-        self._hook = self._start.optimizer.register_step_post_hook(self._after_update)
+        optimizer = self._start.optimizer
+        self._hooks = [
+            optimizer.register_step_pre_hook(self._before_update),
+            optimizer.register_step_post_hook(self._after_update),
+        ]
 
     def step(self, loss: Any, *, batch_size: int | None = None, skipped: bool = False) -> None:
         """Close the row of the update just made. `loss` is a number, a tensor or a `Step`.
@@ -136,10 +141,11 @@ class Recorder:
         `begin` is being handled (as in a `finally`), or `step` was not called after the last update.
         Raises what went wrong at an update that no `step` has reported, unless an exception is on its way already.
         """
-        if self._hook is None:
+        if not self._hooks:
             return
-        self._hook.remove()
-        self._hook = None
+        for hook in self._hooks:
+            hook.remove()
+        self._hooks = []
         raised = sys.exception() is not self._handled
         self._handled = None  # an exception holds the frames that it came through
         if in_order is None:
@@ -162,8 +168,18 @@ class Recorder:
     ) -> None:
         self.end(in_order=None if kind is None else False)
 
+    def _before_update(self, optimizer: Any, args: Any, kwargs: Any) -> None:
+        """Torch's hook before an update: it is made here where that gives the same weights for less."""
+        closure = args[1] if len(args) > 1 else kwargs.get("closure")
+        if self.waiting or closure is not None or self._observation is None or self._problems(optimizer):
+            return  # torch makes it; what is wrong is said after it
+        if getattr(optimizer, "found_inf", None) is None:
+            self._observation.make(optimizer)
+
     def _after_update(self, optimizer: Any, args: Any, kwargs: Any) -> None:
         """Torch's hook; what goes wrong is raised by the next `step`, not inside the optimizer."""
+        if self._observation is not None:
+            self._observation.stretchwise.give_back()
         if self._failure is None:
             try:
                 self._observe(optimizer)
@@ -176,12 +192,7 @@ class Recorder:
         if self._pending is not None:
             what = "expected run.step(loss) after every optimizer.step(), got a second update"
             raise BadInput(Problem("step", what, fix="call run.step(loss) right after optimizer.step()"))
-        chosen = self._start.trained
-        problems = not_readable(chosen.parameters, chosen.names)
-        if identities(optimizer) != self._start.identities:
-            what = "the optimizer's trained parameters are not those that recording began with"
-            cause = "parameters were frozen, unfrozen, added or created anew"
-            problems.append(Problem("optimizer", what, cause=cause, fix="end this recording and begin another"))
+        problems = self._problems(optimizer)
         if problems:
             raise BadInput(problems)
         found = getattr(optimizer, "found_inf", None)
@@ -189,6 +200,17 @@ class Recorder:
             self._pending = self._observation.skipped(settings_of(optimizer, self._start.kind))
         else:
             self._pending = self._observation.look(optimizer)
+
+    def _problems(self, optimizer: Any) -> list[Problem]:
+        """What keeps the update from being read: gradients, or parameters that are others now."""
+        assert self._start is not None
+        chosen = self._start.trained
+        problems = not_readable(chosen.parameters, chosen.names)
+        if identities(optimizer) != self._start.identities:
+            what = "the optimizer's trained parameters are not those that recording began with"
+            cause = "parameters were frozen, unfrozen, added or created anew"
+            problems.append(Problem("optimizer", what, cause=cause, fix="end this recording and begin another"))
+        return problems
 
     def _skipped(self, *, known: bool) -> Observed:
         """The row of an update that a scaler skipped; raises BadInput where there is no sign of one."""

@@ -29,6 +29,8 @@ from limen.records.trajectory import Floats
 SMALLEST_SHARE = 0.05
 """c below which the recursion would lose too many digits."""
 Visitor = Callable[[Stretch, Array], None]
+Move = Callable[[int], float]
+"""Makes the update of a stretch, by its number; gives ⟨G, G⟩ of it."""
 Planned = tuple[int, Array, Array, Array, Place, Stretch]
 """Group, θ', θ_ref and b of one stretch, and where it goes in the sketch."""
 
@@ -112,18 +114,26 @@ class Reader:
             found[group] += float(after.dot(after))
         return found
 
-    def recursive(self, update: Update, last: Products, visit: Visitor | None = None) -> tuple[Scalars, Products]:
-        """The same from four products and those of the update before; see `can_recur`."""
+    def recursive(
+        self, update: Update, last: Products, visit: Visitor | None = None, move: Move | None = None
+    ) -> tuple[Scalars, Products]:
+        """The same from four products and those of the update before; see `can_recur`.
+
+        `move` makes the update of every stretch before it is read, where torch has not made it.
+        """
         buffer2, weights_buffer, reference_buffer, raw2 = np.zeros((4, self.groups)).tolist()
-        for group, after, reference, buffer, place, stretch in self._planned_for(update):
+        for index, (group, after, reference, buffer, place, stretch) in enumerate(self._planned_for(update)):
+            if move is not None:
+                raw2[group] += move(index)
             buffer2[group] += float(buffer.dot(buffer))
             weights_buffer[group] += float(after.dot(buffer))
             reference_buffer[group] += float(reference.dot(buffer))
             added(place, buffer)
             if visit is not None:
                 visit(stretch, buffer)
-        for group, raw in zip(update.weights.groups, update.raw, strict=True):
-            raw2[group] += float(raw.dot(raw))
+        if move is None:
+            for group, raw in zip(update.weights.groups, update.raw, strict=True):
+                raw2[group] += float(raw.dot(raw))
         taken = np.array([buffer2, weights_buffer, reference_buffer, raw2])
         return _recurred(update, last, (taken[0], taken[1] - taken[2], taken[1], taken[3]))
 
