@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -231,3 +232,29 @@ def test_batches_drawn_without_replacement_have_less_noise_by_the_finite_populat
     assert problem().whole.step_noise == pytest.approx(TWO.noise / 10)
     for sampling in ("iid", "reshuffle", "same-order"):
         assert problem(sampling=sampling).whole.step_noise == pytest.approx(TWO.noise / 10 * 390 / 399)
+
+
+def test_rows_that_are_missing_end_a_stretch() -> None:
+    trajectory, curvature, noise = run()
+    step = trajectory.step + 10 * (trajectory.step > 2500)  # ten updates of a damaged shard
+    segments = (replace(trajectory.info.segments[0], stop=4010),)
+    gap = replace(trajectory, step=step, info=replace(trajectory.info, segments=segments))
+    assert run_problem(gap, curvature, noise).rows == slice(0, 2500)
+
+
+@pytest.mark.parametrize(
+    ("settings", "plain"),
+    [
+        ({}, True),
+        ({"nesterov": True}, False),
+        ({"dampening": 0.5}, False),
+        ({"dampening": 0.5, "momentum": 0.0}, True),
+        ({"weight_decay": (0.1,)}, True),
+        ({"weight_decay": (0.1,), "decoupled": True}, False),
+        ({"weight_decay": (0.0,), "decoupled": True}, True),
+        ({"name": "AdamW"}, False),
+    ],
+)
+def test_heavy_ball_is_sgd_without_lookahead_dampening_or_own_decay(settings: dict[str, Any], plain: bool) -> None:
+    assert problem(settings=settings).plain == plain
+    assert not problem(settings=settings, varying=True).plain
