@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from limen.theory.sgd import Modes, epoch
-from limen.theory.sgd.epoch_roots import covariance, slow_moments
+from limen.theory.sgd.epoch_roots import covariance, settled, slow_moments
+from limen.theory.sgd.recursion import Recursion
 from limen.theory.sgd.root_powers import Powers, Root
 from limen.theory.sgd.window import log_of
 
@@ -97,3 +98,13 @@ def test_powers_of_complex_roots_are_powers_and_covariances_sums() -> None:
     assert covariance(root, root, 20) == pytest.approx((powers**2).sum(axis=0) - powers.sum(axis=0) ** 2 / 20, rel=1e-9)
     slow = Root(np.array([1 - 1e-9]), np.array([1e-9]), np.log1p(np.array([-1e-9])))
     assert covariance(slow, slow, 20) == pytest.approx([1e-18 * 20 * 399 / 12], rel=1e-7)
+
+
+@pytest.mark.parametrize("m", [2, 40])
+def test_the_loss_averaged_over_an_epoch_is_the_sum_over_its_lags(m: int) -> None:
+    a, b = regimes(0.99), 0.99
+    j = np.arange(-(m - 1), m)
+    u = impulses(a.astype(Long), b, m)
+    e = np.cumsum(u, axis=0) - Long(b) / (1 + Long(b)) * u
+    expected = ((m - np.abs(j)) / Long(m) ** 2) @ e[np.abs(j)]
+    assert np.abs(settled(Recursion(a, np.full(len(a), b)), m) / expected - 1).max() < 1e-10

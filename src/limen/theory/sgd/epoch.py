@@ -33,7 +33,7 @@ from numpy.typing import ArrayLike
 
 from limen.records.errors import BadInput, Problem
 from limen.theory.sgd.discrete import pull
-from limen.theory.sgd.epoch_roots import Block, Term, blocks
+from limen.theory.sgd.epoch_roots import Block, Term, blocks, settled
 from limen.theory.sgd.law import Law, Start, Steps, slope, whole_steps
 from limen.theory.sgd.problem import Floats, Modes
 from limen.theory.sgd.recursion import CACHED
@@ -122,10 +122,8 @@ class Epoch(Law):
 
     @property
     def _y_variance(self) -> Floats:
-        r, m = self.recursion, self.steps_per_epoch
-        found = np.full(len(r.a), np.nan)
-        for block in blocks(r, m, r.stable):
-            found[block.modes] = sum(term.settled() for term in self._terms(block, self._scale))
+        r = self.recursion
+        found = self._scale * settled(r, self.steps_per_epoch)
         iid = np.full(found.shape, np.nan)
         np.divide(self.step_variance * r.mobility, r.a, out=iid, where=r.stable)
         return np.where(r.stable, self._mixed(iid, found), np.nan)
@@ -140,8 +138,8 @@ class Epoch(Law):
             terms = self._terms(block, 2 * self._scale)
             _write(found, block.modes, (rest, steps), 0.0, [])
             _write(found, block.modes, (early, steps), 0.0, [term.early(steps[early]) for term in terms])
-            settled = sum(term.settled() for term in terms)
-            _write(found, block.modes, (late, steps - m), settled, [term.late(steps[late]) for term in terms])
+            rest_of = sum(term.settled() for term in terms)
+            _write(found, block.modes, (late, steps - m), rest_of, [term.late(steps[late]) for term in terms])
         if self.white.any():
             found = self._mixed(2 * self.step_variance * r.mobility * r.excursion(steps), found)
         return found

@@ -292,6 +292,20 @@ def _log(gap: Numbers) -> Numbers:
     return log_of(1 - gap, gap)
 
 
+def settled(recursion: Recursion, m: int) -> Floats:
+    """L(0)/(s²κ) = Σ_j Λ_M(j)e_j [L], e averaged over an epoch's lags; NaN for unstable modes.
+
+    >>> settled(Recursion(np.array([0.0]), np.array([0.0])), 2).tolist()  # Σ Λ(j)|j| = 2·¼
+    [0.5]
+    """
+    found = np.full(len(recursion.a), np.nan)
+    for block in blocks(recursion, m, recursion.stable | (recursion.a == 0)):
+        share = np.full(len(block.modes), 1 / len(block.pairs))
+        terms = [term for pair in block.pairs for term in pair.terms(m, share, block.near)]
+        found[block.modes] = sum(term.settled() for term in terms)
+    return found
+
+
 def _momentum(b: Floats) -> Root:
     """b as a root, one for all modes where it is the same for all."""
     b = b[:1] if (b == b[0]).all() else b
