@@ -4,6 +4,7 @@
     python benchmarks/recorder.py --stem 1 --batches 8 --steps 20     # with the stem at full size: 16 times the work
     python benchmarks/recorder.py --steps 60 --batches 128 --modes 20 --weight-decay 0
     python benchmarks/recorder.py --plain             # torch makes every update; they are read afterwards
+    python benchmarks/recorder.py --updates           # SGD's update alone: not recorded, read afterwards, made and read
     python benchmarks/recorder.py --long 1000000 --folder runs/long   # speed, memory and disk of a long run, 9 numbers
 
 One thread, processor seconds. Two copies of the same network are trained on the same batches, in turn, one step each;
@@ -144,6 +145,30 @@ def compare(asked: argparse.Namespace, batch: int, folder: Path) -> dict[str, fl
     }
 
 
+def updates_alone(asked: argparse.Namespace, folder: Path) -> None:
+    """SGD's update not recorded, read after torch has made it, made by the recorder: in turn, the cache emptied."""
+    least, runs, flush = stretchwise.LEAST, {}, torch.zeros(40_000_000)
+    for name in ("not recorded", "read afterwards", "made and read"):
+        net, optimizer = trainer(asked.width, asked.stem, asked.weight_decay)
+        for parameter in net.parameters():
+            parameter.grad = torch.full_like(parameter, 1e-3)
+        run = None if name == "not recorded" else record(net, optimizer, folder / name).__enter__()
+        runs[name] = (optimizer, run, [])
+    for index in range(WARM + asked.steps):
+        for name, (optimizer, run, seconds) in runs.items():
+            stretchwise.LEAST = least if name == "made and read" else 1 << 60
+            flush.add_(1)
+            begun = time.process_time()
+            optimizer.step()
+            if run is not None:
+                run.step(0.0)
+            if index >= WARM:
+                seconds.append(time.process_time() - begun)
+    for name, (_, run, seconds) in runs.items():
+        made = 0 if run is None else run._observation.stretchwise.made
+        print(f"{name:16s} {1e3 * np.median(seconds):5.1f} ms (median of {len(seconds)}), made here {made}")
+
+
 def long(steps: int, folder: Path) -> None:
     """A 3×3 linear layer from its minimum, batches of 16 of 4,096, with its modes, curvature and noise."""
     torch.manual_seed(0)
@@ -154,8 +179,9 @@ def long(steps: int, folder: Path) -> None:
     with torch.no_grad():
         net.weight.copy_(torch.linalg.lstsq(x, y).solution.T)
 
-    def loss_of(model: nn.Module, batch: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
-        return 0.5 * (model(batch[0]) - batch[1]).square().sum(1).mean()
+    def loss_of(model: nn.Module, batch: tuple[torch.Tensor, torch.Tensor], reduction: str = "mean") -> torch.Tensor:
+        losses = 0.5 * (model(batch[0]) - batch[1]).square().sum(1)
+        return losses.mean() if reduction == "mean" else losses
 
     curvature = limen.curvature(net, loss_of, [(x, y)], modes=6)
     noise = limen.gradient_noise(net, loss_of, [(x, y)], curvature, batch_size=size)
@@ -193,6 +219,7 @@ def main() -> None:
     parser.add_argument("--modes", type=int, default=0)
     parser.add_argument("--weight-decay", type=float, default=5e-4)
     parser.add_argument("--plain", action="store_true", help="torch makes every update; it is read afterwards")
+    parser.add_argument("--updates", action="store_true", help="time the optimizer's update alone, three ways")
     parser.add_argument("--long", type=int, metavar="UPDATES", help="a long run of a tiny network instead")
     parser.add_argument("--folder", type=Path, default=Path("runs/long"), help="of the long run")
     asked = parser.parse_args()
@@ -201,6 +228,10 @@ def main() -> None:
         stretchwise.LEAST = 1 << 60
     if asked.long:
         long(asked.long, asked.folder)
+        return
+    if asked.updates:
+        with tempfile.TemporaryDirectory() as folder:
+            updates_alone(asked, Path(folder))
         return
     rows = []
     for batch in asked.batches:
