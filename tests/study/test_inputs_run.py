@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow
 import pytest
 import tomli_w
+from pyarrow import parquet
 
+from limen.data.tables import read_table
 from limen.records.budget import Budget
 from limen.records.cell import Cell
 from limen.records.stage import StageRecord
@@ -16,6 +19,7 @@ from limen.study.check import check
 from limen.study.run import Options, RunResult, open_study, run_study
 
 pytestmark = pytest.mark.torch
+KEYS = ("text", "label")
 SMALL = {"steps": 12, "checkpoints": [0, 12], "batch_size": 16, "evaluation": {"draws": 1, "training_batches": 2},
          "optimizer": {"name": "adam"}}  # fmt: skip
 
@@ -56,7 +60,11 @@ def test_encoders_of_text(shared_data: Path, tmp_path: Path) -> None:
         "latent": {**text, "objective": "contrastive", "pairs": "label", "negatives": 2, "block": 2},
         "masked": {**text, "objective": "masked", "share": 0.2, "augmentation": {"drop": 0.1}},
     }
-    task = {"train": "tweet-irony/test.parquet", "input": "text", "shift": {"seen": irony},
+    texts, labels = (read_table(str(shared_data / "tweet-irony/test.parquet"), [key]).columns[key] for key in KEYS)
+    known = read_table(str(shared_data / irony), ["text"]).columns["text"][:10]
+    mixed = {"text": [*texts[:390], *(f" {text.upper()}!" for text in known)], "label": labels[:400].tolist()}
+    parquet.write_table(pyarrow.table(mixed), tmp_path / "mixed.parquet")
+    task = {"train": "mixed.parquet", "input": "text", "shift": {"seen": irony},
             "encoders": ["next@12", "next:block1", "more", "latent@12", "masked@12"]}  # fmt: skip
     result, cells = ran(write(tmp_path, encoders, {"irony": task}), shared_data)
     runs = {cell.label: record for cell, record in cells if cell.stage == "pretrain"}
@@ -73,9 +81,13 @@ def test_encoders_of_text(shared_data: Path, tmp_path: Path) -> None:
     assert np.mean(runs["more"].data["checkpoints"][0]["heldout_losses"]) < after
     budgets = by_name(result)
     assert {name for name, _ in budgets} == {"next", "next:block1", "more", "latent", "masked"}
-    for budget in budgets.values():  # its rows were pretrained on, and only they are the shift set
+    for budget in budgets.values():
         (noted,) = (c for c in budget.population_checks if c.name == "pretraining-overlap")
-        assert noted.numbers["populations"] == "seen"
+        assert "seen" in str(noted.numbers["populations"])
+    fits = [record for cell, record in cells if cell.stage == "fit"]
+    assert [record.data["seen"] for record in fits] == [
+        {"train": [10, 400]}
+    ] * 5  # copied in capitals into another file
     with_labels = {name: str(budget.population_checks) for (name, _), budget in budgets.items()}
     assert "with their labels" in with_labels["latent"]
     assert "without their labels" in with_labels["masked"]

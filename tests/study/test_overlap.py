@@ -18,6 +18,7 @@ from limen.data.worlds.gaussian_classes import gaussian_classes
 from limen.records.budget import Advice, Budget
 from limen.records.comparison import Comparison
 from limen.records.estimate import Estimate
+from limen.records.stage import StageRecord
 from limen.records.task import FitSpec, LabelledFeatures, Question, Task
 from limen.study.files import Files
 from limen.study.overlap import HOLDOUT_TERMS, POOL_TERMS, Overlap, note_comparison, note_overlap, overlap_of
@@ -93,6 +94,31 @@ def test_rows_of_texts_and_sounds_are_known_by_content_too(tmp_path: Path, kind:
         "seen": ("train",), "shift": ("far",), "apart": (),
     }  # fmt: skip
     assert [seen[task].holdout_seen for task in tasks] == [True, False, False]
+
+
+def test_single_rows_of_another_file_are_known_from_the_record(folder: Path) -> None:
+    own = {"source": "pretrain", "steps": 20, "batch_size": 32, "checkpoints": [20], "data": "b.npz"}
+    task = {"input": "image", "train": "a.npz", "shift": {"far": "b.npz"}}
+    found = plan(Study.from_plain({"name": "o", "encoder": {"own": own}, "task": {"t": task}}), Files(folder))
+    (fit,) = found.fits
+    record = StageRecord("fit", 0, {"seen": {"train": [3, 400], "far": [400, 400]}}, {})
+    assert overlap_of(found.cells, fit.key).trained == ("far",)
+    known = overlap_of(found.cells, fit.key, record)
+    assert (known.trained, known.near, known.scored) == (("train", "far"), (("train", 3, 400),), ("far",))
+    assert known.holdout_seen
+    assert overlap_of(found.cells, fit.key, replace(record, data={})) == overlap_of(found.cells, fit.key)
+
+
+def test_near_duplicates_are_named_and_cost_the_guarantee(budget: Budget) -> None:
+    near = replace(SEEN, near=(("train", 3, 600),))
+    noted = note_overlap(budget, near)
+    (check,) = (c for c in noted.population_checks if c.name == "pretraining-overlap")
+    said = "the encoder was pretrained on near-duplicates of 3 of the 600 rows of 'train', without their labels"
+    assert check.finding.startswith(f"{said}; some of the held-out rows come from there")
+    assert check.numbers["near_duplicates.train"] == 3
+    for name in HOLDOUT_TERMS:
+        assert said in noted.terms[name].assumptions
+        assert noted.terms[name].grade != "certified"
 
 
 def test_updates_before_a_start_count(folder: Path) -> None:

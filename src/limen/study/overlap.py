@@ -7,7 +7,8 @@ encoder beneath it. Rows that the encoder was pretrained on, even without their 
     fit rows seen, held-out rows not   losses and errors keep it; the sides of the floor, which rest on both, lose it
 
 What loses it is graded statistical at best and names the assumption. Rows are known by the content hash of their file
-(and by name for the digits that scikit-learn bundles); single rows copied between different files are not looked for.
+(and by name for the digits that scikit-learn bundles); single rows in different files by their normal form, as the
+features stage counted them (`limen.study.duplicates`).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from limen.records.budget import Advice, Budget, PopulationCheck
 from limen.records.cell import Cell
 from limen.records.comparison import Comparison
 from limen.records.estimate import Estimate
+from limen.records.stage import StageRecord
 from limen.study.files import BUILTIN
 
 POOL_TERMS = ("minimal_adaptation_loss", "optimism", "estimation_gap", "class_gap")
@@ -42,6 +44,8 @@ class Overlap:
     """Updates of the encoder; at 0 only the normalisation of its input comes from the pretraining data."""
     labels: bool = False
     """Whether it was trained on their labels too."""
+    near: tuple[tuple[str, int, int], ...] = ()
+    """Of the populations in other files: name, rows with a near-duplicate among the pretraining rows, rows."""
 
     @property
     def holdout_seen(self) -> bool:
@@ -58,19 +62,27 @@ class Overlap:
         """Whether fit or held-out rows are among the inputs of the held-out pretraining loss."""
         return bool({"train", self.holdout} & set(self.scored))
 
-    def assumption(self, rows: str = "these rows") -> str:
-        """What an affected estimate assumes away.
+    def assumption(self, rows: str = "these rows", population: str = "") -> str:
+        """What an affected estimate of a population (default: the held-out rows') assumes away.
 
         >>> Overlap(("train",), step=960).assumption()
         'the encoder was pretrained on these rows, without their labels'
+        >>> Overlap(("train",), step=960, near=(("train", 3, 800),)).assumption()
+        "the encoder was pretrained on near-duplicates of 3 of the 800 rows of 'train', without their labels"
         """
+        for name, seen, count in self.near:
+            if name == (population or self.holdout):
+                rows = f"near-duplicates of {seen:,} of the {count:,} rows of {name!r}"
         did = "was pretrained on" if self.step else "took the normalisation of its input from"
         labels = "with" if self.labels and self.step else "without"
         return f"the encoder {did} {rows}, {labels} their labels"
 
 
-def overlap_of(cells: Mapping[str, Cell], fit: str) -> Overlap:
-    """The overlap behind the fit cell of key `fit`; empty for an encoder that no cell pretrained."""
+def overlap_of(cells: Mapping[str, Cell], fit: str, record: StageRecord | None = None) -> Overlap:
+    """The overlap behind the fit cell of key `fit`; empty for an encoder that no cell pretrained.
+
+    Single rows in other files are known from the fit's record.
+    """
     cell = cells[fit]
     features = {name: cells[key] for name, key in cell.needs.items()}
     upstream = {cells[c.needs["encoder"]].key for c in features.values() if "encoder" in c.needs}
@@ -80,10 +92,13 @@ def overlap_of(cells: Mapping[str, Cell], fit: str) -> Overlap:
     run = cells[upstream.pop()]
     labels = run.identity.get("objective") == "supervised" or run.identity.get("pairs") == "label"
     heldout, step = run.identity["heldout"], features["train"].identity["encoder"]["step"] + _before(cells, run)
-    trained = _sharing(features, run.identity["data"], run.spec["data"])
+    whole = _sharing(features, run.identity["data"], run.spec["data"])
+    counted = {} if record is None else record.data.get("seen", {})
+    near = tuple((name, *counted[name]) for name in features if name in counted and name not in whole)
+    trained = tuple(name for name in features if name in whole or name in counted)
     if isinstance(heldout, str):  # a file of its own
-        return Overlap(trained, _sharing(features, heldout, run.spec["heldout"]), holdout, 1.0, step, labels)
-    return Overlap(trained, trained, holdout, 1 - heldout, step, labels)
+        return Overlap(trained, _sharing(features, heldout, run.spec["heldout"]), holdout, 1.0, step, labels, near)
+    return Overlap(trained, whole, holdout, 1 - heldout, step, labels, near)
 
 
 def _before(cells: Mapping[str, Cell], run: Cell) -> int:
@@ -119,7 +134,7 @@ def note_overlap(budget: Budget, overlap: Overlap) -> Budget:
     if not overlap.trained:
         return budget
     whole = overlap.holdout_seen
-    rows = overlap.assumption() if whole else overlap.assumption("the fit rows")
+    rows = overlap.assumption() if whole else overlap.assumption("the fit rows", "train")
     lost = {*(POOL_TERMS if overlap.pool_seen else ()), *(HOLDOUT_TERMS if whole else ())}
     sides = budget.sides
     if sides is not None and overlap.pool_seen:
@@ -145,7 +160,7 @@ def note_comparison(comparison: Comparison, a: Overlap, b: Overlap) -> Compariso
     seen = next((o for o in (a, b) if o.holdout_seen), None) or next((o for o in (a, b) if o.pool_seen), None)
     if seen is None:
         return comparison
-    rows = seen.assumption() if seen.holdout_seen else seen.assumption("the fit rows")
+    rows = seen.assumption() if seen.holdout_seen else seen.assumption("the fit rows", "train")
     said = rows.replace("the encoder", "an encoder", 1)
     noted = replace(comparison, floor_difference=_weaker(comparison.floor_difference, said))
     if not seen.holdout_seen:
@@ -166,7 +181,7 @@ def _weaker(estimate: Estimate, assumption: str) -> Estimate:
 def _shift(name: str, values: Mapping[str, Estimate], overlap: Overlap) -> Mapping[str, Estimate]:
     """Every number of a population that was seen; of others the gap alone, which rests on the held-out rows too."""
     if name in overlap.trained:
-        return {key: _weaker(value, overlap.assumption()) for key, value in values.items()}
+        return {key: _weaker(value, overlap.assumption(population=name)) for key, value in values.items()}
     said = overlap.assumption("the held-out rows")
     gap = overlap.holdout_seen
     return {key: _weaker(value, said) if gap and key == "shift_gap" else value for key, value in values.items()}
@@ -209,17 +224,22 @@ def _holdout_parts(budget: Budget, rows: str) -> Budget:
 
 
 def _check(overlap: Overlap) -> PopulationCheck:
-    files = " and ".join(repr(name) for name in overlap.trained)
-    said = overlap.assumption(f"rows of {files}")
+    near = {name for name, *_ in overlap.near}
+    whole = [name for name in overlap.trained if name not in near]
+    parts = [f"rows of {' and '.join(map(repr, whole))}"] if whole else []
+    parts += [f"near-duplicates of {seen:,} of the {count:,} rows of {name!r}" for name, seen, count in overlap.near]
+    said = replace(overlap, near=()).assumption(" and ".join(parts))
     numbers: dict[str, float | int | str | None] = {
         "populations": ", ".join(overlap.trained),
         "share": overlap.share,
         "step": overlap.step,
     }
+    numbers |= {f"near_duplicates.{name}": seen for name, seen, _ in overlap.near}
     if overlap.holdout_seen:
+        some = "some of " if overlap.holdout in near else ""
         said += (
-            "; the held-out rows come from there, so they are not independent of it and nothing that rests on them is "
-            "certified: pretrain on other rows, or hold out a test file that pretraining has not seen"
+            f"; {some}the held-out rows come from there, so they are not independent of it and nothing that rests on "
+            "them is certified: pretrain on other rows, or hold out a test file that pretraining has not seen"
         )
         return PopulationCheck("pretraining-overlap", said, "rejected", numbers)
     if overlap.pool_seen:

@@ -232,7 +232,8 @@ class _Planner:
             steps = {"step": encoder.kept_steps()[-1] if reference.step is None else reference.step}
             needs = {"encoder": key}
             meaning: dict[str, Any] = {"source": "pretrain", "run": key, **steps}
-            spec: dict[str, Any] = {"source": "pretrain", "threads": encoder.threads, **steps}
+            trained = {"data": self.files.table(encoder.data), "column": encoder.column or encoder.input}
+            spec: dict[str, Any] = {"source": "pretrain", "threads": encoder.threads, "trained": trained, **steps}
         else:
             meaning, spec = self.encoder(encoder)
         if reference.layer is not None:
@@ -243,7 +244,8 @@ class _Planner:
             column = column_of(task, encoder, self.files.describe(table).columns)
             read = {"column": column, "input": task.input}
             identity = {"version": VERSIONS["features"], "encoder": meaning, "data": self.files.hash(table), **read}
-            files = self.hashes(table) | self.weights(encoder)
+            trained_on = self.hashes(encoder.data) if isinstance(encoder, Pretrain) else {}
+            files = self.hashes(table) | trained_on | self.weights(encoder)
             spec_here = {"encoder": spec, "data": self.files.table(table), **read, "files": files}
             if "threads" in spec:
                 spec_here["threads"] = spec["threads"]

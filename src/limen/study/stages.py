@@ -45,7 +45,10 @@ def pretrain(spec: Mapping[str, Any], inputs: Mapping[str, StageRecord]) -> Stag
 
 
 def features(spec: Mapping[str, Any], inputs: Mapping[str, StageRecord]) -> StageRecord:
-    """Features of one column: `spec` = {encoder, data, column, input}; `inputs` = {encoder} for a pretrained one."""
+    """Features of one column: `spec` = {encoder, data, column, input}; `inputs` = {encoder} for a pretrained one.
+
+    Of a pretrained encoder also how many rows have a near-duplicate among those it was pretrained on, if any.
+    """
     import numpy as np
 
     from limen.data.inputs import read_inputs
@@ -53,15 +56,26 @@ def features(spec: Mapping[str, Any], inputs: Mapping[str, StageRecord]) -> Stag
     values = read_inputs(spec["data"], spec["column"], spec["input"])
     matrix = np.asarray(_encoded(spec["encoder"], inputs, values))
     data = {"rows": len(matrix), "dimension": int(matrix.shape[1])}
+    if seen := _seen(spec):
+        data["seen"] = seen
     return StageRecord("features", VERSIONS["features"], data, {"features": matrix})
 
 
 def fit(spec: Mapping[str, Any], inputs: Mapping[str, StageRecord]) -> StageRecord:
-    """Fit one (encoder, task, method) at all label counts and seeds. `inputs` = features of every population."""
+    """Fit one (encoder, task, method) at all label counts and seeds. `inputs` = features of every population.
+
+    `seen` in its data: population → rows with a near-duplicate among the pretraining rows, and rows.
+    """
     from limen.adapt.fit import fit_task
     from limen.study.rows import task_of
 
-    return fit_task(task_of(spec, inputs), fit_spec(spec["how"]))
+    record = fit_task(task_of(spec, inputs), fit_spec(spec["how"]))
+    seen = {
+        name: [inputs[name].data["seen"], inputs[name].data["rows"]]
+        for name in spec["populations"]
+        if "seen" in inputs[name].data
+    }
+    return replace(record, data={**record.data, "seen": seen}) if seen else record
 
 
 def fit_spec(plain: Mapping[str, Any]) -> Any:
@@ -81,6 +95,19 @@ def _encoded(spec: Mapping[str, Any], inputs: Mapping[str, StageRecord], values:
     from limen.models.load import load_encoder
 
     return extract(load_encoder(spec), values, spec.get("batch_size", BATCH))
+
+
+def _seen(spec: Mapping[str, Any]) -> int:
+    """Rows with a near-duplicate in the data that the encoder was pretrained on; 0 where no cell pretrained it.
+
+    One and the same file is known as that (`limen.study.overlap`) and not counted row by row.
+    """
+    trained = spec["encoder"].get("trained")
+    if trained is None or trained["data"] == spec["data"]:
+        return 0
+    from limen.study.duplicates import near_duplicates
+
+    return near_duplicates(spec["data"], spec["column"], (trained["data"], trained["column"]), spec["input"])
 
 
 STAGES: dict[str, Stage] = {"pretrain": pretrain, "features": features, "fit": fit}
