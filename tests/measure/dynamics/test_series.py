@@ -85,6 +85,7 @@ def test_lengths_that_are_too_short_say_what_would_do() -> None:
     assert Batches(10, 8, 10.0).inflation == pytest.approx(np.sqrt(1 + 2 * 0.54308), abs=1e-5)
     assert Batches(10, 8).inflation == 1.0
     assert "600 would do" in too_short(399, 599.5, "variance").reason
+    assert too_short(1, 5.0, "variance").reason == "variance: the run has 1 step of one setting; 5 would do"
     assert "never forgets" in too_short(399, np.inf, "variance").reason
     assert batches(10**9, np.inf) is None
 

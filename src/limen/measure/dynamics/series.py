@@ -23,6 +23,7 @@ from scipy import stats
 
 from limen.arrays.means import student_interval, student_quantile
 from limen.records.estimate import Estimate, not_identified
+from limen.records.units import counted
 
 Floats = NDArray[np.float64]
 
@@ -123,7 +124,8 @@ def too_short(steps: int, needed: float, what: str) -> Estimate:
     if not np.isfinite(needed):
         return not_identified(f"{what}: this mode never forgets (flat or unstable)", method="batch means")
     return not_identified(
-        f"{what}: the run has {steps:,} steps of one setting; {int(np.ceil(needed)):,} would do", method="batch means"
+        f"{what}: the run has {counted(steps, 'step')} of one setting; {int(np.ceil(needed)):,} would do",
+        method="batch means",
     )
 
 
