@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from limen.theory.sgd import Modes, epoch
+from limen.theory.sgd.complex_log import log_of
 from limen.theory.sgd.epoch_roots import covariance, settled, slow_moments
 from limen.theory.sgd.recursion import Recursion
 from limen.theory.sgd.root_powers import Powers, Root
-from limen.theory.sgd.window import log_of
 
 Long = np.longdouble
 

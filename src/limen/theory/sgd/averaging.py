@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from limen.arrays.checks import count
 from limen.records.errors import BadInput, Problem
 from limen.theory.sgd.discrete import Discrete
-from limen.theory.sgd.epoch import Roots
+from limen.theory.sgd.epoch_roots import settled
 from limen.theory.sgd.law import Law
 from limen.theory.sgd.problem import Floats
 
@@ -55,8 +55,7 @@ def window_average(law: Law, window: int) -> Floats:
     size = count("window", window)
     if isinstance(law, Discrete) and not law.problem.nesterov:
         r = law.recursion
-        lost = r.a * Roots.of(r.a, r.b).averaged(np.array([0]), size)[0]
-        return np.where(np.isnan(law.position_variance), np.nan, 1 - lost)
+        return np.where(np.isnan(law.position_variance), np.nan, 1 - r.a * settled(r, size))
     return 1 - _lost(law, lambda k: (size - k) / size**2, size)
 
 

@@ -8,7 +8,7 @@ noise has, averaged over where in an epoch one looks,
     kernel, 0 at ω = 0
                       = M/(M − 1)·(white noise − the average of white noise over M steps)
 
-so every second moment is that of the i.i.d. law minus that of its iterates averaged over M steps (`window`):
+so every second moment is that of the i.i.d. law minus that of its iterates averaged over M steps (`limen.theory.sgd.epoch_roots`):
 
     E x_kx_{k+t} = M/(M − 1)·[γ(t) − Σ_j Λ_M(j)γ(t − j)],   γ the i.i.d. autocovariance, C the covariance of a batch of
     an epoch
@@ -37,7 +37,6 @@ from limen.theory.sgd.epoch_roots import Block, Term, blocks, settled
 from limen.theory.sgd.law import Law, Start, Steps, slope, whole_steps
 from limen.theory.sgd.problem import Floats, Modes
 from limen.theory.sgd.recursion import CACHED
-from limen.theory.sgd.window import Roots as Roots
 
 WALKED = 8
 """Steps are walked one by one as long as one in so many is asked for."""

@@ -27,10 +27,10 @@ from math import comb
 import numpy as np
 from numpy.typing import NDArray
 
+from limen.theory.sgd.complex_log import log_of
 from limen.theory.sgd.recursion import Recursion, Steps
 from limen.theory.sgd.root_powers import GONE, SMALL, Floats, Numbers, Powers, Root, binomials, column, powers
 from limen.theory.sgd.roots import LOG_OF_ZERO, RealRoots
-from limen.theory.sgd.window import log_of
 
 PRODUCT_TERMS = 20
 """Terms of the series for d, a product of three."""
