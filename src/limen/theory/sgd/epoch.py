@@ -8,7 +8,7 @@ noise has, averaged over where in an epoch one looks,
     kernel, 0 at ω = 0
                       = M/(M − 1)·(white noise − the average of white noise over M steps)
 
-so every second moment is that of the i.i.d. law minus that of its iterates averaged over M steps (`limen.theory.sgd.epoch_roots`):
+so every second moment is that of the i.i.d. law minus that of its iterates averaged over M steps (`epoch_roots`):
 
     E x_kx_{k+t} = M/(M − 1)·[γ(t) − Σ_j Λ_M(j)γ(t − j)],   γ the i.i.d. autocovariance, C the covariance of a batch of
     an epoch
