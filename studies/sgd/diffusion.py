@@ -5,8 +5,9 @@ sketch: displacement and exponent c(t) = ln(D(2t)/D(t/2))/ln 4 (from 1 at t = 1)
 checkpoint. Errors and z are Student's over seeds, or over 8 blocks of one run up to lags of half a block.
 Predicted from the noise and the curvature at the checkpoint: discrete law (independent batches), Langevin, epoch law
 (reshuffled), same-order law (periodic), each with the slope between the same lags; and `free`, the same noise without
-any curvature: what independent batches do to flat directions, η²tr C/(1 − β)² a step in the long run. Curvature is
-leading eigenpairs and spectral density (BatchNorm as in training), or every eigenpair of a small network, with
+any curvature: what independent batches do to flat directions, η²tr C/(1 − β)² a step in the long run. Noise outside
+the recorded modes is ∝ curvature, the paper's assumption, unless these span a decade and so tell its slope. Curvature
+is leading eigenpairs and spectral density (BatchNorm as in training), or every eigenpair of a small network, with
 curvature and noise averaged over the path of another run (at the checkpoint alone: beside it).
 
 drift     Measured displacement holds motion that no fluctuation about a minimum makes. Its share at lag t is
@@ -31,12 +32,16 @@ from studies.sgd.network import ARMS, FULL, Network, Settings
 
 from limen.measure.dynamics.attach import attached
 from limen.measure.recorder.read import read_run
+from limen.records.estimate import not_identified
+from limen.records.gradient_noise import GradientNoise
 from limen.theory.sgd import Modes, discrete, epoch, langevin, same_order_displacement
 from limen.verdict.dynamics.problem import run_problem
 
 SAMPLINGS = ("iid", "reshuffle", "same-order")
 OWN = {"iid": "discrete", "reshuffle": "epoch", "same-order": "same-order"}
 BLOCKS = 8
+SPAN = 10.0
+"""Ratio of the recorded modes' curvatures from which their slope of noise is carried over to the bulk."""
 COLUMNS = ("discrete", "langevin", "epoch", "same-order", "free")
 LAGS = (1, 4, 16, 64, 128, 256, 512, 1024, 4096)
 
@@ -86,7 +91,8 @@ def recipe(place: Place, settings: Settings) -> Report:
     found = {}
     for sampling in SAMPLINGS:
         runs = [settings.run(sampling=sampling, seed=settings.seed + seed) for seed in range(settings.seeds)]
-        found[sampling] = place.part("moved", [settings, runs, LAGS], partial(_continued, network, runs))
+        given = [settings, runs, LAGS, *([] if settings.architecture == "mlp" else [SPAN])]
+        found[sampling] = place.part("moved", given, partial(_continued, network, runs))
         _shown(report, sampling, found[sampling])
     report.say(*_said(found))
     return report
@@ -118,7 +124,9 @@ def analysed(network: Network, run: Run) -> dict[str, Any]:
     folder, burn = network.continued(run), network.settings.burn
     verdict = limen.dynamics(folder)
     trajectory = read_run(folder)
-    problem = run_problem(trajectory, *attached(folder))
+    curvature, noise = attached(folder)
+    assert noise is not None
+    problem = run_problem(trajectory, curvature, proportional(noise))
     exact = network.exact or {"trace_error": 0.0}
     whole = exact.get("path", problem.whole)
     assert whole is not None
@@ -145,6 +153,17 @@ def analysed(network: Network, run: Run) -> dict[str, Any]:
         "from_checkpoint": from_checkpoint(trajectory, lags), "fixed": predicted.from_rest(own, lags),
         "local": float(np.mean(trajectory.step_norm2[len(trajectory.step) // 2 :])),
     }  # fmt: skip
+
+
+def proportional(noise: GradientNoise) -> GradientNoise:
+    """The same, its slope held for unknown (then the bulk's noise is ∝ curvature) where its modes span too little.
+
+    A slope over a third of an octave, carried three decades down, moves a displacement by factors.
+    """
+    rising = noise.eigenvalues[noise.eigenvalues > 0]
+    if len(rising) and rising.max() >= SPAN * rising.min():
+        return noise
+    return replace(noise, slope=not_identified(f"modes span less than a factor {SPAN:g} of curvature"))
 
 
 def in_blocks(path: np.ndarray, lags: np.ndarray) -> dict[str, Any]:
