@@ -85,7 +85,7 @@ def _of_table(world: FiniteTable, run: PretrainSpec, options: Mapping[str, Any])
         least = finite_table.contrastive(groups, options["negatives"], options["surrogate"], options["radius"])
         return least, source
     if name == "nt-xent":
-        return finite_table.nt_xent(groups, run.batch_size, options["temperature"]), source
+        return finite_table.nt_xent(groups, run.batch_size // run.accumulation, options["temperature"]), source
     return None, ""
 
 
