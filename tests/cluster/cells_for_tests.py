@@ -35,6 +35,15 @@ def draw(spec: Mapping[str, Any], inputs: Mapping[str, StageRecord]) -> StageRec
     return StageRecord("draw", 1, {"total": total, "seed": seed}, {"numbers": numbers, "group/half": numbers[:, :1]})
 
 
+def tell(spec: Mapping[str, Any], inputs: Mapping[str, StageRecord]) -> StageRecord:
+    from limen.cluster.worker import tell as say
+
+    for text in ("a third", "two thirds"):
+        say(text)
+        time.sleep(0.3)
+    return StageRecord("tell", 1, {"seed": spec["seed"]})
+
+
 def threads(spec: Mapping[str, Any], inputs: Mapping[str, StageRecord]) -> StageRecord:
     from limen.arrays.environment import environment
 
@@ -107,6 +116,7 @@ STAGES = {
     "bad": bad,
     "crash": crash,
     "nan": nan,
+    "tell": tell,
 }
 
 

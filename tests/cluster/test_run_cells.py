@@ -66,6 +66,9 @@ class InThisProcess:
         ended, self.ended = self.ended, []
         return ended
 
+    def told(self) -> list[tuple[Cell, str]]:
+        return []
+
     def cancel(self) -> None:
         raise AssertionError("nothing interrupts this test")
 
@@ -79,6 +82,14 @@ def test_processes_agree_with_the_slow_obvious_executor(study, tmp_path: Path) -
     processes, study.root, study.executor = contents(study.root), tmp_path / "other.limen", InThisProcess
     assert study.run(cells).exit_code == 0
     assert contents(study.root) == processes
+
+
+def test_a_cell_says_how_far_it_is_while_it_is_computed(study) -> None:
+    summary = study.run([cell("tell", 1), cell("tell", 2)])
+    assert [outcome.outcome for outcome in summary.outcomes] == ["run", "run"]
+    for label in ("tell 1", "tell 2"):
+        kinds = [(event.kind, event.reason) for event in study.events if event.label == label]
+        assert kinds == [("started", ""), ("told", "a third"), ("told", "two thirds"), ("finished", "")]
 
 
 def test_a_second_run_has_nothing_to_do(study) -> None:

@@ -16,7 +16,7 @@ from typing import Any, Literal
 from limen.records.errors import Problem, StoreError
 
 _TAIL_BYTES = 1 << 20
-Kind = Literal["started", "finished", "failed", "lost", "retried", "skipped", "cancelled"]
+Kind = Literal["started", "finished", "failed", "lost", "retried", "skipped", "cancelled", "told"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Event:
     seconds: float | None
     """Wall time of the attempt; None where it has not ended."""
     reason: str
-    """Why it failed, was lost or skipped."""
+    """Why it failed, was lost or skipped; of one that is computing, how far it is."""
     done: int
     """Cells settled so far: finished, failed or skipped."""
     total: int

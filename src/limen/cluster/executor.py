@@ -72,6 +72,9 @@ class Executor(Protocol):
     def poll(self, timeout: float) -> Sequence[Attempt]:
         """Attempts that ended, waiting at most `timeout` seconds for the first one."""
 
+    def told(self) -> Sequence[tuple[Cell, str]]:
+        """What cells that are computing said since the last call: how far they are."""
+
     def cancel(self) -> None:
         """Stop every cell that is computing; let those that are publishing finish. `poll` reports both."""
 

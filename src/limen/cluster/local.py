@@ -57,6 +57,12 @@ class LocalProcesses:
         self._output = None if pool.log is None else _opened(pool.log)
         self._workers: list[_Worker] = []
         self._cancelled: list[Attempt] = []
+        self._told: list[tuple[Cell, str]] = []
+
+    def told(self) -> Sequence[tuple[Cell, str]]:
+        """What cells that are computing said since the last call."""
+        told, self._told = self._told, []
+        return told
 
     def capacity(self) -> int:
         """Workers that are idle or not started yet."""
@@ -117,6 +123,9 @@ class LocalProcesses:
         try:
             while worker.pipe.poll():
                 answer = worker.pipe.recv()
+                if answer.outcome == "telling":
+                    self._told.append((cell, answer.reason))
+                    continue
                 if answer.outcome != "publishing":
                     return self._settled(worker, cell, answer)
                 worker.publishing = True
@@ -132,7 +141,7 @@ class LocalProcesses:
         if answer.recycle:
             self._discard(worker)
         outcome = "published" if answer.outcome == "published" else answer.outcome
-        assert outcome != "publishing"
+        assert outcome not in ("publishing", "telling")
         return Attempt(cell, outcome, answer.seconds, answer.reason, answer.problems)
 
     def _start(self, threads: int) -> _Worker:

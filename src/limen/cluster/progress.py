@@ -19,7 +19,7 @@ from rich.progress import Progress as Bar
 from limen.cluster.events import Event
 from limen.records.units import duration
 
-_TOLD = frozenset({"finished", "failed", "lost", "retried", "skipped", "cancelled"})
+_TOLD = frozenset({"finished", "failed", "lost", "retried", "skipped", "cancelled", "told"})
 
 
 class Progress:
@@ -55,6 +55,8 @@ class Progress:
         """Show one event."""
         if event.kind == "started":
             self._running[event.key] = event.label
+        elif event.kind == "told":
+            self._running[event.key] = f"{event.label}: {event.reason}"
         else:
             self._running.pop(event.key, None)
         if self._quiet:
@@ -64,7 +66,7 @@ class Progress:
             if event.kind in _TOLD:
                 print(f"{line(event)}{'; ' if pace else ''}{pace}", file=self._stream, flush=True)
             return
-        if event.kind in _TOLD - {"finished"}:
+        if event.kind in _TOLD - {"finished", "told"}:
             self._bar.console.print(escape(line(event)), highlight=False)
         running = escape(", ".join(sorted(self._running.values())))
         self._bar.update(self._task, completed=event.done, total=event.total, pace=pace, description=running)

@@ -105,7 +105,10 @@ class _Run:
                 cancelled = True
             if not self.running:
                 return
-            for attempt in place.poll(_POLL_SECONDS):
+            ended = place.poll(_POLL_SECONDS)
+            for cell, text in place.told():
+                self._tell("told", cell, reason=text)
+            for attempt in ended:
                 self._ended(attempt)
 
     def stop(self) -> None:

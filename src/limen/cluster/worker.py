@@ -44,12 +44,25 @@ class Orders:
 class Answer:
     """What a worker says about the cell it was given."""
 
-    outcome: Literal["publishing", "published", "failed", "refused"]
+    outcome: Literal["telling", "publishing", "published", "failed", "refused"]
     seconds: float
     reason: str = ""
     problems: tuple[Problem, ...] = ()
     recycle: bool = False
     """Whether the process may be in a bad state and should be replaced."""
+
+
+_SAY: list[Callable[[str], None]] = []
+"""Sends a text to the coordinator, while a cell is computed."""
+
+
+def tell(text: str) -> None:
+    """Say how far the cell of this worker is; nothing happens in a process that is no worker.
+
+    >>> tell("half of it")
+    """
+    for say in _SAY:
+        say(text)
 
 
 def main(handle: int) -> None:
@@ -74,6 +87,7 @@ def _listen(connection: Connection[Answer, Any], cells: queue.SimpleQueue[Cell])
 
 def _run(orders: Orders, cell: Cell, connection: Connection[Answer, Any]) -> Answer:
     start = time.perf_counter()
+    _SAY[:] = [lambda text: connection.send(Answer("telling", time.perf_counter() - start, text))]
     try:
         compute = partial(_computed, orders, cell)
         record = compute() if orders.share is None else orders.share(cell, compute)
