@@ -358,3 +358,18 @@ def test_errors_of_frequency_and_envelope_are_those_of_simulated_paths(momentum:
         z.append([(np.abs(root) - np.abs(exact)) / errors[0], (np.angle(root) - np.angle(exact)) / errors[1]])
     assert np.abs(np.mean(z, axis=0)).max() < 0.4
     assert np.std(z, axis=0) == pytest.approx(1, abs=0.15)
+
+
+def test_a_slope_of_noise_over_less_than_a_decade_is_not_carried_over() -> None:
+    pytest.importorskip("torch")
+    from dataclasses import dataclass
+
+    from studies.sgd import diffusion
+
+    @dataclass(frozen=True)
+    class Noise:
+        eigenvalues: np.ndarray
+        slope: Any = "measured"
+
+    assert diffusion.proportional(Noise(np.array([20.0, 1.0, -3.0]))).slope == "measured"  # type: ignore[arg-type]
+    assert diffusion.proportional(Noise(np.array([9.0, 8.0]))).slope.value is None  # type: ignore[arg-type]
