@@ -124,6 +124,8 @@ def test_some_references_count_as_the_plan_builds_them(folder: Path) -> None:
         ("encoder.scratch", SUPERVISED | {"label": "digit"}, 'there is no column "digit"', "known here: image, label"),
         ("encoder.scratch", SUPERVISED | {"data": "images.npz"}, 'there is no column "label"', "known here: image"),
         ("encoder.scratch", SUPERVISED | {"heldout": "images.npz"}, 'there is no column "label"', ""),
+        ("encoder.scratch.architecture", {"name": "vit", "patch": 3},
+         "patch = 3 does not divide the 8 pixels of the images of digits:train", "1, 2, 4 or 8"),
         ("encoder.scratch.column", "pixels", 'there is no column "pixels"', "known here: image, label"),
         ("encoder.scratch.column", "label", 'column "label" holds', "column = "),
         ("encoder.words", WORDS | {"column": "words"}, 'there is no column "words"', "known here: text, label"),

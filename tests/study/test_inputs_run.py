@@ -16,6 +16,8 @@ from limen.records.budget import Budget
 from limen.records.cell import Cell
 from limen.records.stage import StageRecord
 from limen.study.check import check
+from limen.study.cost import pretrain_cost
+from limen.study.encoders import Pretrain
 from limen.study.run import Options, RunResult, open_study, run_study
 
 pytestmark = pytest.mark.torch
@@ -42,6 +44,11 @@ def ran(path: Path, data: Path) -> tuple[RunResult, list[tuple[Cell, StageRecord
     result = run_study(path, options)
     assert result.exit_code == 0, result.line()
     opened = open_study(path, options)
+    for reference, key in opened.plan.pretrained.items():  # what it keeps is forecast within a factor 3
+        encoder = opened.study.encoder[reference.name]
+        assert isinstance(encoder, Pretrain)
+        kept = sum(array.nbytes for array in opened.store.load(key).arrays.values())
+        assert 1 / 3 < pretrain_cost(encoder, opened.files.describe(encoder.data).rows).disk / kept < 3
     return result, [(cell, opened.store.load(key)) for key, cell in opened.plan.cells.items()]
 
 

@@ -12,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from limen.study.encoders import SOURCES, BagOfWords, Pretrain
+from limen.pretrain.options import OBJECTIVES
+from limen.study.architectures import SoundArchitecture, TransformerArchitecture, VitArchitecture
+from limen.study.encoders import SOURCES, BagOfWords, Pretrain, SoundSpectra, TextTokens
 from limen.study.reference import EncoderReference, parse_reference
 from limen.study.spec import Study, json_schema
 
@@ -30,6 +32,30 @@ ENCODERS = st.one_of(
             "heldout": st.just("held.parquet") | st.just(0.1),
             "optimizer": st.fixed_dictionaries({"name": st.sampled_from(["sgd", "adamw"]), "learning_rate": FLOATS}),
             "architecture": st.fixed_dictionaries({"name": st.just("conv"), "width": st.integers(1, 9)}),
+        },
+    ),
+    st.fixed_dictionaries(
+        {"source": st.just("pretrain"), "input": st.just("text"), "data": st.just("t.csv"), "steps": st.just(50)},
+        optional={
+            "column": st.sampled_from(["text", "said"]),
+            "tokens": st.fixed_dictionaries({}, optional={"vocabulary": st.just(300), "length": st.integers(2, 9)}),
+            "augmentation": st.just("none") | st.fixed_dictionaries({}, optional={"drop": st.just(0.5)}),
+            "architecture": st.fixed_dictionaries({}, optional={"depth": st.integers(1, 9), "causal": st.booleans()}),
+        },
+    ),
+    st.fixed_dictionaries(
+        {
+            "source": st.just("pretrain"),
+            "input": st.just("audio"),
+            "data": st.just("a.parquet"),
+            "steps": st.just(50),
+            "objective": st.just("contrastive"),
+        },
+        optional={
+            "pairs": st.sampled_from(["views", "label"]),
+            "negatives": st.integers(1, 9),
+            "radius": FLOATS,
+            "sound": st.fixed_dictionaries({}, optional={"seconds": FLOATS, "bands": st.integers(1, 99)}),
         },
     ),
 )
@@ -124,6 +150,14 @@ def test_the_schema_names_every_source_and_every_key() -> None:
     (encoders,) = schema["properties"]["encoder"]["patternProperties"].values()
     assert set(encoders["discriminator"]["mapping"]) == set(SOURCES)
     assert set(schema["$defs"]["BagOfWords"]["properties"]) == set(BagOfWords.model_fields)
+    for section in (Pretrain, TransformerArchitecture, VitArchitecture, SoundArchitecture, TextTokens, SoundSpectra):
+        assert set(schema["$defs"][section.__name__]["properties"]) == set(section.model_fields)
+    named = schema["$defs"]["Pretrain"]["properties"]
+    assert named["input"]["enum"] == ["image", "text", "audio"]
+    assert named["objective"]["enum"] == list(OBJECTIVES)
+    assert set(named["architecture"]["discriminator"]["mapping"]) == {
+        "conv", "resnet18", "mlp", "linear", "vit", "transformer", "sound",
+    }  # fmt: skip
     json.dumps(schema)
 
 

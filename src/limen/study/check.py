@@ -15,10 +15,11 @@ from typing import Any
 from limen.adapt.split import LEAST_ROWS
 from limen.models.folder import check_model_folder, check_safetensors, only_pickle
 from limen.records.errors import BadInput, Problem
+from limen.study.architectures import VitArchitecture
 from limen.study.contents import unusable_rows
 from limen.study.cost import fit_part
 from limen.study.encoders import EXTRAS, Encoder, Pretrain, SentenceTransformers, Torch, Transformers
-from limen.study.files import Facts, Files, files_of
+from limen.study.files import BUILTIN, Facts, Files, files_of
 from limen.study.forecast import Forecast, forecast, merged
 from limen.study.parse import read_study
 from limen.study.plan import column_of, label_of, learned_label, pairs, populations, skipped_pairs
@@ -26,6 +27,7 @@ from limen.study.positions import Path as KeyPath
 from limen.study.recording import RECORDERS
 from limen.study.source import Finding, Source, did_you_mean
 from limen.study.spec import Study, Task
+from limen.study.work import image_side
 
 SCHEMA = "limen.check/1"
 KINDS: Mapping[str, tuple[str, ...]] = {
@@ -177,6 +179,7 @@ def _pretraining(here: KeyPath, encoder: Pretrain, files: Files) -> Iterator[Fin
                 named = "label" in encoder.model_fields_set
                 column = learned_label(encoder, (facts or table).columns)
                 yield from _column((*here, "label") if named else (*here, key), column, table)
+    yield from _patches(here, encoder)
     if facts is None:
         return
     share = encoder.heldout if isinstance(encoder.heldout, float) else 0.0
@@ -189,6 +192,17 @@ def _pretraining(here: KeyPath, encoder: Pretrain, files: Files) -> Iterator[Fin
     if held < 2 * encoder.batch_size and (heldout is not None or share):
         yield Finding(both, f"the held-out loss needs two batches of {encoder.batch_size}, and {held:,} examples are"
                       " held out", "hold out more, or take a smaller batch_size")  # fmt: skip
+
+
+def _patches(here: KeyPath, encoder: Pretrain) -> Iterator[Finding]:
+    """Patches that do not share the bundled images, whose side is known before they are read."""
+    side = image_side(encoder.data)
+    if encoder.data in BUILTIN and isinstance(encoder.architecture, VitArchitecture):
+        patch = encoder.architecture.patch
+        if side % patch:
+            yield Finding(((*here, "architecture", "patch"), (*here, "data")),
+                          f"patch = {patch} does not divide the {side} pixels of the images of {encoder.data}",
+                          "patch = 1, 2, 4 or 8")  # fmt: skip
 
 
 def _task(name: str, task: Task, encoders: list[Encoder], files: Files) -> Iterator[Finding]:
