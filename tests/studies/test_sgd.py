@@ -135,7 +135,7 @@ def test_spirals_turn_as_the_exact_law_says(place: Place) -> None:
 
 
 @pytest.mark.torch
-def test_diffusion_sets_three_orders_beside_four_laws_and_goes_on_after_a_cut(place: Place, settings: Any) -> None:
+def test_diffusion_sets_three_orders_beside_their_laws_and_goes_on_after_a_cut(place: Place, settings: Any) -> None:
     from studies.sgd import diffusion
     from studies.sgd.network import Network
 
