@@ -16,7 +16,7 @@ from limen.adapt.split import LEAST_ROWS
 from limen.models.folder import check_model_folder, check_safetensors, only_pickle
 from limen.records.errors import BadInput, Problem
 from limen.study.architectures import VitArchitecture
-from limen.study.contents import unusable_rows
+from limen.study.contents import empty_texts, key_of, unusable_rows
 from limen.study.cost import fit_part
 from limen.study.encoders import EXTRAS, Encoder, Pretrain, SentenceTransformers, Torch, Transformers
 from limen.study.files import BUILTIN, Facts, Files, files_of
@@ -113,6 +113,8 @@ def missing(study: Study, files: Files, running: bool = True) -> list[Finding]:
         found += structure
         if running and not structure:
             found += unusable_rows(name, task, encoders, files)
+    if running and not found:
+        found += empty_texts(study, files)
     return found
 
 
@@ -131,13 +133,8 @@ def _libraries(study: Study, files: Files) -> Iterator[Finding]:
             facts, _ = _facts((), table, files)
             decoded = facts is not None and "bytes" in facts.columns.values() and task.input == "image"
             if decoded and find_spec("PIL") is None:
-                yield Finding((_key_of(name, population),), "images need the library pillow, which is not installed",
+                yield Finding((key_of(name, population),), "images need the library pillow, which is not installed",
                               "pip install '.[images]'")  # fmt: skip
-
-
-def _key_of(task: str, population: str) -> KeyPath:
-    """Where the study names the table of a population."""
-    return ("task", task, population) if population in ("train", "test") else ("task", task, "shift", population)
 
 
 def _encoder(name: str, encoder: Encoder, files: Files) -> Iterator[Finding]:
@@ -210,7 +207,7 @@ def _task(name: str, task: Task, encoders: list[Encoder], files: Files) -> Itera
     if task.test == task.train:
         yield Finding(((*here, "test"), (*here, "train")), "train and test are the same table", "name another test")
     for population, table in populations(task).items():
-        key = _key_of(name, population)
+        key = key_of(name, population)
         facts, problems = _facts(key, table, files)
         yield from problems
         if facts is None:

@@ -2,7 +2,8 @@
 
 What a fit would refuse hours later is found before anything runs, by the very function that reads rows for a fit
 (`limen.study.rows`). Features that an encoder has yet to compute are stood in for by the row numbers, which no check
-of features refuses; vectors of a table are checked as they are: finite, of one width, not all constant.
+of features refuses; vectors of a table are checked as they are: finite, of one width, not all constant. Texts are read
+where a vocabulary is learned or used, which takes none that are empty.
 """
 
 from __future__ import annotations
@@ -12,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from limen.records.errors import BadInput, Problem
 from limen.records.stage import StageRecord
-from limen.study.encoders import Encoder
+from limen.study.encoders import Encoder, Pretrain
 from limen.study.files import Files
-from limen.study.plan import column_of, place_of, populations
+from limen.study.plan import column_of, pairs, place_of, populations
 from limen.study.positions import Path as KeyPath
 from limen.study.source import Finding
-from limen.study.spec import Task
+from limen.study.spec import Study, Task
 
 if TYPE_CHECKING:
     from limen.records.task import LabelledFeatures
@@ -30,6 +31,46 @@ def unusable_rows(name: str, task: Task, encoders: Iterable[Encoder], files: Fil
     return list(dict.fromkeys(found))  # labels are looked at once with every column of vectors
 
 
+def empty_texts(study: Study, files: Files) -> Iterator[Finding]:
+    """Texts that hold nothing, in every table that an encoder with a vocabulary of its own reads.
+
+    Tables and columns that are not there are the matter of `limen.study.check`.
+    """
+    places: dict[tuple[str, str], KeyPath] = {}
+    for task_name, task, name, encoder in pairs(study):
+        if not isinstance(encoder, Pretrain) or encoder.input != "text":
+            continue
+        read: list[tuple[str, KeyPath]] = [(encoder.data, ("encoder", name, "data"))]
+        if isinstance(encoder.heldout, str):
+            read.append((encoder.heldout, ("encoder", name, "heldout")))
+        for table, key in read:
+            places.setdefault((table, encoder.column or "text"), key)
+        for population, table in populations(task).items():
+            column = column_of(task, encoder, files.describe(table).columns)
+            places.setdefault((table, column), key_of(task_name, population))
+    for (table, column), key in places.items():
+        yield from _empty(table, column, key, files)
+
+
+def _empty(table: str, column: str, key: KeyPath, files: Files) -> Iterator[Finding]:
+    from limen.data.inputs import read_inputs
+    from limen.models.preprocessing.tokens import text_rows
+
+    if files.describe(table).columns.get(column) != "text":
+        return
+    try:
+        text_rows(read_inputs(files.table(table), column, "text"))
+    except BadInput as error:
+        for problem in error.problems:
+            what = problem.what if problem.where == "text" else f"{problem.where}: {problem.what}"
+            yield Finding((key,), f"{table}: {column}: {what}", problem.fix)
+
+
+def key_of(task: str, population: str) -> KeyPath:
+    """Where the study names the table of a population."""
+    return ("task", task, population) if population in ("train", "test") else ("task", task, "shift", population)
+
+
 def _vectors(task: Task, encoder: Encoder, files: Files) -> str | None:
     """The column of vectors that an encoder reads; None where it computes its features from something else."""
     return column_of(task, encoder, files.describe(task.train).columns) if task.input == "features" else None
@@ -40,7 +81,7 @@ def _populations(name: str, task: Task, column: str | None, files: Files) -> Ite
 
     train: LabelledFeatures | None = None
     for population, table in populations(task).items():
-        key: KeyPath = ("task", name, *((population,) if population in ("train", "test") else ("shift", population)))
+        key = key_of(name, population)
         place = place_of(task, table, files)
         try:
             rows = _rows(place, column, None if train is None else train.classes)
