@@ -41,7 +41,7 @@ class Optimum:
 def optimum_of(run: PretrainSpec) -> Optimum | None:
     """The least loss that a run can have; None where it is not known.
 
-    >>> run = {"data": "world:two-images", "heldout": "world:two-images:heldout", "steps": 1, "batch_size": 2}
+    >>> run = {"data": "world:two-images", "heldout": "world:two-images:heldout", "steps": 9, "batch_size": 2}
     >>> run["objective"] = {"name": "contrastive", "pairs": "label", "augmentation": "none"}
     >>> round(optimum_of(PretrainSpec.parse(run)).value, 6)
     0.591559

@@ -144,8 +144,10 @@ def test_two_classes_on_a_sphere_are_the_formula_of_the_theory():
 
 def test_collisions_are_a_law_and_unknown_for_unequal_groups():
     for groups in GROUPS:
-        for negatives in (1, 5):
-            assert collisions(groups, negatives).sum() == pytest.approx(1, rel=1e-12)
+        for negatives in (1, 5, 4000):
+            assert collisions(groups, negatives).sum() == pytest.approx(1, rel=1e-9)
+    expected = [math.comb(6, m) * 0.25**m * 0.75 ** (6 - m) for m in range(7)]
+    np.testing.assert_allclose(collisions(np.full(4, 1 / 4), 6), expected, rtol=1e-12)
     assert collisions(np.array([0.7, 0.3]), 1)[1] == pytest.approx(0.58)
     unequal = np.array([0.5, 0.3, 0.2])
     assert contrastive(unequal, 1, "hinge", 1.0) is nt_xent(unequal, 2, 0.5) is collisions(unequal, 1) is None

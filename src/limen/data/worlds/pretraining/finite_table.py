@@ -30,7 +30,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binom
 
 from limen.arrays.random import stream
 from limen.data.worlds.world import Matrix
@@ -150,5 +149,10 @@ def collisions(groups: Matrix, negatives: int) -> Matrix | None:
     """
     if len(groups) < 2 or (len(groups) > 2 and not np.allclose(groups, groups[0], rtol=1e-12)):
         return None
-    same = np.arange(negatives + 1)
-    return np.asarray(sum(r * binom.pmf(same, negatives, r) for r in groups), dtype=np.float64)
+    return np.array([sum(r * _binomial(negatives, m, r) for r in groups.tolist()) for m in range(negatives + 1)])
+
+
+def _binomial(n: int, m: int, r: float) -> float:
+    """P(m) of n draws with probability r, by logarithms: n choose m of large batches is no float."""
+    ways = math.lgamma(n + 1) - math.lgamma(m + 1) - math.lgamma(n - m + 1)
+    return math.exp(ways + m * math.log(r) + (n - m) * math.log1p(-r))
