@@ -16,8 +16,9 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from limen.pretrain.distributed import pretrain_together  # noqa: E402
-from limen.pretrain.run import pretrain  # noqa: E402
-from limen.pretrain.state import FILE, Place  # noqa: E402
+from limen.pretrain.place import Place  # noqa: E402
+from limen.pretrain.run import Around, pretrain  # noqa: E402
+from limen.pretrain.state import FILE  # noqa: E402
 from limen.records.errors import BadInput  # noqa: E402
 
 pytestmark = pytest.mark.torch
@@ -44,8 +45,8 @@ CODE = """
 import json, sys
 sys.path.insert(0, sys.argv[3])
 from pathlib import Path
-from test_state import _bits, pretrain, Place
-print(_bits(pretrain(json.loads(sys.argv[1]), state=Place(Path(sys.argv[2]), "run", 0.0))), flush=True)
+from test_state import Around, Place, _bits, pretrain
+print(_bits(pretrain(json.loads(sys.argv[1]), around=Around(Place(Path(sys.argv[2]), "run", 0.0)))), flush=True)
 """
 
 
@@ -83,9 +84,9 @@ def test_a_run_that_was_killed_gives_the_same_bits(tmp_path, optimizer):
 def test_a_state_is_taken_up_where_it_was(tmp_path):
     place = Place(tmp_path, "run", 0.0)
     spec = {**QUICK, "steps": 20, "checkpoints": [0, 10, 20]}
-    first = pretrain(spec, state=place)
+    first = pretrain(spec, around=Around(place))
     written = (tmp_path / FILE).stat().st_mtime_ns
-    again = pretrain(spec, state=place)  # every update was made already
+    again = pretrain(spec, around=Around(place))  # every update was made already
     assert _bits(again) == _bits(first)
     assert (tmp_path / FILE).stat().st_mtime_ns == written
     names = ["kept-000000.safetensors", "kept-000010.safetensors", "kept-000020.safetensors", FILE]
@@ -96,7 +97,7 @@ def test_a_state_is_taken_up_where_it_was(tmp_path):
 def test_what_cannot_be_used_is_set_aside(tmp_path, damage, capfd):
     whole = _bits(pretrain(QUICK))
     place = Place(tmp_path, "run", 0.0)
-    pretrain({**QUICK, "steps": 20, "checkpoints": [0, 10, 20]}, state=place)
+    pretrain({**QUICK, "steps": 20, "checkpoints": [0, 10, 20]}, around=Around(place))
     if damage == "half written":
         (tmp_path / FILE).rename(tmp_path / f"{FILE}.part-1")
     elif damage == "no checkpoint":
@@ -106,7 +107,7 @@ def test_what_cannot_be_used_is_set_aside(tmp_path, damage, capfd):
         (tmp_path / FILE).write_bytes(content[: len(content) // 2] if damage == "truncated" else b"\0" * 100)
     if damage == "other run":
         place = Place(tmp_path, "another", 1e9)
-    record = pretrain(QUICK, state=place)
+    record = pretrain(QUICK, around=Around(place))
     assert _bits(record) == whole
     assert (tmp_path / f"{FILE}.unusable").exists() == (damage != "half written")
     assert ("unusable" in capfd.readouterr().out) == (damage != "half written")

@@ -141,7 +141,8 @@ class LocalProcesses:
         if answer.recycle:
             self._discard(worker)
         outcome = "published" if answer.outcome == "published" else answer.outcome
-        assert outcome not in ("publishing", "telling")
+        assert outcome != "publishing"
+        assert outcome != "telling"
         return Attempt(cell, outcome, answer.seconds, answer.reason, answer.problems)
 
     def _start(self, threads: int) -> _Worker:

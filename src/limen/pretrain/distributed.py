@@ -19,10 +19,10 @@ from typing import Any
 
 import numpy as np
 
+from limen.pretrain.place import Place
 from limen.pretrain.processes import Processes
-from limen.pretrain.run import pretrain
+from limen.pretrain.run import Around, pretrain
 from limen.pretrain.spec import PretrainSpec
-from limen.pretrain.state import Place
 from limen.records.errors import BadInput, LimenError, Problem
 from limen.records.stage import StageRecord
 
@@ -69,7 +69,7 @@ def main(name: str) -> None:
         processes = Processes(distributed.get_rank(), distributed.get_world_size())
         start = _read(folder, "start") if (folder / "start.json").is_file() else None
         state = Place(Path(asked["state"][0]), *asked["state"][1:]) if "state" in asked else None
-        record = pretrain(asked["spec"], (), start, state, processes)
+        record = pretrain(asked["spec"], (), start, Around(state, processes))
         if processes.rank == 0:
             _write(folder, "record", record)
         distributed.barrier()

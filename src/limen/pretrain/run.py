@@ -20,7 +20,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
 
@@ -39,11 +39,12 @@ from limen.pretrain.objectives.make import make_objective
 from limen.pretrain.objectives.objective import Objective, drawn_batch
 from limen.pretrain.optimizers import make_optimizer
 from limen.pretrain.optimum import optimum_of
+from limen.pretrain.place import Place
 from limen.pretrain.populations import prepared_examples
 from limen.pretrain.processes import Processes
 from limen.pretrain.samplers import Sampler
 from limen.pretrain.spec import PretrainSpec
-from limen.pretrain.state import Place, StateSaver, resume
+from limen.pretrain.state import StateSaver, resume
 from limen.records.errors import BadInput, Problem
 from limen.records.observer import StepObserver
 from limen.records.stage import StageRecord
@@ -52,19 +53,29 @@ VERSION = 2
 TRACE_POINTS = 2000
 
 
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What is around a run and changes nothing of its result but the order of sums."""
+
+    state: Place | None = None
+    """Where its state is kept while it is unfinished."""
+    processes: Processes = field(default_factory=Processes)
+    """This process among those that torchrun started (`limen.pretrain.distributed`)."""
+    tellers: tuple[StepObserver, ...] = ()
+    """Observers that do not mind to miss the beginning of a run that is taken up."""
+
+
 def pretrain(
     spec: Mapping[str, Any],
     observers: Sequence[StepObserver] = (),
     start: StageRecord | None = None,
-    state: Place | None = None,
-    processes: Processes | None = None,
+    around: Around = Around(),
 ) -> StageRecord:
     """Train the encoder that `spec` (keys of `PretrainSpec`, short forms allowed) describes and measure its losses.
 
     `start` is the record of the run whose checkpoint `spec["start"]` this one begins with. A loss that is no longer
-    finite ends the run; the record then holds the checkpoints before it and says so. With `state` an unfinished run of
-    the same specification goes on where it was, and this one leaves its own state there; not with observers, who would
-    miss its beginning. `processes` is this process among those that torchrun started (`limen.pretrain.distributed`).
+    finite ends the run; the record then holds the checkpoints before it and says so. An unfinished run whose state is
+    around goes on where it was, unless observers would miss its beginning.
     Raises BadInput for a wrong specification, examples that cannot be used, a step that does not fit into memory.
     """
     run = PretrainSpec.parse(spec)
@@ -80,12 +91,12 @@ def pretrain(
         _check_memory(run, objective, model, training)
         keeper = CheckpointKeeper(run.checkpoints)
         optimizer = make_optimizer(run.optimizer, model.parameters())
-        before, saver = _taken_up(state if not observers else None, model, optimizer, keeper)
-        batches = _batches(run, objective, model, training, (len(before.losses), processes or Processes()))
+        before, saver = _taken_up(None if observers else around.state, model, optimizer, keeper)
+        batches = _batches(run, objective, model, training, (len(before.losses), around.processes))
         todo = Training(
-            model, optimizer, batches, _learning_rates(run), run.steps, run.on_nan, before, processes or Processes()
+            model, optimizer, batches, _learning_rates(run), run.steps, run.on_nan, before, around.processes
         )
-        outcome = train(todo, (keeper, *saver, *observers))
+        outcome = train(todo, (keeper, *saver, *observers, *around.tellers))
         begun = time.perf_counter()
         scored = Scored(objective, model, run.batch_size // run.accumulation, run.split_seed)
         losses, diverged = _measure(run, scored, keeper.checkpoints, (training, heldout), outcome)

@@ -19,7 +19,6 @@ import os
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,20 +29,11 @@ from safetensors.torch import save_file
 
 from limen.pretrain.checkpoints import Arrays, CheckpointKeeper
 from limen.pretrain.loop import Before
+from limen.pretrain.place import Place
 from limen.records.observer import Step
 
 FILE = "training.safetensors"
 VERSION = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a state is kept, of which run (any text that tells it from others), and how often it is written."""
-
-    folder: Path
-    run: str
-    every: float = 60.0
-    """Seconds."""
 
 
 class StateSaver:

@@ -30,6 +30,7 @@ from limen.study.parse import read_study
 from limen.study.plan import Plan, plan, tables_of
 from limen.study.source import Source
 from limen.study.spec import Study
+from limen.study.unfinished import Unfinished
 
 SCHEMA = "limen.run/1"
 EXECUTORS: Mapping[str, Callable[[Work, Pool], Executor]] = {"local": LocalProcesses}
@@ -178,8 +179,14 @@ def _run_missing(opened: Opened, options: Options) -> tuple[tuple[CellOutcome, .
             return tuple(outcomes.values()), False
         _warn_of_space(opened, options)
         _warn_of_threads(options)
+        unfinished = Unfinished(store.root / "training", _shared())
+
+        def acknowledge(cell: Cell) -> None:
+            store.adopt(cell.key)
+            unfinished.forget(cell)
+
         work = Work(STAGE_FUNCTION, store.writer.load, store.writer.publish, has=store.has,
-                    acknowledge=lambda cell: store.adopt(cell.key), refuse=store.fail, share=_shared())  # fmt: skip
+                    acknowledge=acknowledge, refuse=store.fail, share=unfinished.record)  # fmt: skip
         log = EventLog(store.root / "events.jsonl")
         pool = Pool(workers=options.workers, log=store.root / "workers.log")
         with Progress(len(missing), options.stream, options.quiet) as progress:

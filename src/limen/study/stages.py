@@ -36,11 +36,19 @@ def run_stage(stage: str, spec: Mapping[str, Any], inputs: Mapping[str, StageRec
 
 def pretrain(spec: Mapping[str, Any], inputs: Mapping[str, StageRecord]) -> StageRecord:
     """Train one encoder. `spec` has the keys of `limen.pretrain.spec.PretrainSpec`; `inputs` = {start}, if any."""
+    from limen.cluster.worker import tell
+    from limen.pretrain.run import Around
     from limen.pretrain.run import pretrain as train
+    from limen.pretrain.telling import Telling
     from limen.study.recording import observers_of, recorded
+    from limen.study.unfinished import place
 
+    if spec.get("processes", 1) > 1:
+        from limen.pretrain.distributed import pretrain_together
+
+        return pretrain_together(spec, inputs.get("start"), place())
     observers = observers_of(spec)
-    record = train(spec, observers, inputs.get("start"))
+    record = train(spec, observers, inputs.get("start"), Around(place(), tellers=(Telling(tell),)))
     return replace(record, arrays={**record.arrays, **recorded(observers)}) if observers else record
 
 
