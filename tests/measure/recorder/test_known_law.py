@@ -90,3 +90,54 @@ def test_modes_have_the_variances_of_the_law(found):
         position -= position.mean()
         assert abs(_z(velocity**2, LAW.velocity_variance[mode])) < 4
         assert abs(_z(position**2, LAW.position_variance[mode])) < 4
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_decoupled_decay_has_the_law_that_theory_gives_it(tmp_path, nesterov):
+    """Minimum away from 0, so that decay pulls: positions are exact, modes are as hot as the law says."""
+    from limen.pretrain.optimizers import DecoupledSGD
+
+    kept = np.array([0, 200, 399])
+    curvature, decay = torch.tensor(CURVATURE), 0.3
+    x = torch.nn.Parameter(torch.ones(400, dtype=torch.float64))
+    optimizer = DecoupledSGD([x], lr=0.05, momentum=0.8, weight_decay=decay, nesterov=nesterov)
+    rng = torch.Generator().manual_seed(1)
+
+    def update():
+        noise = curvature.sqrt() * torch.randn(400, generator=rng, dtype=torch.float64)
+        optimizer.zero_grad()
+        loss = 0.5 * (curvature * (x - 2) ** 2).sum() - (noise * x).sum()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    for _ in range(1000):
+        update()
+    reference, places = x.detach().numpy().copy(), []
+    with record(None, optimizer, tmp_path / "run", modes=_Axes, batch_size=1, sampling="iid", every=700) as run:
+        for _ in range(6000):
+            run.step(update())
+            places.append(x.detach().numpy()[kept] - reference[kept])
+    found = read_run(tmp_path / "run")
+    np.testing.assert_allclose(found.positions, places, atol=1e-5)
+    assert all(test.passed for test in found.info.self_tests)
+    assert {test.name for test in found.info.self_tests} >= {"drift", "sketch"}
+    law = discrete(Modes(CURVATURE, CURVATURE, 0.05, 0.8, 1, decay, True, nesterov))
+    coupled = discrete(Modes(CURVATURE, CURVATURE, 0.05, 0.8, 1, decay, False, nesterov))
+    assert abs(_z(found.velocity_norm2, _square(law, decay))) < 4
+    assert abs(_z(found.velocity_norm2, _square(coupled, decay))) > 4
+    for index, mode in enumerate(kept):
+        velocity = found.velocities[:, index].astype(float)
+        velocity -= velocity.mean()
+        position = found.positions[:, index].astype(float)
+        position -= position.mean()
+        assert abs(_z(velocity**2, law.velocity_variance[mode])) < 4
+        assert abs(_z(position**2, law.position_variance[mode])) < 4
+
+
+def _square(law, decay):
+    """E‖v‖² with the mean velocity that holds the weights against decay: v* = λμ, hx* less pull."""
+    h, beta = CURVATURE, 0.8
+    nothing = law.problem.decoupled
+    place = 2 * h / (h + decay * (1 - beta)) if nothing else 0.0
+    return law.velocity_variance.sum() + np.sum((decay * place) ** 2 if nothing else 0.0)

@@ -11,6 +11,7 @@ from limen.measure.recorder.flat import FlatParameters  # noqa: E402
 from limen.measure.recorder.scalars import Reader, Scalars, can_recur  # noqa: E402
 from limen.measure.recorder.sketch import CountSketch  # noqa: E402
 from limen.measure.recorder.update_rule import Update, kind_of, settings_of, unwrapped  # noqa: E402
+from limen.pretrain.optimizers import DecoupledSGD  # noqa: E402
 from limen.records.errors import BadInput  # noqa: E402
 
 pytestmark = pytest.mark.torch
@@ -31,6 +32,12 @@ SGD = [
 CASES = [("SGD", options) for options in SGD] + [
     (name, options) for name in ("Adam", "AdamW") for options in ({}, {"amsgrad": True}, {"foreach": True})
 ]
+DECOUPLED = [{}, {"momentum": 0.9}, {"momentum": 0.9, "dampening": 0.5}, {"momentum": 0.9, "nesterov": True}]
+CASES += [("DecoupledSGD", options) for options in (*DECOUPLED, {"momentum": 0.9, "nesterov": True, "foreach": True})]
+
+
+def _made(name):
+    return DecoupledSGD if name == "DecoupledSGD" else getattr(torch.optim, name)
 
 
 def _concatenated(arrays):
@@ -66,6 +73,8 @@ def test_groups_may_differ_in_foreach():
 @pytest.mark.parametrize("decays", [(0.0, 0.0), (0.1, 0.1), (0.0, 0.2)])
 @pytest.mark.parametrize(("name", "options"), CASES)
 def test_scalars_are_those_of_the_update(name, options, decays):
+    if name == "DecoupledSGD" and decays[0] != decays[1]:
+        pytest.skip("one decay for all groups")
     torch.manual_seed(0)
     net = torch.nn.Sequential(torch.nn.Linear(9, 8), torch.nn.Tanh(), torch.nn.Linear(8, 7)).double()
     parameters = list(net.parameters())
@@ -74,12 +83,12 @@ def test_scalars_are_those_of_the_update(name, options, decays):
         {"params": parameters[2:], "weight_decay": decays[1]},
     ]
     rate = 0.05
-    optimizer = getattr(torch.optim, name)(groups, lr=rate, **options)
+    optimizer = _made(name)(groups, lr=rate, **options)
     weights = FlatParameters(parameters, [0, 0, 1, 1])
     reference = weights.copy()
     start = _concatenated(reference)
     coupled = np.concatenate([np.full(s, decays[g]) for s, g in zip(weights.sizes, weights.groups, strict=True)])
-    coupled = coupled * (name != "AdamW")
+    coupled = coupled * (name not in ("AdamW", "DecoupledSGD"))
     sketch = CountSketch(weights.sizes, 64, 0)
     reader, last, recurred = Reader(reference, sketch, 2), None, 0
     for _ in range(6):
@@ -90,7 +99,7 @@ def test_scalars_are_those_of_the_update(name, options, decays):
         gradient = gradient * (-1 if options.get("maximize") else 1) + coupled * before
         optimizer.step()
         after = _concatenated(weights.views(parameters))
-        velocity = (after - before) / rate
+        velocity = -gradient if name == "DecoupledSGD" else (after - before) / rate
         if options.get("momentum"):
             velocity = -_concatenated(weights.views([optimizer.state[p]["momentum_buffer"] for p in parameters]))
         truth = Scalars(
@@ -114,7 +123,8 @@ def test_scalars_are_those_of_the_update(name, options, decays):
             for field in Scalars.__dataclass_fields__:
                 assert getattr(found, field) == pytest.approx(getattr(truth, field), rel=1e-8, abs=1e-13), field
         last = products
-    assert recurred == (5 if options.get("momentum") and options.get("dampening") != 0.97 else 0)
+    recurs = options.get("momentum") and options.get("dampening") != 0.97
+    assert recurred == (5 if recurs and not (name == "DecoupledSGD" and any(decays)) else 0)
 
 
 def test_unknown_optimizers_and_overridden_steps_are_refused():
@@ -127,10 +137,26 @@ def test_unknown_optimizers_and_overridden_steps_are_refused():
     class Renamed(torch.optim.SGD):
         pass
 
-    for bad in (torch.optim.RMSprop(weights), Odd(weights, lr=0.1)):
+    class OddDecoupled(DecoupledSGD):
+        def step(self, closure=None):
+            return None
+
+    for bad in (torch.optim.RMSprop(weights), Odd(weights, lr=0.1), OddDecoupled(weights, lr=0.1)):
         with pytest.raises(BadInput, match=r"torch\.optim\.SGD .*Adam"):
             kind_of(bad)
     assert kind_of(Renamed(weights, lr=0.1)) == "SGD"
+    assert kind_of(DecoupledSGD(weights, lr=0.1)) == "SGD"
+
+
+def test_decoupled_decay_is_that_of_the_class_and_one_for_all_groups():
+    one, two = torch.nn.Parameter(torch.ones(3)), torch.nn.Parameter(torch.ones(3))
+    found = settings_of(DecoupledSGD([one, two], lr=0.1, weight_decay=0.2, maximize=True), "SGD")
+    assert (found.decoupled, found.maximize) == (True, False)  # its step descends, whatever `maximize` says
+    coupled = torch.optim.SGD([one], lr=0.1, weight_decay=0.2)
+    coupled.param_groups[0]["decoupled_weight_decay"] = True  # torch's SGD does not look at it
+    assert not settings_of(coupled, "SGD").decoupled
+    with pytest.raises(BadInput, match="one weight_decay for all groups"):
+        settings_of(DecoupledSGD([{"params": [one], "weight_decay": 0.1}, {"params": [two]}], lr=0.1), "SGD")
 
 
 def test_groups_may_differ_in_decay_only_and_all_differences_are_named():

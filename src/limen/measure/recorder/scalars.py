@@ -11,7 +11,7 @@ so that only ⟨b, b⟩, ⟨θ', b⟩, ⟨θ_ref, b⟩ and ⟨G, G⟩ are taken 
 Products of float32 weights are summed in float32 over at most 65,536 numbers and then in float64: relative to ‖x‖‖y‖
 their rounding is below 1e-6, and ⟨o', b⟩ from two such products is off by about 3e-10·‖θ‖‖b‖. The recursion is right
 only while nobody else changes weights or buffers; it is held to the plain way every `every` updates, and the plain way
-is taken after each change of setting.
+is taken after each change of setting, and at every update where decay is decoupled.
 """
 
 from __future__ import annotations
@@ -162,7 +162,7 @@ def _products(offset: Array, formed: Formed, after: Array | None) -> list[float]
         offset_buffer,
         buffer2 if plain else float(gradient.dot(gradient)),
         offset_buffer if plain else float(offset.dot(gradient)),
-        buffer2 if plain else float(direction.dot(gradient)),
+        buffer2 if plain and direction is buffer else float(direction.dot(gradient)),
         buffer2 if direction is buffer else float(direction.dot(direction)),
         float(offset.dot(offset)),
         0.0 if after is None else float(after.dot(buffer)),
@@ -172,6 +172,8 @@ def _products(offset: Array, formed: Formed, after: Array | None) -> list[float]
 def can_recur(update: Update, last: Products | None) -> bool:
     """Whether the products of the update before suffice for this one."""
     said = update.settings
+    if said.decoupled and any(said.weight_decay):
+        return False
     return last is not None and update.buffers is not None and 1 - said.dampening >= SMALLEST_SHARE
 
 

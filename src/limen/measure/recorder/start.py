@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,7 @@ class Start:
         )
         done = 0 if earlier is None else earlier.done
         observation = Observation(tools, self.kind, len(self.optimizer.param_groups), asked.every, done)
+        self._begin_tracks(observation)
         info = self._info(modes) if earlier is None else earlier.info
         file = RecordFile(self.folder, info, observation, asked.every)
         if earlier is not None:
@@ -78,6 +80,21 @@ class Start:
         if earlier is not None:
             file.save_state()  # states that were superseded hold no more
         return observation, file
+
+    def _begin_tracks(self, observation: Observation) -> None:
+        """What tracks know besides a position of 0: buffers of a run under way; Sθ_ref, Uᵀθ_ref for decoupled decay."""
+        if self.kind != "SGD":
+            return
+        said, tools, buffers = settings_of(self.optimizer, self.kind), observation.tools, self._buffers()
+        tracks: list[tuple[LinearTrack, Callable[[list[Array]], Floats]]] = [(observation.track, tools.sketch.of)]
+        if tools.projections is not None:
+            basis = tools.projections.of
+            tracks.append((tools.projections.track, lambda arrays: basis(np.concatenate(arrays)[None])[:, 0]))
+        for track, seen in tracks:
+            if said.decoupled:
+                track.reference = seen(tools.reference)
+            if said.nesterov and buffers is not None:
+                track.buffer = seen(buffers)
 
     def _info(self, modes: tuple[tuple[float, ...], str]) -> RunInfo:
         asked = self.asked
@@ -170,12 +187,13 @@ class Start:
         offset = [a - b for a, b in zip(now, tools.reference, strict=True)]
         buffers = self._buffers()
         anew = tools.sketch.of(offset)
-        observation.track = LinearTrack(anew, None if buffers is None else tools.sketch.of(buffers))
+        seen = observation.track.reference
+        observation.track = LinearTrack(anew, None if buffers is None else tools.sketch.of(buffers), seen)
         observation.self_tests = list(earlier.info.self_tests)
         if tools.projections is not None:
             position = tools.projections.anew(tools.reference)
             held = None if buffers is None else tools.projections.of(np.concatenate(buffers)[None])[:, 0]
-            tools.projections.track = LinearTrack(position, held)
+            tools.projections.track = LinearTrack(position, held, tools.projections.track.reference)
         tools.anchors.rows = earlier.displacements
         file.done = earlier.done
         if earlier.complete:
@@ -193,9 +211,9 @@ class Start:
         if file.segments:
             last = file.segments[-1]
             file.segments[-1] = replace(last, stop=min(last.stop, saved))
-        track = LinearTrack(np.zeros(self.asked.sketch))
+        track = LinearTrack(np.zeros(self.asked.sketch), None, observation.track.reference)
         if earlier.state is not None:
-            track = LinearTrack(*earlier.state["track"])
+            track = LinearTrack(*earlier.state["track"], observation.track.reference)
         path, steps = 0.0, 0
         for step, settings, batch_size, excluded, velocity in earlier.replayed():
             before = track.position

@@ -145,6 +145,8 @@ def _plain(optimizer: Any, settings: OptimizerSettings) -> bool:
 
     if settings.name != "SGD" or settings.momentum == 0 or settings.maximize:
         return False
+    if settings.decoupled and any(settings.weight_decay):
+        return False
     if torch.get_num_threads() != 1 or torch.compiler.is_compiling():
         return False
     everyone = (torch_optimizer._global_optimizer_pre_hooks, torch_optimizer._global_optimizer_post_hooks)

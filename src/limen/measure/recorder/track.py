@@ -1,7 +1,8 @@
 """S(θ_k − θ_ref) for a fixed linear map S, from S applied to one vector an update: the momentum buffer b.
 
     SGD, Adam, AdamW    S(θ' − θ_ref) = S(θ − θ_ref) − η·Sb                     (b = −v', see update_rule)
-    Nesterov            the same with S(g + βb) = (1 + β)·Sb − β·Sb₀            (b₀ the buffer before; 0 at first)
+    Nesterov            the same with S(g + βb) = (1 + β)·Sb − β·Sb₀            (b₀ the buffer before, 0 without)
+    SGD, decoupled λ    S(θ' − θ_ref) = (1 − ηλ)·S(θ − θ_ref) − ηλ·Sθ_ref − η·Sb    (or Nesterov's)
 
 Sums are float64. What the recursion says is held to S(θ_k − θ_ref) taken anew; float32 weights round every update by
 up to 2⁻²⁴|θ_i|, so the two may differ by about 2⁻²⁴‖θ‖√steps, however good the recursion is.
@@ -25,7 +26,9 @@ class LinearTrack:
     [-0.1, -0.2]
     """
 
-    def __init__(self, position: Floats, buffer: Floats | None = None) -> None:
+    def __init__(self, position: Floats, buffer: Floats | None = None, reference: Floats | None = None) -> None:
+        """`reference` is Sθ_ref, which decoupled decay needs."""
+        self.reference = reference
         self.position = position.astype(np.float64)
         self.buffer = np.zeros_like(self.position) if buffer is None else buffer.astype(np.float64)
 
@@ -34,6 +37,9 @@ class LinearTrack:
         direction = buffer
         if settings.nesterov:
             direction = (1 + settings.momentum) * buffer - settings.momentum * self.buffer
+        if settings.name == "SGD" and settings.decoupled and any(settings.weight_decay):
+            assert self.reference is not None
+            direction = direction + settings.weight_decay[0] * (self.position + self.reference)
         self.position = self.position - settings.learning_rate * direction
         self.buffer = buffer
         return self.position

@@ -5,11 +5,13 @@ With θ = θ_{k−1} (before), θ' = θ_k (after), G = ∇ℓ_B(θ) as `backward
     SGD           g = G + λθ;  b ← βb + c·g, c = 1 − dampening (b = g at the first update);  θ' = θ − ηb;  v' = −b
     … Nesterov    the same with θ' = θ − ηu, u = g + βb
     … β = 0       θ' = θ − ηg;  v' = −g
+    … decoupled   g = G;  b, and d = b or (Nesterov) g + βb, as above;  θ' = (1 − ηλ)θ − ηd;  v' = −b, −g without β
     Adam          g = G + λθ (coupled);  θ' = θ − ηm̂/(√ŝ + ε);  v' := (θ' − θ)/η
     AdamW         g = G;  θ' = (1 − ηλ)θ − ηm̂/(√ŝ + ε);  v' := (θ' − θ)/η
 
-θ is not kept: it follows from θ' and u = (θ − θ')/η. Source: torch.optim 2.10–2.13 (`_single_tensor_*`,
-`_multi_tensor_*`, `_fused_*`). `foreach=True` Nesterov without decay leaves G + βb in `.grad`; that is undone.
+θ is not kept: it follows from θ' and u = (θ − θ')/η; decoupled, u = (d + λθ')/(1 − ηλ). Source: torch.optim 2.10–2.13
+(`_single_tensor_*`, `_multi_tensor_*`, `_fused_*`); SGD with decoupled decay is limen.pretrain's `DecoupledSGD`.
+`foreach=True` Nesterov without decay leaves G + βb in `.grad`; that is undone.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from limen.measure.recorder.flat import Array, FlatParameters
 from limen.records.errors import BadInput, Problem
 from limen.records.trajectory import OptimizerSettings
 
-SUPPORTED = "torch.optim.SGD (every option), torch.optim.Adam and torch.optim.AdamW"
+SUPPORTED = "torch.optim.SGD (every option), torch.optim.Adam, torch.optim.AdamW and a study's decoupled SGD"
 FROZEN = (
     "Adam's preconditioner changes with every update; read as SGD, the recording takes it as frozen (approximate): "
     "v is (θ' − θ)/η and curvature has to be taken in the coordinates P^(−1/2)θ"
@@ -58,8 +60,10 @@ def kind_of(optimizer: Any) -> str:
     """`SGD`, `Adam` or `AdamW`; raises BadInput for what makes other updates."""
     import torch
 
-    for name in ("SGD", "AdamW", "Adam"):
-        known = getattr(torch.optim, name)
+    from limen.pretrain.optimizers import DecoupledSGD
+
+    rules = (("SGD", DecoupledSGD), *((name, getattr(torch.optim, name)) for name in ("SGD", "AdamW", "Adam")))
+    for name, known in rules:
         if isinstance(optimizer, known) and inspect.unwrap(type(optimizer).step) is inspect.unwrap(known.step):
             return name
     what = f"expected one of {SUPPORTED}, got {type(optimizer).__module__}.{type(optimizer).__qualname__}"
@@ -68,8 +72,14 @@ def kind_of(optimizer: Any) -> str:
 
 
 def settings_of(optimizer: Any, kind: str) -> OptimizerSettings:
-    """The setting of the next or last update; raises BadInput where groups differ in more than their decay."""
+    """The setting of the next or last update; raises BadInput where groups differ in more than their decay.
+
+    SGD with decoupled decay has one decay for all groups: what it takes from θ_ref is then one vector.
+    """
+    from limen.pretrain.optimizers import DecoupledSGD
+
     groups = optimizer.param_groups
+    apart = isinstance(optimizer, DecoupledSGD)
     first = groups[0]
     problems = []
     for key in (key for key in SAME if key in first):
@@ -81,7 +91,10 @@ def settings_of(optimizer: Any, kind: str) -> OptimizerSettings:
                 Problem("optimizer", what, cause=cause, fix="give groups the same, weight_decay may differ")
             )
     decays = tuple(float(group["weight_decay"]) for group in groups)
-    decoupled = kind == "AdamW" or bool(first.get("decoupled_weight_decay", False))
+    decoupled = apart or kind == "AdamW" or (kind == "Adam" and bool(first.get("decoupled_weight_decay", False)))
+    if apart and len(set(decays)) > 1:
+        what = f"expected one weight_decay for all groups of an SGD with decoupled decay, got {sorted(set(decays))}"
+        problems.append(Problem("optimizer", what, fix="give groups the same, or let the decay be part of the gradient"))
     if problems:
         raise BadInput(problems)
     if kind == "SGD":
@@ -96,7 +109,7 @@ def settings_of(optimizer: Any, kind: str) -> OptimizerSettings:
         nesterov=bool(first.get("nesterov", False)),
         weight_decay=decays,
         decoupled=decoupled,
-        maximize=bool(first["maximize"]),
+        maximize=bool(first["maximize"]) and not apart,  # which DecoupledSGD does not look at
     )
 
 
@@ -108,7 +121,7 @@ def _plain(value: Any) -> Any:
 
 def _altered(group: dict[str, Any], settings: OptimizerSettings) -> bool:
     """Whether torch's foreach Nesterov ran, which adds βb to the gradients in place."""
-    if settings.name != "SGD" or not settings.nesterov or settings.maximize or group["fused"]:
+    if settings.name != "SGD" or not settings.nesterov or settings.maximize or settings.decoupled or group["fused"]:
         return False
     foreach = group["foreach"]
     return bool(all(p.is_cuda for p in group["params"]) if foreach is None else foreach)
@@ -155,6 +168,10 @@ class Update:
         if said.name != "SGD":
             return self._adam_formed(parameter, stretch, gradient, after)
         shrunk = 1 - said.learning_rate * decay
+        if said.decoupled and decay:
+            buffer = gradient if self.buffers is None else self.buffers[parameter][stretch]
+            direction = gradient + said.momentum * buffer if said.nesterov else buffer
+            return Formed(buffer, (direction + decay * after) / shrunk, gradient)
         if self.buffers is None:
             gradient = (gradient + decay * after) / shrunk if decay else gradient
             return Formed(gradient, gradient, gradient)

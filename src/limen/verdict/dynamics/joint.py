@@ -26,7 +26,8 @@ def joint_p(found: Sequence[Compared]) -> float | None:
     >>> joint_p([Compared(measured, None, None, "no prediction")]) is None
     True
     """
-    tested = [(abs(at.z), at.measured.n - 1) for at in found if at.z is not None and (at.measured.n or 0) > 1]
+    counted = [(at.z, at.measured.n or 0) for at in found if at.z is not None]
+    tested = [(abs(z), batches - 1) for z, batches in counted if batches > 1]
     if not tested:
         return None
     return float(min(holm([2 * float(stats.t.sf(z, freedom)) for z, freedom in tested])))
