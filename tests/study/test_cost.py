@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,9 @@ from limen.study.architectures import (
     TransformerArchitecture,
     VitArchitecture,
 )
-from limen.study.cost import pretrain_cost
+from limen.study.cost import features_cost, pretrain_cost
 from limen.study.encoders import Pretrain
+from limen.study.files import Files
 from limen.study.work import Shape, image_shape, shape_of, weights, width_of
 
 TEXT = Shape(32, 500)
@@ -71,6 +73,21 @@ LONGER: list[dict[str, Any]] = [
 @pytest.mark.parametrize("change", LONGER)
 def test_more_of_anything_costs_more(change: dict[str, Any]) -> None:
     assert pretrain_cost(run(**change), 1000).seconds > 1.5 * pretrain_cost(run(input="text"), 1000).seconds
+
+
+def test_features_cost_what_the_input_costs_and_the_look_for_near_duplicates(tmp_path: Path) -> None:
+    for name, rows in (("a", 1000), ("b", 3000)):
+        (tmp_path / f"{name}.csv").write_text("text,audio\n" + "".join(f"one {i},two\n" for i in range(rows)))
+    files = Files(tmp_path)
+
+    def seconds(table: str, **fields: Any) -> float:
+        return features_cost(run(**{"data": "a.csv", **fields}), table, files).seconds
+
+    assert seconds("b.csv", input="text") > 2 * seconds("a.csv", input="text")
+    assert seconds("b.csv", input="text", data="b.csv") < seconds("b.csv", input="text")  # the file itself
+    assert seconds("a.csv", input="audio", sound={"seconds": 4.0}) > 2 * seconds("a.csv", input="audio")
+    assert seconds("a.csv", input="text", architecture={"depth": 40}) > 5 * seconds("a.csv", input="text")
+    assert seconds("a.csv", input="text", threads=2) < 0.7 * seconds("a.csv", input="text")
 
 
 def test_a_vocabulary_costs_where_tokens_are_restored() -> None:

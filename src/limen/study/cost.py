@@ -62,6 +62,8 @@ DECODE = 1.5e-4
 """Seconds to decode one small image, and to learn a vocabulary from one short text and cut it into tokens."""
 SPECTRUM = 1.1e-3
 """Seconds to decode one second of sound at 8,000 samples a second into its spectrum."""
+COMPARE, COMPARE_SOUND = 1e-5, 1.2e-4
+"""Seconds to bring one row of a table, or one sound, into the form in which near-duplicates agree."""
 VIEW = 3e-8
 """Seconds of augmentation per value of a view."""
 TEXT_TOKENS = 30
@@ -189,7 +191,11 @@ def features_cost(encoder: Encoder, table: str, files: Files) -> Cost:
         per_row = 5e-5 + 1e-9 * 512 * width
     elif isinstance(encoder, Embeddings | Pixels):
         per_row = 1e-5 if width < 100 else DECODE
-    return Cost(LEAST + facts.rows * per_row, 4 * facts.rows * width, memory + 8 * facts.rows * width)
+    seconds = LEAST + facts.rows * per_row
+    if isinstance(encoder, Pretrain) and table != encoder.data:
+        both = facts.rows + files.describe(encoder.data).rows
+        seconds += both * (COMPARE_SOUND if encoder.input == "audio" else COMPARE)
+    return Cost(seconds, 4 * facts.rows * width, memory + 8 * facts.rows * width)
 
 
 def fit_cost(method: str, rows: int, width: int, adapt: Adapt) -> Cost:
