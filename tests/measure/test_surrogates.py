@@ -33,12 +33,13 @@ def test_labels_of_other_rows_are_refused():
 
 def test_banking77_embeddings_against_the_same_with_most_directions_removed(shared_data):
     with np.load(shared_data / "banking77" / "minilm-test.npz") as table:
-        x, y = table["X"].astype(np.float64)[:800], np.unique(table["y"][:800], return_inverse=True)[1]
+        chosen = np.isin(table["y"], np.unique(table["y"])[:12])
+        x, y = table["X"][chosen].astype(np.float64), np.unique(table["y"][chosen], return_inverse=True)[1]
     directions = np.linalg.svd(x - x.mean(axis=0), full_matrices=False)[2][:5]
     whole, few = (
         surrogates(EncoderRows(name, f, labels=y)).values for name, f in (("all", x), ("5", x @ directions.T))
     )
-    assert whole["rank_me"].value > 200
+    assert whole["rank_me"].value > 150
     assert few["rank_me"].value <= 5
     assert few["effective_rank"].high < whole["effective_rank"].low
     assert whole["uniformity"].high < few["uniformity"].low
