@@ -51,13 +51,21 @@ def test_distance_is_the_displacement_of_the_law_and_saturates_at_twice_the_spre
     )
 
 
-def test_noise_in_flat_directions_diffuses_and_makes_the_distance_an_upper_bound() -> None:
+def test_noise_at_unknown_curvatures_makes_the_distance_lie_between_held_and_flat() -> None:
     trace = 30.0  # 20 of it outside of the modes: E Δ² = (η/(1 − β))²·C·(t − 2β(1 − βᵗ)/(1 − β²)) per flat direction
     flat = (ETA / (1 - BETA)) ** 2 * 20.0 / SIZE
     at = [np.sqrt(flat * (t - 2 * BETA * (1 - BETA**t) / (1 - BETA**2)) + 2 * VARIANCE.sum()) for t in (4000, 40_000)]
     found = answers.distance(seen(parameters=100, noise={"trace": around(trace, 0.1)}))
-    assert found.answer == f"{at[0]:.3g} in 4,000 more steps, {at[1]:.3g} in 40,000"
-    assert f"radius of {np.sqrt(VARIANCE.sum()):.3g}; an upper bound" in found.evidence
+    # held as the least mode (h = 1, noise 2) is: ten times its noise, so ten times its variance more
+    held = np.sqrt(2 * (VARIANCE.sum() + 10 * VARIANCE[1]))
+    assert found.answer == f"{held:.3g} to {at[0]:.3g} in 4,000 more steps, {held:.3g} to {at[1]:.3g} in 40,000"
+    assert f"radius of {np.sqrt(VARIANCE.sum()):.3g}; unmeasured directions as curved as" in found.evidence
+
+
+def test_without_a_recorded_mode_to_hold_it_the_distance_is_an_upper_bound() -> None:
+    found = answers.distance(seen(parameters=100, eigenvalues=(-1.0, -2.0), noise={"trace": around(30.0, 0.1)}))
+    assert "an upper bound" in found.evidence
+    assert " to " not in found.answer
 
 
 def density_of(examples: int) -> Any:

@@ -14,6 +14,7 @@ import numpy as np
 from limen.records.dynamics import Answer, Compared, Lag, ModeVerdict
 from limen.records.units import counted
 from limen.theory.sgd import Law, correction, excess_loss_saved, gaussian_regression, rescale, window_average
+from limen.verdict.dynamics.displacement import ends
 from limen.verdict.dynamics.problem import RunProblem
 
 DROP = 10.0
@@ -76,6 +77,16 @@ def _signed(value: float) -> str:
     return shown[1:] if shown in ("+0.0", "-0.0") else shown
 
 
+def _between(lower: float, upper: float) -> str:
+    """One number, or two that differ.
+
+    >>> _between(1.0, 1.0004), _between(0.17, 3.6)
+    ('1', '0.17 to 3.6')
+    """
+    said = [f"{value:.3g}" for value in (lower, upper)]
+    return said[0] if said[0] == said[1] else f"{said[0]} to {said[1]}"
+
+
 def _refused(question: str, reason: str) -> Answer:
     return Answer(question, f"not answered: {reason}", "", refused=True)
 
@@ -115,14 +126,17 @@ def distance(seen: Seen) -> Answer:
     if seen.unsettled or seen.law is None:
         return _refused(question, seen.unsettled)
     steps = [seen.problem.steps, 10 * seen.problem.steps]
-    now, later = np.sqrt(seen.law.displacement(steps))
+    lower, upper = ends(seen.problem, np.array(steps))[seen.law.name]
+    now, later = (_between(*np.sqrt(both)) for both in zip(lower, upper, strict=True))
     radius = float(np.nansum(seen.law.position_variance * seen.law.problem.weight))
     evidence = f"the {seen.law.name} law; modes with an equilibrium spread over a radius of {np.sqrt(radius):.3g}"
-    if seen.problem.flat_bulk:
+    if seen.problem.curved is not None:
+        evidence += "; unmeasured directions as curved as the least recorded mode, or flat"
+    elif seen.problem.flat_bulk:
         evidence += "; an upper bound, since noise outside the recorded modes is taken for flat"
     if seen.problem.few_examples:
         evidence += f"; a lower bound: {seen.problem.few_examples}"
-    return Answer(question, f"{now:.3g} in {counted(steps[0], 'more step')}, {later:.3g} in {steps[1]:,}", evidence)
+    return Answer(question, f"{now} in {counted(steps[0], 'more step')}, {later} in {steps[1]:,}", evidence)
 
 
 def batch(seen: Seen) -> Answer:

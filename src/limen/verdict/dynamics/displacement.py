@@ -9,6 +9,7 @@ they are not: it is wide. The sketch errs alike at both.
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from limen.arrays.checks import finite_or_none
 from limen.records.dynamics import Lag
@@ -19,6 +20,8 @@ from limen.verdict.dynamics.problem import Floats, RunProblem
 NORMAL = 1.959963984540054
 LONGEST = 16
 """Lags up to 1/16 of the stretch have an error: beyond, blocks are shorter than the lag and errors too small."""
+ALIKE = 1.25
+"""Greatest ratio of a law's two ends at which it says something."""
 METHOD = "mean over all origins, sketch of the velocities"
 ASSUMPTIONS = ("errors over time come from blocks longer than the lag", "the sketch adds √(2/d) at worst")
 
@@ -32,9 +35,7 @@ def lags(problem: RunProblem) -> tuple[Lag, ...]:
     reach = problem.steps // LONGEST
     over_time = np.where(at <= reach, found.displacement_error, np.nan)
     error = np.hypot(over_time, problem.trajectory.sketch_error * value)
-    laws = {} if problem.whole is None else problem.laws(problem.whole)
-    predicted = {name: law.displacement(at) for name, law in laws.items()}
-    slopes = {name: _slopes(at, values) for name, values in predicted.items()}
+    predicted, slopes = _told(problem, at)
     return tuple(
         Lag(
             int(at[i]),
@@ -45,6 +46,33 @@ def lags(problem: RunProblem) -> tuple[Lag, ...]:
         )
         for i in range(len(at))
     )
+
+
+def ends(problem: RunProblem, at: np.ndarray) -> dict[str, tuple[Floats, Floats]]:
+    """By law its displacement at lags [T] with the bulk held as the least tracked mode, and with the bulk flat.
+
+    Both are the same array where the curvature of the bulk is known, or no tracked mode has one above 0.
+    """
+    flat = {} if problem.whole is None else problem.laws(problem.whole)
+    held = {} if problem.curved is None else problem.laws(problem.curved)
+    upper = {name: law.displacement(at) for name, law in flat.items()}
+    return {name: (held[name].displacement(at) if name in held else values, values) for name, values in upper.items()}
+
+
+def told(lower: Floats, upper: Floats) -> NDArray[np.bool_]:
+    """Lags [T] up to the first at which the two ends are too far apart for the law to say something."""
+    apart = np.maximum(lower, upper) > ALIKE * np.minimum(lower, upper)
+    return ~np.logical_or.accumulate(apart)
+
+
+def _told(problem: RunProblem, at: np.ndarray) -> tuple[dict[str, Floats], dict[str, Floats]]:
+    """By law displacements and slopes, NaN where the law is not told."""
+    values, slopes = {}, {}
+    for name, (lower, upper) in ends(problem, at).items():
+        known = told(lower, upper)
+        values[name] = np.where(known, upper, np.nan)
+        slopes[name] = np.where(known, _slopes(at, upper), np.nan)
+    return values, slopes
 
 
 def _correlation(problem: RunProblem) -> Correlation | None:

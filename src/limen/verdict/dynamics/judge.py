@@ -9,14 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
+
 from limen.arrays.paired_tests import holm
 from limen.records.curvature import Curvature
-from limen.records.dynamics import Compared, Dynamics, ModeVerdict, Verdict
+from limen.records.dynamics import Compared, Dynamics, Lag, ModeVerdict, Verdict
 from limen.records.gradient_noise import GradientNoise
 from limen.records.trajectory import Trajectory
 from limen.records.units import counted
 from limen.verdict.dynamics.answers import answers
-from limen.verdict.dynamics.displacement import lags
+from limen.verdict.dynamics.displacement import ends, lags, told
 from limen.verdict.dynamics.identities import identities
 from limen.verdict.dynamics.joint import joint_p
 from limen.verdict.dynamics.modes import mode_verdicts, needed_steps
@@ -24,6 +26,8 @@ from limen.verdict.dynamics.orbits import orbits
 from limen.verdict.dynamics.problem import RunProblem, run_problem, segments_of
 
 DRIFT = 0.05
+COLD = 3.0
+"""Standard errors below the law from which noise is said to have fallen."""
 VIRIAL = 0.15
 """Distance of a mode's virial ratio from the law's, beyond its interval, that says the loss is not the quadratic
 one."""
@@ -54,7 +58,7 @@ def judge(run: str, trajectory: Trajectory, curvature: Curvature | None, noise: 
         identities=found,
         answers=answers(problem, modes, found, at, (verdict, reason, bool(_not_quadratic(problem, modes)))),
         orbits=orbits(problem, modes, laws),
-        warnings=_warnings(problem, modes, found),
+        warnings=_warnings(problem, modes, found, at),
         excluded=trajectory.info.excluded,
         temperature_p=joint_p([mode.temperature for mode in modes]),
     )
@@ -86,7 +90,9 @@ def _stationary(problem: RunProblem, modes: tuple[ModeVerdict, ...]) -> tuple[Ve
     return "stationary", f"no drift in {counted(len(judged), 'mode')} (least p = {p:.2g} after Holm){rest}", p
 
 
-def _warnings(problem: RunProblem, modes: tuple[ModeVerdict, ...], found: Mapping[str, Compared]) -> tuple[str, ...]:
+def _warnings(
+    problem: RunProblem, modes: tuple[ModeVerdict, ...], found: Mapping[str, Compared], at: tuple[Lag, ...]
+) -> tuple[str, ...]:
     said = [problem.unpredictable] if problem.unpredictable else []
     if problem.sampling == "unknown":
         said.append(
@@ -95,7 +101,7 @@ def _warnings(problem: RunProblem, modes: tuple[ModeVerdict, ...], found: Mappin
     if problem.noise is None:
         said.append("gradient noise was not measured: measured numbers stand without a prediction")
     elif problem.flat_bulk:
-        said.append("no spectral density: noise outside the recorded modes is taken for flat, too mobile at long lags")
+        said.append(_unknown_bulk(problem, at))
     if problem.few_examples:
         said.append(f"{problem.few_examples}: the laws of displacement saturate too early and too low")
     rising = sum(mode.curvature < 0 for mode in modes)
@@ -110,13 +116,50 @@ def _warnings(problem: RunProblem, modes: tuple[ModeVerdict, ...], found: Mappin
     if failed:
         said.append(f"the recorder's own tests failed: {', '.join(sorted(set(failed)))}")
     said += _not_quadratic(problem, modes)
+    return (*said, *_other_noise(modes, found))
+
+
+def _unknown_bulk(problem: RunProblem, at: tuple[Lag, ...]) -> str:
+    """What noise in directions of unknown curvature leaves open: both ends of the law at the last lag with an error."""
+    assert problem.noise is not None
+    share = problem.bulk_noise / (problem.noise.trace.value or problem.bulk_noise)
+    text = f"no spectral density: {share:.0%} of the noise is outside of the recorded modes, at unknown curvatures"
+    sure = [lag.lag for lag in at if lag.measured.low is not None]
+    both = ends(problem, np.array(sure)).get(problem.law_name) if sure else None
+    if both is None or problem.curved is None:
+        return f"{text}; it is taken for flat, an upper bound of displacement"
+    lower, upper = both
+    known = [lag for lag, kept in zip(sure, told(lower, upper), strict=True) if kept]
+    if len(known) == len(sure):
+        return f"{text}; between flat and as curved as the least recorded mode they change displacement little"
+    until = f"told up to lag {known[-1]:,}" if known else "not told"
+    return (
+        f"{text}: the {problem.law_name} law is {until}; at {sure[-1]:,} it says {lower[-1]:.3g} (as curved as the "
+        f"least recorded mode) to {upper[-1]:.3g} (flat). limen.curvature(…, density=True) measures them"
+    )
+
+
+def _other_noise(modes: tuple[ModeVerdict, ...], found: Mapping[str, Compared]) -> list[str]:
+    """The noise that the motion implies is not the one that was measured: it grows with distance, or has fallen."""
     implied, virial = found["F"], found["V"]
-    if implied.z is not None and implied.z > 2 and virial.z is not None and abs(virial.z) < 3:
-        said.append(
+    grown = implied.z is not None and implied.z > 2
+    if grown and virial.z is not None and abs(virial.z) < 3:
+        return [
             f"the motion implies {implied.measured.value:.2f} times the noise measured at one place: noise grows with "
             "the distance from the minimum (multiplicative)"
-        )
-    return tuple(said)
+        ]
+    z = [mode.temperature.z for mode in modes if mode.temperature.z is not None]
+    cold = sum(at < -COLD for at in z)
+    if implied.z is not None and implied.z < -COLD:
+        what = f"the motion implies {implied.measured.value:.2g} times the noise measured where the recording began"
+    elif implied.z is None and 2 * cold > len(z):
+        what = f"{cold} of {counted(len(z), 'mode')} are colder than the noise measured where the recording began"
+    else:
+        return []
+    return [
+        f"{what}: it has fallen since, or those are other weights. Curvature and noise of a start do not describe "
+        'where training is now: measure and record from a checkpoint (in a study start = "NAME@step")'
+    ]
 
 
 def _not_quadratic(problem: RunProblem, modes: tuple[ModeVerdict, ...]) -> list[str]:

@@ -2,9 +2,10 @@
 
 Tracked modes are the eigenvectors that were recorded: h = ρ + decay (where it is in the gradient), noise uᵀΣu as
 measured. The whole network adds a bulk: the noise that is left, tr Σ − Σ uᵀΣu, spread over the nodes of the spectral
-density below the tracked modes in proportion to (multiplicity)·(curvature)^slope, or all of it at curvature 0 where
-there is no density (then displacements are too large at long lags). Modes of negative curvature have no law; they are
-counted.
+density below the tracked modes in proportion to (multiplicity)·(curvature)^slope. Where there is no density, the
+curvatures of the bulk are unknown but for their range: 0 (`whole`: it diffuses for ever) to the least tracked one
+(`curved`: it is held as those are). What a law says of the network then lies between the two. Modes of negative
+curvature have no law; they are counted.
 
 A density of few of the run's examples has too few modes, and too sharp ones: the Hessian of n examples has a rank of
 n times the outputs at most. Under noise in proportion to curvature every mode has the same variance, so that laws then
@@ -130,6 +131,17 @@ class RunProblem:
     @cached_property
     def whole(self) -> Modes | None:
         """Tracked modes of curvature above 0 and the bulk; None without noise or for another optimizer than SGD."""
+        return self._network(0.0)
+
+    @cached_property
+    def curved(self) -> Modes | None:
+        """The same with a bulk of unknown curvature as curved as the least tracked mode; None where it is known."""
+        eigenvalues = np.asarray(self.trajectory.info.eigenvalues, dtype=np.float64)
+        sharp = eigenvalues[(self.stiffness > 0) & (eigenvalues > 0)]
+        return self._network(float(sharp.min())) if self.flat_bulk and len(sharp) else None
+
+    def _network(self, unknown: float) -> Modes | None:
+        """Tracked modes and the bulk, which lies at curvature `unknown` where there is no density."""
         if self.variances is None or self.noise is None or self.unpredictable:
             return None
         eigenvalues = np.asarray(self.trajectory.info.eigenvalues, dtype=np.float64)
@@ -139,7 +151,7 @@ class RunProblem:
         left = self.bulk_noise
         if left > 0:
             sharp = curvature[curvature > 0]
-            bulk = self._bulk(float(sharp.min()) if len(sharp) else np.inf)
+            bulk = self._bulk(float(sharp.min()) if len(sharp) else np.inf, unknown)
             share = bulk[1] * np.maximum(bulk[0], 0.0) ** self._slope if (bulk[0] > 0).any() else bulk[1]
             curvature = np.concatenate([curvature, bulk[0]])
             noise = np.concatenate([noise, left * share / share.sum() / bulk[1]])
@@ -156,7 +168,7 @@ class RunProblem:
 
     @property
     def flat_bulk(self) -> bool:
-        """Whether that noise is taken to act on flat directions, for want of a spectral density."""
+        """Whether the curvature of the directions it acts on is unknown, for want of a spectral density."""
         return self.bulk_noise > 0 and (self.curvature is None or self.curvature.density is None)
 
     @property
@@ -175,12 +187,12 @@ class RunProblem:
             return 1.0  # not known: in proportion
         return slope.value
 
-    def _bulk(self, below: float) -> tuple[Floats, Floats]:
+    def _bulk(self, below: float, unknown: float) -> tuple[Floats, Floats]:
         """Curvatures ≥ 0 and how many modes each stands for; negative ones lie at 0."""
         density = None if self.curvature is None else self.curvature.density
         n = float(self.trajectory.info.parameters)
         if density is None:
-            return np.zeros(1), np.array([n - len(self.stiffness)])
+            return np.full(1, unknown), np.array([n - len(self.stiffness)])
         nodes, weights = density.nodes.ravel(), density.weights.ravel() / len(density.nodes) * n
         kept = (nodes < below) & (weights > 0)
         return np.maximum(nodes[kept], 0.0), weights[kept]
