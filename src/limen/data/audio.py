@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import wave
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,11 +15,18 @@ from scipy.signal import resample_poly
 from limen.data.phrases import names_text, rows_text
 from limen.records.errors import BadInput, Problem
 
+DAMAGE = (wave.Error, EOFError, ValueError, TypeError, OSError)
+"""What reading bytes that are no sound wav raises."""
+RATES = (100, 1_000_000)
+"""Samples a second that a sound may have: beyond them a header is wrong, or hostile."""
+STREAMED = 2**32 - 4096
+"""Bytes that the header of a stream promises, whose length was not known when it was written."""
+
 
 def decode_audio(clips: Sequence[bytes], rate: int) -> list[NDArray[np.float32]]:
     """Samples of every clip: channels averaged, resampled (polyphase) to `rate` per second.
 
-    Raises BadInput for bytes that are not sound PCM wav files of 8, 16 or 32 bits, with row numbers.
+    Raises BadInput for bytes that are not whole, sound PCM wav files of 8, 16 or 32 bits, with row numbers.
 
     >>> content = io.BytesIO()
     >>> with wave.open(content, "wb") as clip:
@@ -27,33 +35,76 @@ def decode_audio(clips: Sequence[bytes], rate: int) -> list[NDArray[np.float32]]
     >>> decode_audio([content.getvalue()], 8000)[0].tolist()
     [0.0, 0.5, -1.0]
     """
-    decoded: list[NDArray[np.float32]] = []
-    broken: list[int] = []
-    reasons: set[str] = set()
+    bad = broken_audio(clips)
+    if bad:
+        reasons = names_text(sorted(set(bad.values())), 3)
+        what = f"expected PCM wav bytes; {rows_text(sorted(bad))} cannot be decoded: {reasons}"
+        raise BadInput(Problem("audio", what, "truncated downloads, or another format", "convert them to 16-bit wav"))
+    return [_resampled(*_samples(content), rate) for content in clips]
+
+
+def broken_audio(clips: Sequence[bytes]) -> dict[int, str]:
+    """Row → reason of every clip that cannot be decoded whole.
+
+    >>> broken_audio([b"RIFF"])
+    {0: 'EOFError'}
+    """
+    bad: dict[int, str] = {}
     for row, content in enumerate(clips):
         try:
-            decoded.append(_decode(content, rate))
-        except (wave.Error, EOFError, ValueError, TypeError, OSError) as error:
-            broken.append(row)
-            reasons.add(str(error) or type(error).__name__)
-    if broken:
-        what = f"expected PCM wav bytes; {rows_text(broken)} cannot be decoded: {names_text(sorted(reasons), 3)}"
-        raise BadInput(Problem("audio", what, "truncated downloads, or another format", "convert them to 16-bit wav"))
-    return decoded
+            _samples(content)
+        except DAMAGE as error:
+            bad[row] = str(error) or type(error).__name__
+    return bad
 
 
-def _decode(content: bytes, rate: int) -> NDArray[np.float32]:
+def rate_notes(clips: Sequence[bytes], rate: int) -> tuple[str, ...]:
+    """What there is to say of sounds that an encoder hears at `rate` samples a second, in sentences; mostly nothing.
+
+    Several rates in one column, and rates below the encoder's: what a sound of r samples a second holds ends at r/2 Hz.
+    """
+    rates = Counter(_header(content)[2] for content in clips)
+    notes = []
+    if len(rates) > 1:
+        shown = names_text(f"{own:,} ({count:,} sounds)" for own, count in sorted(rates.items()))
+        notes.append(f"sounds of several rates, all resampled to {rate:,} samples a second: {shown}")
+    low = {own: count for own, count in rates.items() if own < rate}
+    if low:
+        shown = names_text(f"{own:,}" for own in sorted(low))
+        notes.append(
+            f"{sum(low.values()):,} of {len(clips):,} sounds have fewer samples a second ({shown}) than the {rate:,} "
+            f"that the encoder hears: above {max(low) // 2:,} Hz or less they hold nothing"
+        )
+    return tuple(notes)
+
+
+def _header(content: bytes) -> tuple[int, int, int]:
+    """Bytes of a sample, channels, samples a second."""
     with wave.open(io.BytesIO(content), "rb") as clip:
-        width, channels, own = clip.getsampwidth(), clip.getnchannels(), clip.getframerate()
+        return clip.getsampwidth(), clip.getnchannels(), clip.getframerate()
+
+
+def _samples(content: bytes) -> tuple[NDArray[np.float64], int]:
+    """Samples of one clip, channels averaged, and its rate. Raises one of DAMAGE."""
+    width, channels, rate = _header(content)
+    with wave.open(io.BytesIO(content), "rb") as clip:
+        promised = clip.getnframes() * width * channels
         raw = clip.readframes(clip.getnframes())
     if width not in (1, 2, 4) or not raw:
         raise ValueError(f"{8 * width}-bit samples" if raw else "no samples")
+    if len(raw) < promised < STREAMED:
+        raise ValueError("ends before its header says")
+    if not RATES[0] <= rate <= RATES[1]:
+        raise ValueError(f"{rate:,} samples a second")
     if width == 1:
         samples = (np.frombuffer(raw, dtype=np.uint8).astype(np.float64) - 128) / 128
     else:
         samples = np.frombuffer(raw, dtype=f"<i{width}").astype(np.float64) / 2 ** (8 * width - 1)
-    mono = samples.reshape(-1, channels).mean(axis=1)
+    return samples.reshape(-1, channels).mean(axis=1), rate
+
+
+def _resampled(samples: NDArray[np.float64], own: int, rate: int) -> NDArray[np.float32]:
     if own != rate:
         shared = math.gcd(own, rate)
-        mono = resample_poly(mono, rate // shared, own // shared)
-    return np.asarray(mono, dtype=np.float32)
+        samples = resample_poly(samples, rate // shared, own // shared)
+    return np.asarray(samples, dtype=np.float32)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,29 +31,50 @@ def decode_images(images: Sequence[bytes], size: tuple[int, int] | None = None) 
     >>> decode_images([content.getvalue()]).tolist()
     [[[[255, 0, 7], [255, 0, 7]]]]
     """
+    shaped, bad = decode_sound(images, size)
+    if bad:
+        reasons = names_text(sorted(set(bad.values())), 3)
+        what = f"expected JPEG or PNG bytes; {rows_text(sorted(bad))} cannot be decoded: {reasons}"
+        raise BadInput(Problem("image", what, "truncated downloads, or another kind of file", "drop these rows"))
+    return shaped
+
+
+def decode_sound(
+    images: Sequence[bytes], size: tuple[int, int] | None = None
+) -> tuple[NDArray[np.uint8], dict[int, str]]:
+    """The same of those that can be decoded, and row → reason of the others.
+
+    Raises BadInput for images of different sizes, and without Pillow.
+
+    >>> decode_sound([b"no image"])[1]
+    {0: 'cannot identify image file'}
+    """
     library = require("PIL.Image", "images", "image bytes")
     claims = (library.DecompressionBombError, library.DecompressionBombWarning)
     damage = (OSError, ValueError, SyntaxError, EOFError, TypeError, OverflowError, MemoryError, *claims)
-    pictures: list[Any] = []
-    broken: list[int] = []
-    reasons: set[str] = set()
+    pictures: dict[int, NDArray[np.uint8]] = {}
+    bad: dict[int, str] = {}
     for row, content in enumerate(images):
         try:
-            pictures.append(_open(library, content, size))
+            pictures[row] = _open(library, content, size)
         except damage as error:
-            broken.append(row)
-            reasons.add(type(error).__name__ if not str(error) else str(error).split(" <")[0])
-    if broken:
-        what = f"expected JPEG or PNG bytes; {rows_text(broken)} cannot be decoded: {names_text(sorted(reasons), 3)}"
-        raise BadInput(Problem("image", what, "truncated downloads, or another kind of file", "drop these rows"))
-    sizes = sorted({picture.shape[:2] for picture in pictures})
-    if len(sizes) > 1:
-        shown = names_text(f"{h}×{w}" for h, w in sizes)
-        fix = "resize the images to one size with your own tool, such as Pillow's Image.resize, and save them again"
-        raise BadInput(Problem("image", f"expected images of one size, got {shown}", fix=fix))
-    colour = any(picture.ndim == 3 for picture in pictures)
-    shaped = [_channels(picture, colour) for picture in pictures]
-    return np.stack(shaped) if shaped else np.zeros((0, 0, 0, 1), dtype=np.uint8)
+            bad[row] = str(error).split(" <")[0] or type(error).__name__
+    _check_one_size(pictures)
+    colour = any(picture.ndim == 3 for picture in pictures.values())
+    shaped = [_channels(picture, colour) for picture in pictures.values()]
+    return np.stack(shaped) if shaped else np.zeros((0, 0, 0, 1), dtype=np.uint8), bad
+
+
+def _check_one_size(pictures: Mapping[int, NDArray[np.uint8]]) -> None:
+    counts = Counter(picture.shape[:2] for picture in pictures.values())
+    if len(counts) < 2:
+        return
+    usual = counts.most_common(1)[0][0]
+    others = rows_text([row for row, picture in pictures.items() if picture.shape[:2] != usual])
+    shown = names_text(f"{h}×{w}" for h, w in sorted(counts))
+    what = f"expected images of one size, got {shown}; other than {usual[0]}×{usual[1]}: {others}"
+    fix = "resize the images to one size with your own tool, such as Pillow's Image.resize, and save them again"
+    raise BadInput(Problem("image", what, fix=fix))
 
 
 def _open(library: Any, content: bytes, size: tuple[int, int] | None) -> NDArray[np.uint8]:

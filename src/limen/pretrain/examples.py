@@ -3,14 +3,14 @@
 Examples are read as they are (`read_raw`), split into training and held-out ones, and only then turned into what the
 encoder takes, since a vocabulary is learned from training texts alone. Labels are integers 0, …, C − 1 into the class
 names of the training file; a file of held-out examples is coded by the same names. A run without labels does not read
-the column.
+the column. Rows whose input is bad (`limen.data.inputs`) are left out before the split where the run says so.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -18,13 +18,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from limen.data.inputs import read_inputs
+from limen.data.audio import rate_notes
+from limen.data.inputs import usable_inputs
 from limen.data.labels import check_classes, check_labels, encode_labels
+from limen.data.on_bad import OnBad
 from limen.data.raw import RawRows
 from limen.data.tables import read_table
 from limen.models.encoder import InputKind
 from limen.models.preprocessing.images import checked_images
 from limen.models.preprocessing.preprocessing import Preprocessing, as_tensor
+from limen.models.preprocessing.spectra import Spectra
 from limen.records.errors import BadInput, Problem
 
 
@@ -45,6 +48,7 @@ class Source:
     kind: InputKind = "image"
     column: str | None = None
     label: str | None = None
+    on_bad: OnBad = "stop"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,8 @@ class Raw:
     inputs: Any
     labels: NDArray[np.int64] | None = None
     classes: tuple[str, ...] = ()
+    skipped: tuple[tuple[int, str], ...] = ()
+    """Rows of the table that were left out, with the reason of each."""
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -61,7 +67,7 @@ class Raw:
     def take(self, rows: NDArray[np.int64]) -> Raw:
         """Some of the examples."""
         chosen = self.inputs[rows] if isinstance(self.inputs, np.ndarray) else [self.inputs[row] for row in rows]
-        return Raw(chosen, None if self.labels is None else self.labels[rows], self.classes)
+        return replace(self, inputs=chosen, labels=None if self.labels is None else self.labels[rows])
 
     def digests(self) -> list[bytes]:
         """A hash of every input: equal ones have equal hashes."""
@@ -69,7 +75,12 @@ class Raw:
 
     def prepared(self, preprocessing: Preprocessing) -> Examples:
         """The examples as the encoder takes them. Raises BadInput for inputs that it cannot take."""
-        return Examples(preprocessing.array(self.inputs), self.labels, self.classes, preprocessing.takes)
+        array = preprocessing.array(self.inputs)
+        return Examples(array, self.labels, self.classes, preprocessing.takes, self.skipped, self.notes(preprocessing))
+
+    def notes(self, preprocessing: Preprocessing) -> tuple[str, ...]:
+        """What the preprocessing does to these inputs that a person would want to know, in sentences."""
+        return rate_notes(self.inputs, preprocessing.rate) if isinstance(preprocessing, Spectra) else ()
 
 
 @dataclass(frozen=True)
@@ -80,14 +91,17 @@ class Examples:
     labels: NDArray[np.int64] | None = None
     classes: tuple[str, ...] = ()
     takes: InputKind = "image"
+    skipped: tuple[tuple[int, str], ...] = ()
+    """Rows of their table that were left out, with the reason of each."""
+    notes: tuple[str, ...] = ()
+    """What was done to their inputs, in sentences."""
 
     def __len__(self) -> int:
         return len(self.inputs)
 
     def take(self, rows: NDArray[np.int64]) -> Examples:
         """Some of the examples."""
-        labels = None if self.labels is None else self.labels[rows]
-        return Examples(self.inputs[rows], labels, self.classes, self.takes)
+        return replace(self, inputs=self.inputs[rows], labels=None if self.labels is None else self.labels[rows])
 
     def batch(self, rows: NDArray[np.int64], channels_last: bool = False) -> Batch:
         """Some of the examples as tensors; `channels_last` says how they lie in memory, not what they hold."""
@@ -118,30 +132,31 @@ class Examples:
 
 
 def read_raw(source: Source, classes: Sequence[str] | None = None) -> Raw:
-    """The examples of a table. Raises BadInput for columns that are not there or broken, and for labels that are
-    missing, continuous, of one class, or not in `classes`.
+    """The examples of a table. Raises BadInput for columns that are not there, bad inputs that are not to be
+    skipped, and labels that are missing, continuous, of one class, or not in `classes`.
 
     >>> raw = read_raw(Source("digits:test", label="label"))
     >>> len(raw), raw.classes[:3]
     (450, ('0', '1', '2'))
     """
     data, label, column = source.data, source.label, source.column or source.kind
-    inputs = read_inputs(data, column, source.kind)
-    if source.kind == "image":
-        inputs = checked_images(inputs, data)
+    found = usable_inputs(data, column, source.kind, source.on_bad)
+    inputs = checked_images(found.values, data) if source.kind == "image" else found.values
     if label is None:
-        return Raw(inputs)
-    named = (column, label, "group", "id")
-    raw = RawRows(data, np.arange(len(inputs)), read_table(data, [label]).columns[label], names=named)
+        return Raw(inputs, skipped=found.skipped)
+    values = read_table(data, [label]).columns[label]
+    rows = len(found.rows) + len(found.skipped)
+    raw = RawRows(data, np.arange(rows), values, names=(column, label, "group", "id"))
     problems = check_labels(raw)
-    if not problems and len(raw.labels) != len(inputs):
-        what = f"expected one label for each of the {len(inputs):,} examples, got {len(raw.labels):,}"
-        problems = [Problem(raw.place(1), what)]
-    problems = problems or check_classes(raw, classes)
+    if not problems and len(values) != rows:
+        problems = [Problem(raw.place(1), f"expected one label for each of the {rows:,} examples, got {len(values):,}")]
+    if not problems:
+        raw = replace(raw, features=found.rows, labels=values[found.rows])
+        problems = check_classes(raw, classes)
     if problems:
         raise BadInput(problems)
     labels, names = encode_labels(raw, classes)
-    return Raw(inputs, labels, names)
+    return Raw(inputs, labels, names, found.skipped)
 
 
 def load_examples(data: str, label: str | None) -> Examples:

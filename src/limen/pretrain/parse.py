@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any, Literal, get_args
 
+from limen.data.on_bad import ON_BAD
 from limen.models.preprocessing.options import OPTIONS
 from limen.pretrain.checkpoints import log_spaced
 from limen.pretrain.evaluation import Evaluation
@@ -48,6 +49,7 @@ class Parser:
         self._one_of("input", self.kind, tuple(OPTIONS))
         self._one_of("precision", self.plain.get("precision", PRECISIONS[0]), PRECISIONS)
         self._one_of("on_nan", self.plain.get("on_nan", ON_NAN[0]), ON_NAN)
+        self._one_of("on_bad", self.plain.get("on_bad", ON_BAD[0]), ON_BAD)
         self._shares()
         self._text("data")
         self._text("column")

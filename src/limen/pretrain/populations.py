@@ -1,4 +1,8 @@
-"""The two populations of a run: training examples and held-out ones, as its encoder takes them."""
+"""The two populations of a run: training examples and held-out ones, as its encoder takes them.
+
+Rows that are left out because nothing can be made of their input are left out before the split, and told with the
+population whose file they are of: with the training examples, where one file holds both.
+"""
 
 from __future__ import annotations
 
@@ -20,13 +24,13 @@ def examples_of(run: PretrainSpec) -> tuple[Examples, Examples]:
 def prepared_examples(run: PretrainSpec) -> tuple[Examples, Examples, Preprocessing]:
     """The same, and the preprocessing that was fitted on the training examples."""
     label = run.objective.get("label", "label") if needs_labels(run.objective) else None
-    source = Source(run.data, run.input, run.column, label)
+    source = Source(run.data, run.input, run.column, label, run.on_bad)
     every = read_raw(source)
     if isinstance(run.heldout, str):
         training, heldout = every, read_raw(replace(source, data=run.heldout), every.classes or None)
     else:
         split = split_examples(every.digests(), run.heldout, run.split_seed)
-        training, heldout = every.take(split.training), every.take(split.heldout)
+        training, heldout = every.take(split.training), replace(every.take(split.heldout), skipped=())
     problems = []
     if len(training) < run.batch_size:
         what = f"expected at most the {len(training)} training examples, got {run.batch_size}"

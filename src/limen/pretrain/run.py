@@ -5,6 +5,7 @@ The record (kind `pretrain`):
 arrays   `step-000100/encoder.…` and `step-000100/head.…`: all tensors of the checkpoint at update 100
 data     architecture, loss_name, layers, counts of examples; classes[] where there are labels; start, the update of the
          other run whose weights this one began with, where it did
+         skipped_examples{data, heldout}[[row, reason]] and notes[], where rows were left out or there is more to tell
          checkpoints[{step, heldout_losses[batch], training_losses[batch]}]: batch losses behind L_pre and L̂_pre, the
          same batches and augmentation draws at every checkpoint (`limen.measure.pretraining` makes Estimates of them)
          trace{step, loss, learning_rate}: loss along the run, mean over windows, at most 2,000 points
@@ -116,6 +117,7 @@ def pretrain(
             "seed": run.seed,
             "training_examples": len(training),
             "heldout_examples": len(heldout),
+            **_told(training, heldout),
             **({"classes": list(training.classes)} if training.classes else {}),
             **({"start": run.start} if run.start is not None else {}),
             "steps": run.steps,
@@ -129,6 +131,15 @@ def pretrain(
         },
         arrays=pack(kept),
     )
+
+
+def _told(training: Examples, heldout: Examples) -> dict[str, Any]:
+    """Rows that were left out, and what was done to inputs; nothing where there is nothing to tell."""
+    parts = {"data": training, "heldout": heldout}
+    skipped = {name: [list(row) for row in part.skipped] for name, part in parts.items() if part.skipped}
+    notes = list(dict.fromkeys((*training.notes, *heldout.notes)))
+    found = {"skipped_examples": skipped, "notes": notes}
+    return {key: value for key, value in found.items() if value}
 
 
 def _batches(

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
+from limen.data.on_bad import OnBad
 from limen.models.encoder import InputKind
 from limen.pretrain.evaluation import Evaluation
 from limen.pretrain.options import OPTIMIZERS
@@ -57,6 +58,8 @@ class PretrainSpec:
     """Column of the inputs; None = named like their kind."""
     preprocessing: Mapping[str, Any] = field(default_factory=dict)
     """Options of `limen.models.preprocessing.preprocessing.OPTIONS` for the kind of input."""
+    on_bad: OnBad = "stop"
+    """Rows of bad input: `stop` names them; `skip` leaves them out and counts them, up to half of all."""
     record: str | None = None
     """What is recorded along the run by observers that the caller brings: `dynamics`."""
 
