@@ -114,3 +114,17 @@ def test_a_run_of_few_batches_is_recorded_without_noise(tmp_path: Path) -> None:
     assert len(found.modes) == 10
     assert all(mode.noise is None for mode in found.modes)
     assert any("noise was not measured" in warning for warning in found.warnings)
+
+
+def test_decoupled_decay_is_recorded_and_views_that_change_nothing_leave_the_loss_a_hessian(tmp_path: Path) -> None:
+    path = study(tmp_path, "decoupled")
+    text = path.read_text().replace("momentum = 0.5 }", "momentum = 0.5, weight_decay = 0.01, decoupled = true }")
+    path.write_text(text.replace('loss = "squared"', 'loss = "squared"\naugmentation = "none"'))
+    assert limen.run(path, quiet=True).exit_code == 0
+    found = limen.dynamics(f"{path}::net")
+    assert len(found.modes) == 10
+    assert all(mode.noise is not None for mode in found.modes)
+    assert found.segments[0]["weight_decay"] == 0.01
+    assert "decoupled decay" in found.identities["X"].reason
+    assert not any("own tests failed" in warning for warning in found.warnings)
+    assert any(lag.predicted["discrete"] for lag in found.lags)

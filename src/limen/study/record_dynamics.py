@@ -47,7 +47,7 @@ class DynamicsRecording:
         run = PretrainSpec.parse(self.spec)
         training, _ = examples_of(run)
         curvature = noise = None
-        if run.objective["name"] == "supervised" and "augmentation" not in run.objective:
+        if run.objective["name"] == "supervised" and not _viewed(run):
             curvature, noise = _measured(model, run, training)
         asked = Asked(modes=curvature, batch_size=run.batch_size, sampling=run.sampling, examples=len(training))
         self.recorder = Recorder(self.folder, asked)
@@ -71,6 +71,21 @@ class DynamicsRecording:
         found = {path.name: path.read_bytes() for path in sorted(self.folder.iterdir()) if path.is_file()}
         self._removed()
         return found
+
+
+def _viewed(run: Any) -> bool:
+    """Whether inputs are changed at random before the encoder sees them.
+
+    >>> from types import SimpleNamespace
+    >>> runs = [SimpleNamespace(input="image", objective=named) for named in (
+    ...     {}, {"augmentation": {}}, {"augmentation": {"noise": 0.0}}, {"augmentation": {"noise": 0.1}})]
+    >>> [_viewed(run) for run in runs]
+    [False, False, False, True]
+    """
+    from limen.pretrain.views.strengths import KINDS
+
+    named = run.objective.get("augmentation")
+    return named is not None and KINDS[run.input](**named) != KINDS[run.input]()
 
 
 def _measured(model: Any, run: Any, training: Any) -> tuple[Any, Any]:
