@@ -26,6 +26,12 @@ SOUNDS = (
 )
 
 
+@pytest.fixture(autouse=True)
+def _without_gradients():
+    with torch.no_grad():
+        yield
+
+
 def _name(architecture):
     return "-".join(str(v) for v in architecture.values())
 

@@ -19,6 +19,12 @@ pytestmark = pytest.mark.torch
 SMALL = {"name": "transformer", "width": 8, "depth": 2, "heads": 2, "vocabulary": 12, "length": 10}
 
 
+@pytest.fixture(autouse=True)
+def _without_gradients():
+    with torch.no_grad():
+        yield
+
+
 def _drawn(key=0, **changes):
     encoder = build({**SMALL, **changes})
     encoder.initialise(stream("transformer", key))

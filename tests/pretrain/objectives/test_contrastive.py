@@ -21,6 +21,12 @@ pytestmark = pytest.mark.torch
 SURROGATES = ("logistic", "hinge")
 
 
+@pytest.fixture(autouse=True)
+def _without_gradients():
+    with torch.no_grad():
+        yield
+
+
 def surrogate(v: list[float], kind: str) -> float:
     """ℓ of the margins of one anchor."""
     if kind == "hinge":

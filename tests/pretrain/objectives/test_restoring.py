@@ -30,6 +30,12 @@ VALUES = (
 )
 
 
+@pytest.fixture(autouse=True)
+def _without_gradients():
+    with torch.no_grad():
+        yield
+
+
 def _built(architecture, head=None):
     encoder = build(architecture)
     encoder.initialise(stream("restoring encoder"))

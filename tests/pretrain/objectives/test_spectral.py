@@ -21,6 +21,12 @@ SIMILAR = np.array([[0.2, 0.1, 0.0, 0.05], [0.1, 0.1, 0.05, 0.0], [0.0, 0.05, 0.
 """w_{xx'} of four views, symmetric with sum 1."""
 
 
+@pytest.fixture(autouse=True)
+def _without_gradients():
+    with torch.no_grad():
+        yield
+
+
 def population_loss(f, w):
     """−2 E f(x)ᵀf(x⁺) + E (f(x)ᵀf(x′))², one pair at a time."""
     margin, views = w.sum(axis=1), range(len(w))
