@@ -61,7 +61,7 @@ OTHERS: dict[str, list[Any]] = {
     "checkpoints": [3, [0, 5]], "seeds": [2], "threads": [2],
     "evaluation": [{"draws": 3}, {"training_batches": 2}], "record": ["dynamics"],
     "objective": ["supervised", "contrastive", "spectral", "masked", "autoencoder"],
-    "start": ["a", "a@3"],
+    "start": ["a", "a@3"], "on_bad": ["skip"],
 }  # fmt: skip
 CONTRASTIVE = {"objective": "contrastive"}
 TEXT = {"input": "text"}

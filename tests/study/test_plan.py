@@ -313,6 +313,7 @@ def test_what_runs_on_texts_and_sounds_are_given(folder: Path) -> None:
     assert (run.column, run.preprocessing) == (None, {"rate": 16000, "seconds": 1.0, "bands": 20})
     assert run.objective["augmentation"] == {"shift": 0.0, "gain": 1.0, "noise": 0.0, "bands": 4, "frames": 0.0}
     assert run_of({}, folder).preprocessing == {}
+    assert [run_of(own, folder).on_bad for own in ({}, {"on_bad": "skip"})] == ["stop", "skip"]
 
 
 def test_the_column_of_a_run_is_none_of_its_tasks(folder: Path) -> None:

@@ -2,8 +2,8 @@
 
 What a fit would refuse hours later is found before anything runs, by the very function that reads rows for a fit
 (`limen.study.rows`). Features that an encoder has yet to compute are stood in for by the row numbers, which no check
-of features refuses; vectors of a table are checked as they are: finite, of one width, not all constant. Texts are read
-where a vocabulary is learned or used, which takes none that are empty.
+of features refuses; vectors of a table are checked as they are: finite, of one width, not all constant. No encoder
+takes empty texts.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from limen.data.on_bad import OnBad
 from limen.records.errors import BadInput, Problem
 from limen.records.stage import StageRecord
 from limen.study.encoders import Encoder, Pretrain
@@ -32,38 +33,33 @@ def unusable_rows(name: str, task: Task, encoders: Iterable[Encoder], files: Fil
 
 
 def empty_texts(study: Study, files: Files) -> Iterator[Finding]:
-    """Texts that hold nothing, in every table that an encoder with a vocabulary of its own reads.
+    """Texts that hold nothing, in every column of text that an encoder of the study reads.
 
     Tables and columns that are not there are the matter of `limen.study.check`.
     """
-    places: dict[tuple[str, str], KeyPath] = {}
+    places: dict[tuple[str, str, OnBad], KeyPath] = {}
     for task_name, task, name, encoder in pairs(study):
-        if not isinstance(encoder, Pretrain) or encoder.input != "text":
+        if encoder.input != "text":
             continue
-        read: list[tuple[str, KeyPath]] = [(encoder.data, ("encoder", name, "data"))]
-        if isinstance(encoder.heldout, str):
-            read.append((encoder.heldout, ("encoder", name, "heldout")))
-        for table, key in read:
-            places.setdefault((table, encoder.column or "text"), key)
+        if isinstance(encoder, Pretrain):
+            for key, table in (("data", encoder.data), ("heldout", encoder.heldout)):
+                if isinstance(table, str):
+                    places.setdefault((table, encoder.column or "text", encoder.on_bad), ("encoder", name, key))
         for population, table in populations(task).items():
             column = column_of(task, encoder, files.describe(table).columns)
-            places.setdefault((table, column), key_of(task_name, population))
-    for (table, column), key in places.items():
-        yield from _empty(table, column, key, files)
+            places.setdefault((table, column, "stop"), key_of(task_name, population))
+    for (table, column, on_bad), path in places.items():
+        if files.describe(table).columns.get(column) == "text":
+            yield from _empty(table, column, on_bad, path, files)
 
 
-def _empty(table: str, column: str, key: KeyPath, files: Files) -> Iterator[Finding]:
-    from limen.data.inputs import read_inputs
-    from limen.models.preprocessing.tokens import text_rows
+def _empty(table: str, column: str, on_bad: OnBad, key: KeyPath, files: Files) -> Iterator[Finding]:
+    from limen.data.inputs import usable_inputs
 
-    if files.describe(table).columns.get(column) != "text":
-        return
     try:
-        text_rows(read_inputs(files.table(table), column, "text"))
+        usable_inputs(files.table(table), column, "text", on_bad)
     except BadInput as error:
-        for problem in error.problems:
-            what = problem.what if problem.where == "text" else f"{problem.where}: {problem.what}"
-            yield Finding((key,), f"{table}: {column}: {what}", problem.fix)
+        yield from (_finding(key, table, {"data": files.table(table)}, problem) for problem in error.problems)
 
 
 def key_of(task: str, population: str) -> KeyPath:

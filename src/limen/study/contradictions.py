@@ -13,7 +13,8 @@ from limen.study.source import Finding, did_you_mean
 from limen.study.spec import Adapt, Advice, Study, Task
 
 _SAME = (
-    "input", "data", "column", "heldout", "objective", "label", "loss", "projection", "tokens", "sound", "architecture",
+    "input", "data", "column", "on_bad", "heldout", "objective", "label", "loss", "projection", "tokens", "sound",
+    "architecture",
 )  # fmt: skip
 """What a run has in common with the one it starts from: the examples, what is held out, and all tensors."""
 

@@ -222,6 +222,8 @@ class Pretrain(Section):
     """A table with a column of inputs, or `digits`."""
     column: Column | None = None
     """Column of the inputs; None = named like `input`."""
+    on_bad: Literal["stop", "skip"] = "stop"
+    """What becomes of inputs that cannot be read or hold nothing: the run fails and names them, or leaves them out."""
     heldout: Annotated[Fraction | PathText, oneof("a fraction between 0 and 1 or a path")] = 0.05
     objective: Literal["nt-xent", "supervised", "contrastive", "spectral", "masked", "next-token", "autoencoder"] = (
         "nt-xent"

@@ -63,6 +63,7 @@ dimension = 256
 # input = "text"
 # data = "texts.parquet"
 # column = "text"
+# on_bad = "skip"                      # leave out empty texts (broken files, too), instead of "stop"
 # objective = "next-token"             # or any of the above; augmentation = { crop, drop, mask }
 # tokens = { vocabulary = 4096, length = 64 }
 # architecture = { name = "transformer", width = 128, depth = 4, heads = 4 }
