@@ -50,7 +50,7 @@ from limen.records.errors import BadInput, Problem
 from limen.records.observer import StepObserver
 from limen.records.stage import StageRecord
 
-VERSION = 2
+VERSION = 3
 TRACE_POINTS = 2000
 
 

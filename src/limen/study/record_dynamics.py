@@ -3,6 +3,12 @@
 The Hessian is that of the training loss at the weights the run begins with, over CURVATURE examples of the training set
 in batches of the run's size; the noise along its modes over NOISE of them. BatchNorm is in train mode in both, as it is
 in training. A loss that draws random views has no Hessian of its own: such a run is recorded without modes.
+
+The spectral density, which tells how far weights move outside of the modes, has to be of at least half of the training
+set (of fewer examples its laws saturate too early: limen.verdict.dynamics.problem). Pairs and density together take
+some PRODUCTS products, each about a gradient of every example. They are of all training examples, or of as many as make
+that SHARE of the run's own gradients; where these are less than half of the set, there is no density, and the verdict
+says between which ends a law then lies.
 """
 
 from __future__ import annotations
@@ -21,6 +27,13 @@ from limen.records.observer import Step
 MODES = 10
 CURVATURE, NOISE = 512, 4096
 """Training examples behind the eigenpairs and behind the noise."""
+PROBES, PROBE_STEPS = 4, 32
+"""Of the spectral density."""
+PRODUCTS = 2 * PROBES * PROBE_STEPS
+"""Products with the Hessian behind pairs and density: a density's own, and about as many for the pairs."""
+SHARE = 0.5
+MEMORY = 1 << 30
+"""Bytes that kept graphs and basis may take; beyond it products build graphs anew."""
 LEAST_BATCHES = 16
 """Of the noise, where there are as many."""
 
@@ -73,6 +86,16 @@ class DynamicsRecording:
         return found
 
 
+def density_examples(gradients: int, examples: int) -> int:
+    """Training examples behind pairs and density in a run of so many gradients of one example; 0: no density.
+
+    >>> density_examples(12_000 * 32, 1_000), density_examples(12_000 * 32, 700), density_examples(300 * 32, 700)
+    (750, 700, 0)
+    """
+    afforded = min(examples, int(SHARE * gradients / PRODUCTS))
+    return afforded if 2 * afforded >= examples else 0
+
+
 def _viewed(run: Any) -> bool:
     """Whether inputs are changed at random before the encoder sees them.
 
@@ -94,6 +117,7 @@ def _measured(model: Any, run: Any, training: Any) -> tuple[Any, Any]:
     from torch import nn
 
     from limen.arrays.random import stream
+    from limen.arrays.spectral_density import Probing
     from limen.measure.curvature.spectrum import curvature
     from limen.measure.noise.gradient_noise import LEAST_GROUPS, gradient_noise
     from limen.pretrain.objectives.supervised import supervised_loss
@@ -119,7 +143,11 @@ def _measured(model: Any, run: Any, training: Any) -> tuple[Any, Any]:
 
     normalised = any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules())
     mode: BatchNorm = "train" if normalised else "eval"
-    found = curvature(model, loss, batches(CURVATURE, 1), modes=MODES, batch_norm=mode, seed=run.split_seed)
+    dense = density_examples(run.steps * run.batch_size, len(training))
+    found = curvature(
+        model, loss, batches(max(dense, CURVATURE), 1), modes=MODES, batch_norm=mode, memory=MEMORY,
+        density=Probing(PROBES, PROBE_STEPS, seed=run.split_seed) if dense else False, seed=run.split_seed,
+    )  # fmt: skip
     if len(training) // run.batch_size < LEAST_GROUPS:
         return found, None  # fewer batches say nothing of their variance; `limen dynamics` says that noise is missing
     noise = gradient_noise(

@@ -18,7 +18,7 @@ from limen.records.stage import StageRecord
 from limen.study.unchanged import unchanged
 
 Stage = Callable[[Mapping[str, Any], Mapping[str, StageRecord]], StageRecord]
-VERSIONS: dict[str, int] = {"pretrain": 2, "features": 1, "fit": 6}
+VERSIONS: dict[str, int] = {"pretrain": 3, "features": 1, "fit": 6}
 
 
 def run_stage(stage: str, spec: Mapping[str, Any], inputs: Mapping[str, StageRecord]) -> StageRecord:
