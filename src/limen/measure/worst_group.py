@@ -1,8 +1,8 @@
 """The worst group of rows, with intervals that hold for all G groups at once.
 
 Each group's mean has an interval at confidence 1 − (1 − c)/G (Bonferroni). If all hold, the largest true mean lies in
-[max_g low_g, max_g high_g]. The largest *observed* mean is too large on average (E max ≥ max E): a name, not an
-estimate without bias. Errors of independent rows: Clopper-Pearson, certified. Losses, and rows in units: t, statistical.
+[max_g low_g, max_g high_g]. The largest *observed* mean is too large on average (E max ≥ max E): a name, no unbiased
+estimate. Errors of independent rows: Clopper-Pearson, certified. Losses, and rows in units: t, statistical.
 
 Source: Sagawa et al. 2020 (arXiv:1911.08731) for the quantity.
 """
