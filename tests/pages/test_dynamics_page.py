@@ -116,6 +116,11 @@ def test_a_refused_comparison_says_why() -> None:
     assert words.outcome(Compared(Estimate(1.0), None, None)) == "no prediction"
 
 
+def test_the_error_that_z_is_counted_in_stands_beside_the_outcome() -> None:
+    assert "below the law, may be chance; standard error 0.00012" in render_page(cases.rest())
+    assert "standard error 0.00012" not in render_page(cases.reshuffled())  # refused: there is no z
+
+
 def test_answers_lose_their_prefix_only_where_refused() -> None:
     refused = cases.answers(1)[-1]
     assert words.answer_card(refused)["answer"] == "No noise"

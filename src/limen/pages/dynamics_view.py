@@ -134,5 +134,5 @@ def _identity(name: str, found: Dynamics) -> dict[str, Any]:
         "measured": f"{words.full(compared.measured)} {compared.measured.mark}",
         "law": words.figure(compared.predicted),
         "z": Markup(f"{words.signed(compared.z)}{gauge(compared.z)}"),
-        "outcome": words.outcome(compared),
+        "outcome": words.judged(compared),
     }

@@ -108,6 +108,17 @@ def outcome(found: Compared) -> str:
     return f"disagrees: {side} the law"
 
 
+def judged(found: Compared) -> str:
+    """The outcome, and the standard error that z is counted in: that of the measurement and of the law together.
+
+    >>> judged(Compared(Estimate(1.2), 1.0, 2.5, error=0.08))
+    'above the law, may be chance; standard error 0.08'
+    """
+    if found.error is None or found.z is None:
+        return outcome(found)
+    return f"{outcome(found)}; standard error {figure(found.error, 2)}"
+
+
 def title(found: Dynamics) -> str:
     """The last part of the run's name: its folder, or the encoder of a study."""
     name = found.run.rpartition("::")[2]
