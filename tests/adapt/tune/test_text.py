@@ -71,3 +71,22 @@ def test_dropout_is_off_unless_asked_for_and_keyed(bert: Trainable, rows: TuneRo
 def test_a_prompt_that_leaves_no_room_is_named(bert: Trainable, rows: TuneRows) -> None:
     with pytest.raises(BadInput, match="exceed the 16 positions"):
         tune(bert, rows, TuneSpec("prompt", prompt_tokens=15))
+
+
+def test_low_rank_updates_of_maps_that_are_kept_transposed(
+    rows: TuneRows, bert: Trainable, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    library, folder = hub_library("transformers"), tmp_path_factory.mktemp("gpt2")
+    library.set_seed(0)
+    ends = {"bos_token_id": 3, "eos_token_id": 3}
+    config = library.GPT2Config(vocab_size=len(WORDS), n_embd=16, n_layer=2, n_head=2, n_positions=32, **ends)
+    library.GPT2Model(config).save_pretrained(folder)
+    bert.frozen.processor.save_pretrained(folder)  # type: ignore[attr-defined]
+    encoder = trainable(load_encoder({"source": "transformers", "path": str(folder), "pooling": "last"}, golden=False))
+    still, plain = (
+        tune(encoder, rows, TuneSpec(m, epochs=0, head="random")).holdout.loss for m in ("lora", "fine-tune")
+    )
+    assert np.abs(still - plain).max() < 1e-6
+    tuned = tune(encoder, rows, TuneSpec("lora", epochs=6, rank=2, targets=("c_attn",), patience=None))
+    assert tuned.parameters["moved"] == 2 * 2 * (16 + 48)  # two blocks, rank 2, maps of 16 to 48
+    assert tuned.course.training_loss[-1] < tuned.course.training_loss[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -55,7 +56,8 @@ def _low_rank(encoder: Trainable, spec: TuneSpec) -> set[str]:
     targets = _targets(encoder, spec.targets)
     config = peft.LoraConfig(r=spec.rank, lora_alpha=spec.alpha, target_modules=targets, lora_dropout=0.0)
     before = {name for name, _ in encoder.module.named_parameters()}
-    with torch.random.fork_rng():  # peft draws A from torch's generator; B is 0
+    with torch.random.fork_rng(), warnings.catch_warnings():  # peft draws A from torch's generator; B is 0
+        warnings.filterwarnings("ignore", "fan_in_fan_out is set to")  # peft sets it right for every map by itself
         torch.manual_seed(int(stream("tune/lora", spec.seed).integers(2**62)))
         peft.inject_adapter_in_model(config, encoder.module)
     after = {name for name, _ in encoder.module.named_parameters()}
