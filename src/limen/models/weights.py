@@ -13,7 +13,7 @@ def check_weights(path: Path) -> None:
     """Raise BadInput unless `path` is a whole safetensors file; pickles are named and never opened."""
     present_file(path)
     kind = content_kind(path)
-    if path.suffix.lower() in PICKLES or kind == "pickle":
+    if path.suffix.lower() in PICKLES or kind in ("pickle", "zip"):  # torch.save writes a pickle into a zip archive
         raise BadInput(only_pickle(path))
     if path.suffix.lower() != ".safetensors":
         what = f"expected a .safetensors file, got {path.suffix or 'no suffix'} ({NAMES.get(kind, 'an empty file')})"
