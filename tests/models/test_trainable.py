@@ -53,14 +53,14 @@ def text_encoder(bert: Path, **readout: Any) -> Any:
 
 def sentence_encoder(bert: Path, folder: Path) -> Any:
     library = hub_library("sentence_transformers")
-    parts = importlib_modules(library, bert)
+    parts = pipeline(bert)
     model = library.SentenceTransformer(modules=parts, device="cpu", prompts={"ask": "good "})
     model.default_prompt_name = "ask"
     model.save(str(folder))
     return load_encoder({"source": "sentence-transformers", "path": str(folder)}, golden=False)
 
 
-def importlib_modules(library: Any, bert: Path) -> list[Any]:
+def pipeline(bert: Path) -> list[Any]:
     from sentence_transformers.sentence_transformer import modules
 
     first = modules.Transformer(str(bert))
@@ -183,7 +183,7 @@ def test_prompts_move_features_and_only_they_have_gradients(bert: Path, tmp_path
 
 
 def test_what_cannot_be_trained_or_prompted_is_named(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="expected an encoder with weights, got BagOfWords"):
+    with pytest.raises(BadInput, match="expected an encoder that can be trained, got BagOfWords"):
         trainable(BagOfWords(8))
     image: Trainable = trainable(torch_encoder(tmp_path))
     with pytest.raises(BadInput, match="expected a transformers or sentence-transformers model of text"):

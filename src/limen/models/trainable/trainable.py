@@ -63,7 +63,7 @@ class Trainable(Protocol):
 def trainable(encoder: Encoder | Any) -> Trainable:
     """A copy of a frozen encoder that can be trained: of a source with weights, or a checkpoint of a study's own run.
 
-    Raises BadInput for encoders without weights (embeddings, pixels, bag-of-words, random-features).
+    Raises BadInput for every other encoder (embeddings, pixels, bag-of-words, random-features, …).
     """
     names = {
         "SentenceEncoder": ("sentences", "TrainableSentences"),
@@ -72,9 +72,9 @@ def trainable(encoder: Encoder | Any) -> Trainable:
     }
     kind = type(encoder).__name__  # by name: runs of pretraining lie above this layer
     if kind not in names:
-        what = f"expected an encoder with weights, got {kind}"
-        fix = "sources with weights are sentence-transformers, transformers, torch and pretrain"
-        raise BadInput(Problem("encoder", what, "nothing in it can be trained", fix))
+        what = f"expected an encoder that can be trained, got {kind}"
+        fix = "sources that can: sentence-transformers, transformers, torch and pretrain"
+        raise BadInput(Problem("encoder", what, "it has no weights, or they cannot be moved here", fix))
     file, maker = names[kind]
     made: Trainable = getattr(importlib.import_module(f"limen.models.trainable.{file}"), maker).of(encoder)
     return made
