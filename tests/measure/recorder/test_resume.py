@@ -22,6 +22,7 @@ from limen.measure.recorder import rows  # noqa: E402
 from limen.measure.recorder.read import read_run  # noqa: E402
 from limen.measure.recorder.recorder import record  # noqa: E402
 from limen.measure.recorder.shards import QUARANTINE, states  # noqa: E402
+from limen.pretrain.optimizers import DecoupledSGD  # noqa: E402
 from limen.records.errors import BadInput  # noqa: E402
 
 pytestmark = pytest.mark.torch
@@ -30,8 +31,8 @@ ROWS = ("loss", "velocity_norm2", "gradient_norm2", "offset_dot_gradient", "offs
 
 
 def _made(options=OPTIONS):
-    net = network()
-    return net, torch.optim.SGD(net.parameters(), **options)
+    net, given = network(), {key: value for key, value in options.items() if key != "decoupled"}
+    return net, (DecoupledSGD if options.get("decoupled") else torch.optim.SGD)(net.parameters(), **given)
 
 
 def _saved(net, optimizer):
@@ -78,7 +79,10 @@ def _displacements(found, until=np.inf):
 
 
 @pytest.mark.parametrize("save_at", [0, 40, 53, 75])
-@pytest.mark.parametrize("options", [OPTIONS, {"lr": 0.1}, {**OPTIONS, "nesterov": True}])
+@pytest.mark.parametrize(
+    "options",
+    [OPTIONS, {"lr": 0.1}, {**OPTIONS, "nesterov": True}, {**OPTIONS, "decoupled": True, "weight_decay": 0.3}],
+)
 def test_a_resumed_recording_is_the_uninterrupted_one(tmp_path, save_at, options):
     saved = _cut(tmp_path / "cut", save_at, 95, options)
     net, optimizer = _restored(saved, options)

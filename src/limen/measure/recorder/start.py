@@ -213,7 +213,8 @@ class Start:
             file.segments[-1] = replace(last, stop=min(last.stop, saved))
         track = LinearTrack(np.zeros(self.asked.sketch), None, observation.track.reference)
         if earlier.state is not None:
-            track = LinearTrack(*earlier.state["track"], observation.track.reference)
+            position, buffer = earlier.state["track"]
+            track = LinearTrack(position, buffer, observation.track.reference)
         path, steps = 0.0, 0
         for step, settings, batch_size, excluded, velocity in earlier.replayed():
             before = track.position

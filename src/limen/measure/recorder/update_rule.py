@@ -94,7 +94,7 @@ def settings_of(optimizer: Any, kind: str) -> OptimizerSettings:
     decoupled = apart or kind == "AdamW" or (kind == "Adam" and bool(first.get("decoupled_weight_decay", False)))
     if apart and len(set(decays)) > 1:
         what = f"expected one weight_decay for all groups of an SGD with decoupled decay, got {sorted(set(decays))}"
-        problems.append(Problem("optimizer", what, fix="give groups the same, or let the decay be part of the gradient"))
+        problems.append(Problem("optimizer", what, fix="give groups the same, or a decay in the gradient"))
     if problems:
         raise BadInput(problems)
     if kind == "SGD":
