@@ -12,7 +12,7 @@ import json
 import os
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +30,14 @@ LFS = b"version https://git-lfs"
 CONFIG_LIMIT = 32 << 20
 CONFIGS = (
     "config.json", "tokenizer_config.json", "preprocessor_config.json", "processor_config.json",
-    "sentence_bert_config.json", "config_sentence_transformers.json", "generation_config.json",
+    "sentence_bert_config.json", "config_sentence_transformers.json", "generation_config.json", "open_clip_config.json",
 )  # fmt: skip
 """Files that libraries act on: each must be readable here, so that nothing in it goes unjudged."""
+NATIVE: Mapping[str, tuple[str, str]] = {
+    "timm": ("config.json", "model.safetensors"),
+    "open-clip": ("open_clip_config.json", "open_clip_model.safetensors"),
+}
+"""Source → configuration and weights of libraries whose folders hold one model and no pipeline."""
 
 
 def model_folder(path: str, revision: str | None = None) -> Path:
@@ -71,12 +76,16 @@ def model_folder(path: str, revision: str | None = None) -> Path:
     return snapshot
 
 
-def check_model_folder(folder: Path, path: str, revision: str | None = None) -> None:
-    """Raise BadInput with everything that keeps the files of a model folder from being opened."""
-    if not (folder / "config.json").is_file() and not (folder / "modules.json").is_file():
-        what = "expected a model folder with config.json; it has none"
+def check_model_folder(folder: Path, path: str, revision: str | None = None, source: str = "") -> None:
+    """Raise BadInput with everything that keeps the files of a model folder from being opened.
+
+    `source` is that of the study: those in `NATIVE` have a layout of their own, all others that of transformers.
+    """
+    config, weights = NATIVE.get(source, ("config.json", ""))
+    if not (folder / config).is_file() and (weights or not (folder / "modules.json").is_file()):
+        what = f"expected a model folder with {config}; it has none"
         raise BadInput(Problem(str(folder), what, "half-downloaded, or another folder", _again(path, revision)))
-    problems = [*_missing(folder, path, revision)]
+    problems = [*(_native(folder, weights, _again(path, revision)) if weights else _missing(folder, path, revision))]
     for file in sorted(folder.rglob("*.json")):
         problems += _hostile(folder, file)
     for file in sorted(folder.rglob("*.safetensors")):
@@ -131,6 +140,20 @@ def _not_fetched(path: str, revision: str, why: str) -> Problem:
 
 def _again(path: str, revision: str | None) -> str:
     return f"hf download {path} --revision {revision}" if revision else "copy the whole model folder again"
+
+
+def _native(folder: Path, weights: str, again: str) -> Iterator[Problem]:
+    """The one weights file of a library that falls back to pickles where it does not find it."""
+    if (folder / weights).is_file():
+        return
+    pickled = next((file for file in sorted(folder.glob("*")) if file.suffix in PICKLES), None)
+    yield (
+        only_pickle(pickled)
+        if pickled
+        else Problem(
+            str(folder), f"expected weights in {weights}; there are none", "half-downloaded, or another layout", again
+        )
+    )
 
 
 def _missing(folder: Path, path: str, revision: str | None) -> Iterator[Problem]:

@@ -30,7 +30,10 @@ TEXTS = (
     "naïve café — 東京 🙂",
     "word " * 80,
 )
-LIBRARIES = ("numpy", "torch", "transformers", "sentence-transformers", "tokenizers", "pillow", "scikit-learn")
+LIBRARIES = (
+    "numpy", "torch", "transformers", "sentence-transformers", "tokenizers", "pillow", "scikit-learn", "torchvision",
+    "timm", "open-clip-torch",
+)  # fmt: skip
 
 
 def fixed_inputs(encoder: Any) -> Any:

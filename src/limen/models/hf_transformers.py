@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,19 @@ from limen.models.encoder import Features, InputKind, fingerprint_of
 from limen.models.folder import check_model_folder, model_folder
 from limen.models.golden import fixed_inputs
 from limen.models.offline import hub_library
-from limen.models.pixels import unit_images
+from limen.models.pixels import eight_bit_images
 from limen.models.sentence_transformers import unusable
 from limen.records.errors import BadInput, Problem
 
 POOLINGS = ("mean", "cls", "last")
+PIXELS = (
+    "do_resize", "size", "resample", "crop_pct", "do_center_crop", "crop_size", "do_rescale", "rescale_factor",
+    "do_normalize", "image_mean", "image_std", "do_convert_rgb",
+)  # fmt: skip
+SOUNDS = (
+    "feature_size", "do_normalize", "num_mel_bins", "max_length", "mean", "std", "n_fft", "hop_length", "chunk_length",
+)  # fmt: skip
+"""What is written down of an image processor, and of a feature extractor of sounds."""
 NO_LIMIT = 1_000_000
 """Tokenizers without a limit report an astronomical one."""
 
@@ -56,7 +65,14 @@ class HiddenLayerEncoder:
     def encode(self, inputs: Any) -> Features:
         """Features [n, d]. Raises BadInput for inputs of another kind."""
         items, step = self._items(inputs)
-        rows = [self._batch(items[start : start + step]) for start in range(0, len(items), step)]
+        rows = []
+        for start in range(0, len(items), step):
+            try:
+                rows.append(self._batch(items[start : start + step]))
+            except (RuntimeError, ValueError) as error:
+                if self.input != "audio" or len(items[start]) >= self.preprocessing["sampling_rate"]:
+                    raise
+                raise _too_short(start, len(items[start]), self.preprocessing["sampling_rate"], error) from error
         return np.concatenate(rows) if rows else np.zeros((0, self.dimension), dtype=np.float32)
 
     def _items(self, inputs: Any) -> tuple[Any, int]:
@@ -65,7 +81,7 @@ class HiddenLayerEncoder:
         if self.input == "audio":
             # One clip a batch: padding would change what models without a mask make of the others.
             return decode_audio(list(inputs), int(self.preprocessing["sampling_rate"])), 1
-        return (unit_images(inputs) * 255).round().astype(np.uint8), self.batch_size
+        return eight_bit_images(inputs, _channels(self.model)), self.batch_size
 
     def _batch(self, items: Any) -> Features:
         if self.input == "text":
@@ -75,13 +91,20 @@ class HiddenLayerEncoder:
             rate = self.preprocessing["sampling_rate"]
             ready = self.processor(list(items), sampling_rate=rate, return_tensors="pt")
         else:
-            pictures = [np.repeat(item, 3, axis=2) if item.shape[2] == 1 else item for item in items]
-            ready = self.processor(pictures, return_tensors="pt", input_data_format="channels_last")
+            ready = self.processor(list(items), return_tensors="pt", input_data_format="channels_last")
         with self.torch.inference_mode():
-            out = self.model(**ready, output_hidden_states=self.layer != -1)
-            hidden = out.last_hidden_state if self.layer == -1 else out.hidden_states[self.layer]
+            hidden = self._hidden(self.model(**ready, output_hidden_states=self.layer != -1))
             mask = ready.get("attention_mask") if self.input == "text" else None
             return np.asarray(pool(self.torch, hidden, mask, self.pooling).float().numpy(), dtype=np.float32)
+
+    def _hidden(self, out: Any) -> Any:
+        if self.layer == -1:
+            return out.last_hidden_state
+        last = len(out.hidden_states) - 1
+        if not -last - 1 <= self.layer <= last:
+            what = f"expected a layer from 0 (embeddings) to {last}, or −1 for the last; got {self.layer}"
+            raise BadInput(Problem("layer", what))
+        return out.hidden_states[self.layer]
 
 
 def pool(torch: Any, hidden: Any, mask: Any, pooling: str) -> Any:
@@ -117,13 +140,15 @@ def load_hidden_layer_encoder(spec: Mapping[str, Any]) -> HiddenLayerEncoder:
     check_model_folder(folder, path, revision)
     library, torch = hub_library("transformers"), require("torch", "torch", "encoders")
     local = {"local_files_only": True, "trust_remote_code": False}
+    # Pillow resizes in every environment; with torchvision installed transformers would take that, and pixels differ.
+    backend = {"backend": "pil"} if kind == "image" else {}
     maker = {"text": "AutoTokenizer", "image": "AutoImageProcessor", "audio": "AutoFeatureExtractor"}[kind]
     try:
-        processor = getattr(library, maker).from_pretrained(str(folder), **local)
+        processor = getattr(library, maker).from_pretrained(str(folder), **local, **backend)
         model = library.AutoModel.from_pretrained(str(folder), use_safetensors=True, dtype=torch.float32, **local)
     except Exception as error:
         raise unusable(folder, "transformers", error) from error
-    model = _encoder_half(model).eval()
+    model = _encoder_half(model, kind).eval()
     preprocessing = _preprocessing(model, processor, kind, spec.get("max_length"))
     encoder = HiddenLayerEncoder(
         torch, model, processor, folder_hash(folder), preprocessing, 0, kind, layer, pooling,
@@ -132,17 +157,23 @@ def load_hidden_layer_encoder(spec: Mapping[str, Any]) -> HiddenLayerEncoder:
     return _with_dimension(encoder, folder)
 
 
-def _encoder_half(model: Any) -> Any:
-    """The encoder of an encoder–decoder model: its decoder would need a target text."""
-    return model.get_encoder() if getattr(model.config, "is_encoder_decoder", False) else model
+def _encoder_half(model: Any, kind: str) -> Any:
+    """The encoder of an encoder–decoder model, whose decoder would need a target text; the tower of a two-tower one."""
+    if getattr(model.config, "is_encoder_decoder", False):
+        return model.get_encoder()
+    tower = getattr(model, {"text": "text_model", "image": "vision_model", "audio": "audio_model"}[kind], None)
+    return tower if tower is not None and hasattr(model, "logit_scale") else model
+
+
+def _channels(model: Any) -> int:
+    return int(getattr(model.config, "num_channels", 3))
 
 
 def _preprocessing(model: Any, processor: Any, kind: str, asked: int | None) -> dict[str, Any]:
     if kind == "image":
-        keys = ("size", "crop_size", "image_mean", "image_std", "rescale_factor", "resample")
-        return {key: _plain(value) for key in keys if (value := getattr(processor, key, None)) is not None}
+        return _steps(processor, PIXELS) | {"architecture": {"in_channels": _channels(model)}}
     if kind == "audio":
-        return {"sampling_rate": int(processor.sampling_rate)}
+        return _steps(processor, SOUNDS) | {"sampling_rate": int(processor.sampling_rate)}
     plain: dict[str, Any] = {"padding_side": processor.padding_side, "max_tokens_asked": asked}
     if processor.pad_token is None:
         processor.pad_token = processor.eos_token or processor.unk_token  # masked out, so its embedding is never used
@@ -152,7 +183,16 @@ def _preprocessing(model: Any, processor: Any, kind: str, asked: int | None) -> 
     return plain | {"max_tokens": min(limits, default=512)}
 
 
+def _steps(processor: Any, keys: tuple[str, ...]) -> dict[str, Any]:
+    """What the processor does, as its library writes it down; unset options are left out."""
+    known = processor.to_dict()
+    plain = {key: _plain(known[key]) for key in keys if known.get(key) is not None}
+    return plain | {"processor": type(processor).__name__}
+
+
 def _plain(value: Any) -> Any:
+    if isinstance(value, Enum):
+        return value.name.lower()
     if isinstance(value, Mapping):
         return {str(key): _plain(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
@@ -161,11 +201,18 @@ def _plain(value: Any) -> Any:
 
 
 def _with_dimension(encoder: HiddenLayerEncoder, folder: Path) -> HiddenLayerEncoder:
-    """The encoder with its width, measured on one input; a layer it does not have is an error."""
+    """The encoder with its width, measured on one input; what cannot encode that is no encoder of such inputs."""
     try:
         width = encoder._batch(encoder._items(fixed_inputs(encoder))[0][:1]).shape[1]
-    except IndexError:
-        count = int(getattr(encoder.model.config, "num_hidden_layers", 0))
-        what = f"expected a layer from 0 (embeddings) to {count}, or −1 for the last; got {encoder.layer}"
-        raise BadInput(Problem(f"{folder}: layer", what)) from None
+    except BadInput as error:
+        raise BadInput([replace(problem, where=f"{folder}: {problem.where}") for problem in error.problems]) from None
+    except Exception as error:
+        raise unusable(folder, "transformers", error) from error
     return replace(encoder, dimension=width)
+
+
+def _too_short(row: int, samples: int, rate: int, error: Exception) -> BadInput:
+    first = str(error).splitlines()[0][:160]
+    what = f"row {row}, a sound of {samples / rate:.3g} s, cannot be encoded: {first}"
+    cause = "shorter than the first windows of this model"
+    return BadInput(Problem("audio", what, cause, "drop the row, or lengthen it with silence"))

@@ -1,8 +1,9 @@
 """From the description of an encoder in a study to the encoder: one file per library, imported when it is needed.
 
-    source = sentence-transformers | transformers | torch | embeddings | pixels | bag-of-words | random-features
+    source = sentence-transformers | transformers | timm | open-clip | torch | embeddings | pixels | bag-of-words
+             | random-features
 
-(`pretrain` encoders come out of the study's own runs.)  The first three read local files only.
+(`pretrain` encoders come out of the study's own runs.)  The first five read local files only.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from limen.records.errors import BadInput, Problem
 INPUTS: Mapping[str, tuple[str, ...]] = {
     "sentence-transformers": ("text",),
     "transformers": ("text", "image", "audio"),
+    "timm": ("image",),
+    "open-clip": ("image", "text"),
     "torch": ("image",),
     "embeddings": ("features",),
     "pixels": ("image",),
@@ -26,6 +29,8 @@ INPUTS: Mapping[str, tuple[str, ...]] = {
     "random-features": ("features", "text", "image"),
 }
 """Source → kinds of input it takes; the first is the default."""
+WITH_WEIGHTS = ("sentence-transformers", "transformers", "timm", "open-clip", "torch")
+"""Sources that read a path, and whose golden embedding is compared."""
 
 
 def load_encoder(spec: Mapping[str, Any], *, golden: bool = True) -> Encoder:
@@ -40,7 +45,7 @@ def load_encoder(spec: Mapping[str, Any], *, golden: bool = True) -> Encoder:
     source = _checked(spec)
     maker = _MAKERS[source]
     encoder = maker(spec)
-    if golden and source in ("sentence-transformers", "transformers", "torch"):
+    if golden and source in WITH_WEIGHTS:
         _from("golden", "check_golden")(encoder)
     return encoder
 
@@ -53,7 +58,7 @@ def _checked(spec: Mapping[str, Any]) -> str:
     kind = spec.get("input") or INPUTS[source][0]
     if kind not in INPUTS[source]:
         raise BadInput(Problem("input", f"{source} takes {' or '.join(INPUTS[source])}, got {kind!r}"))
-    if source in ("sentence-transformers", "transformers", "torch") and not spec.get("path"):
+    if source in WITH_WEIGHTS and not spec.get("path"):
         raise BadInput(Problem("path", f"{source} needs the path of its weights, got none"))
     if source == "torch" and not spec.get("architecture"):
         raise BadInput(Problem("architecture", "torch needs the architecture of its weights", fix='{ name = "conv" }'))
@@ -77,6 +82,8 @@ def _random(spec: Mapping[str, Any]) -> Encoder:
 _MAKERS: Mapping[str, Callable[[Mapping[str, Any]], Encoder]] = {
     "sentence-transformers": lambda spec: _from("sentence_transformers", "load_sentence_encoder")(spec),
     "transformers": lambda spec: _from("hf_transformers", "load_hidden_layer_encoder")(spec),
+    "timm": lambda spec: _from("timm_models", "load_timm_encoder")(spec),
+    "open-clip": lambda spec: _from("open_clip_models", "load_open_clip_encoder")(spec),
     "torch": _checkpoint,
     "embeddings": lambda spec: _from("precomputed", "Precomputed")(spec.get("column")),
     "pixels": lambda spec: _from("pixels", "Pixels")(),

@@ -22,12 +22,17 @@ def hub_library(name: str) -> Any:
 
     Variables that the user has set are left alone; models are opened as local files either way.
     """
-    for key, value in OFFLINE.items():
-        os.environ.setdefault(key, value)
+    offline()
     library = require(name, "hf", "hub models")
     quiet = require("transformers.utils.logging", "hf", "hub models")
     quiet.disable_progress_bar()
     return library
+
+
+def offline() -> None:
+    """Tell every hub library that is imported after this that there is no network."""
+    for key, value in OFFLINE.items():
+        os.environ.setdefault(key, value)
 
 
 def versions(*packages: str) -> dict[str, str]:

@@ -58,3 +58,20 @@ def unit_images(images: NDArray[Any]) -> NDArray[np.float32]:
     if problems:
         raise BadInput(problems)
     return images.astype(np.float32) / scale
+
+
+def eight_bit_images(images: NDArray[Any], channels: int = 3) -> NDArray[np.uint8]:
+    """Images [n, h, w, `channels`] as uint8, as image processors take them; floats in [0, 1] are rounded to 256 levels.
+
+    A grey image is repeated over the channels. Raises BadInput for any other number of them.
+
+    >>> eight_bit_images(np.full((1, 1, 1, 1), 0.2, dtype=np.float32)).tolist()
+    [[[[51, 51, 51]]]]
+    """
+    unit = unit_images(images)
+    given = unit.shape[3]
+    if given not in (1, channels):
+        what = f"expected images with {' or '.join(str(c) for c in sorted({1, channels}))} channels, got {given}"
+        raise BadInput(Problem("images", what, fix="convert them, for instance with Pillow's Image.convert"))
+    eight = (unit * 255).round().astype(np.uint8)
+    return np.repeat(eight, channels, axis=3) if given != channels else eight
