@@ -67,7 +67,7 @@ class Parser:
         batch, micros, processes = (self.plain.get(k, 1) for k in ("batch_size", "accumulation", "processes"))
         if not all(isinstance(x, int) and x >= 1 for x in (batch, micros, processes)):
             return
-        if batch % micros or batch // micros < 2:
+        if micros > 1 and (batch % micros or batch // micros < 2):
             what = f"expected micro-batches of at least 2 that make up batch_size = {batch}, got {micros}"
             self._problem("accumulation", what)
         if micros % processes:

@@ -24,7 +24,7 @@ class PretrainSpec:
     """The run. Defaults are those of a study file."""
 
     data: str
-    """`digits`, `digits:train`, or a .parquet, .csv or .npz file with a column of inputs."""
+    """`digits`, `digits:train`, `world:NAME`, or a .parquet, .csv or .npz file with a column of inputs."""
     steps: int
     batch_size: int
     heldout: float | str = 0.05

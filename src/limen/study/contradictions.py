@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
-from limen.study.encoders import Encoder, Pretrain, Transformers
+from limen.study.adapt import Adapt, TunedName
+from limen.study.encoders import WITH_WEIGHTS, Encoder, Pretrain, Transformers
 from limen.study.positions import Path
 from limen.study.reference import EncoderReference, parse_reference
 from limen.study.source import Finding, did_you_mean
-from limen.study.spec import Adapt, Advice, Study, Task
+from limen.study.spec import Advice, Study, Task
 
 _SAME = (
     "input", "data", "column", "on_bad", "heldout", "objective", "label", "loss", "projection", "tokens", "sound",
@@ -41,7 +42,7 @@ def contradictions(pieces: Pieces) -> list[Finding]:
     found = [finding for name, task in pieces.tasks.items() for finding in _task(name, task, pieces)]
     found += [finding for name, encoder in pieces.encoders.items() for finding in _start(name, encoder, pieces)]
     found += _pairs(pieces) if pieces.complete else []
-    found += _adapt(pieces.adapt) if pieces.adapt else []
+    found += [*_adapt(pieces.adapt), *_tuning(pieces.adapt, pieces)] if pieces.adapt else []
     target = pieces.advice.target if pieces.advice else None
     if target and target.loss is not None and target.error is not None:
         where: Path = ("advice", "target")
@@ -173,9 +174,30 @@ def _pairs(pieces: Pieces) -> Iterator[Finding]:
                           "add a task for it, name it in a task's encoders, or remove it", at_key=True)  # fmt: skip
 
 
+def _tuning(adapt: Adapt, pieces: Pieces) -> Iterator[Finding]:
+    """What methods that move weights ask for."""
+    methods: Path = ("adapt", "methods")
+    asked = [method for method in adapt.methods if adapt.options(method) is not None]
+    if not asked:
+        return
+    if adapt.labels is None:
+        yield Finding((methods,), f'"{asked[0]}" needs label counts: each is trained on its own',
+                      'add labels = [64, 256, "all"]')  # fmt: skip
+    if "lp-ft" in asked and adapt.loss == "squared":
+        yield Finding((methods, ("adapt", "loss")), '"lp-ft" begins with a logistic probe and loss = "squared" ends'
+                      ' with another', 'take loss = "log", or "fine-tune"')  # fmt: skip
+    if "partial" in asked and not adapt.partial.layers:
+        yield Finding((methods, ("adapt", "partial")), '"partial" needs the layers that move',
+                      'add [adapt.partial] with layers = ["…"]')  # fmt: skip
+    if pieces.complete and not any(encoder.source in WITH_WEIGHTS for encoder in pieces.encoders.values()):
+        yield Finding((methods,), f'"{asked[0]}" moves the weights of an encoder, and no encoder has any',
+                      f"sources with weights are {', '.join(WITH_WEIGHTS)}")  # fmt: skip
+
+
 def _adapt(adapt: Adapt) -> Iterator[Finding]:
     given: set[Any] = adapt.model_fields_set
-    for method, attribute in (("linear-probe", "linear_probe"), ("knn", "knn")):
+    sections = ("linear-probe", "knn", *get_args(TunedName))
+    for method, attribute in ((name, name.replace("-", "_")) for name in sections):
         if attribute in given and method not in adapt.methods:
             yield Finding((("adapt", method), ("adapt", "methods")), f'"{method}" is not among the methods, so this'
                           " section changes nothing", f'add "{method}" to methods, or remove the section',

@@ -18,10 +18,13 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from limen.pretrain.options import COMPARING
+from limen.study.adapt import Adapt
 from limen.study.architectures import LinearArchitecture, MlpArchitecture, ResNet18Architecture
 from limen.study.encoders import (
     Augmentation,
@@ -36,7 +39,6 @@ from limen.study.encoders import (
     Transformers,
 )
 from limen.study.files import Files
-from limen.study.spec import Adapt
 from limen.study.work import (
     HEAD,
     Shape,
@@ -72,6 +74,8 @@ MULTIPLY = 1.6e-11
 """Seconds per multiplication of a transformer of a large library on one core."""
 START, START_TORCH = 2.5, 6.0
 """Seconds until a worker has imported what it needs, without and with torch; paid once, not by every cell."""
+BACKWARD, EPOCHS = 3.0, 20
+"""Passes that forward and backward together cost; epochs of a tuned method where none are given."""
 LEAST = 0.05
 """Seconds of the smallest cell, with reading its inputs and publishing its record."""
 FIT, REFITS = 1.2e-6, 12
@@ -208,6 +212,17 @@ def fit_cost(method: str, rows: int, width: int, adapt: Adapt) -> Cost:
     else:
         seconds = used * width * 1e-8
     return Cost(LEAST + seconds + 5e-3 * fitted, 24 * rows * fitted, 300_000_000 + 24 * rows * width)
+
+
+def tune_cost(rows: int, per_row: float, n: int | str, options: Mapping[str, Any]) -> float:
+    """Seconds of one tuned encoder: forward and backward on n rows, forward on design and holdout, every epoch.
+
+    `per_row` are the seconds of one forward pass; a pass forward and backward costs BACKWARD of them.
+    """
+    labels = fit_part(rows) if n == "all" else int(n)
+    epochs = int(options.get("epochs", EPOCHS))
+    passes = epochs * (BACKWARD * labels + 0.05 * rows) + 0.25 * rows + labels
+    return float(LEAST + passes * per_row / int(options.get("threads", 1)) ** SPEEDUP)
 
 
 def models(adapt: Adapt, rows: int) -> int:

@@ -34,11 +34,6 @@ UpToOne = Annotated[float, Field(ge=0, le=1)]
 Pooling = Literal["mean", "cls", "last"]
 NOT_YET: dict[str, dict[str, str]] = {
     "source": {"timm": 'use source = "torch" with safetensors weights, or source = "transformers"'},
-    "methods": dict.fromkeys(
-        ("fine-tune", "lp-ft", "lora", "prompt"),
-        'use "linear-probe", "mean-classifier", "lda" or "knn"; remove this entry',
-    ),
-    "keys": dict.fromkeys(("fine-tune", "lp-ft", "lora"), "remove it"),
     "architecture": dict.fromkeys(("resnet34", "resnet50"), 'use name = "resnet18" or "conv"'),
 }
 """Names that the format reserves and this version refuses, with what to do instead. Never skipped in silence."""
@@ -315,3 +310,5 @@ EXTRAS: dict[str, tuple[str, str]] = {
     "torch": ("torch", "torch"), "pretrain": ("torch", "torch"),
 }  # fmt: skip
 """Source → the library it needs and the extra of limen that brings it. All of them import torch."""
+WITH_WEIGHTS = ("sentence-transformers", "transformers", "torch", "pretrain")
+"""Sources whose encoders can be tuned."""

@@ -8,16 +8,27 @@ estimate to three times it would be certain; half to twice is typical) on the gi
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from limen.records.errors import BadInput, Problem
 from limen.records.units import duration, human
 from limen.study.contradictions import starts_of
-from limen.study.cost import START, START_TORCH, Cost, dimension_of, features_cost, fit_cost, models, pretrain_cost
+from limen.study.cost import (
+    START,
+    START_TORCH,
+    Cost,
+    dimension_of,
+    features_cost,
+    fit_cost,
+    models,
+    pretrain_cost,
+    tune_cost,
+)
 from limen.study.encoders import EXTRAS, Encoder, Pretrain
 from limen.study.files import Files
-from limen.study.plan import fit_specs, pairs, populations, references
+from limen.study.plan import fit_specs, pairs, populations, references, tune_specs, tuned
 from limen.study.reference import parse_reference
 from limen.study.spec import Study, Task
 
@@ -90,6 +101,10 @@ def forecast(study: Study, files: Files, workers: int = 1) -> Forecast:
         runs |= dict.fromkeys(starts_of(name, study.encoder) if isinstance(encoder, Pretrain) else ())
         rows, width = files.describe(task.train).rows, dimension_of(encoder, files, task.train)
         for how in fit_specs(study.adapt, study.seed):
+            if study.adapt.options(how["method"]) is not None:
+                tuned_ones, per_row = _tuned_references(name, encoder, task), _per_row(encoder, task, files)
+                total.add_tuned(tuned_ones, (rows, per_row), study, how)
+                continue
             total.add(count, fit_cost(how["method"], rows, width, study.adapt))
             total.models += count * models(study.adapt, rows)
     for name in runs:
@@ -125,6 +140,24 @@ class _Total:
         self.seconds += count * cost.seconds
         self.disk += count * cost.disk
         self.memory = max(self.memory, cost.memory)
+
+    def add_tuned(self, count: int, table: tuple[int, float], study: Study, how: Mapping[str, Any]) -> None:
+        """The cells of a tuned method of `count` encoders on a task of so many rows, seconds of a pass of one."""
+        rows, per_row = table
+        for n, _, options in tune_specs(study.adapt, how["method"]):
+            self.add(count, Cost(tune_cost(rows, per_row, n, options), 60 * rows, 1_500_000_000))
+            self.models += count
+        self.add(count, Cost(1.0, 60 * rows, 500_000_000))
+
+
+def _tuned_references(name: str, encoder: Encoder, task: Task) -> int:
+    return sum(tuned(reference, task, encoder) for reference in references(name, encoder, task))
+
+
+def _per_row(encoder: Encoder, task: Task, files: Files) -> float:
+    """Seconds of one pass forward of one row."""
+    rows = files.describe(task.train).rows
+    return features_cost(encoder, task.train, files).seconds / max(1, rows)
 
 
 def _references(name: str, encoder: Encoder, task: Task) -> int:

@@ -84,7 +84,7 @@ def overlap_of(cells: Mapping[str, Cell], fit: str, record: StageRecord | None =
     Single rows in other files are known from the fit's record.
     """
     cell = cells[fit]
-    features = {name: cells[key] for name, key in cell.needs.items()}
+    features = {name: cells[key] for name, key in cell.needs.items() if cells[key].stage == "features"}
     upstream = {cells[c.needs["encoder"]].key for c in features.values() if "encoder" in c.needs}
     holdout = "test" if cell.spec["same_population"] else "train"
     if not upstream:

@@ -15,12 +15,13 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from limen.records.errors import BadInput, Problem
+from limen.study.adapt import Adapt
 from limen.study.contradictions import Pieces, contradictions, pieces_of
 from limen.study.encoders import Encoder
 from limen.study.explain import findings
 from limen.study.positions import Index, Repeat, index_positions
 from limen.study.source import Source, dotted
-from limen.study.spec import Adapt, Advice, Study, Task
+from limen.study.spec import Advice, Study, Task
 
 _LIMIT = 10_000_000  # bytes; a study file is text written by people
 

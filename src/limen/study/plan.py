@@ -19,13 +19,15 @@ from typing import Any
 from limen.pretrain.options import OBJECTIVES as OPTIONS
 from limen.pretrain.views.strengths import KINDS
 from limen.records.cell import Cell
-from limen.study.cost import dimension_of, features_cost, fit_cost, pretrain_cost
-from limen.study.encoders import Embeddings, Encoder, Pretrain, SentenceTransformers, Torch, Transformers
+from limen.study.adapt import Adapt, Knn
+from limen.study.cost import dimension_of, features_cost, fit_cost, pretrain_cost, tune_cost
+from limen.study.encoders import WITH_WEIGHTS, Embeddings, Encoder, Pretrain, SentenceTransformers, Torch, Transformers
 from limen.study.files import Files
 from limen.study.identity import semantic
 from limen.study.reference import EncoderReference, parse_reference
-from limen.study.spec import Adapt, Knn, Study, Task
+from limen.study.spec import Study, Task
 from limen.study.stages import VERSIONS
+from limen.study.tuning import ENCODER, TUNED
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +140,7 @@ def learned_label(encoder: Pretrain, kinds: Mapping[str, str]) -> str:
 def place_of(task: Task, table: str, files: Files) -> dict[str, Any]:
     """Where the rows of one population are and what its columns are called: what `limen.study.rows` reads."""
     label = label_of(task, files.describe(table).columns)
-    return {"data": files.table(table), **roles_of(task, label)}
+    return {"data": files.table(table), "on_bad": task.on_bad, **roles_of(task, label)}
 
 
 def roles_of(task: Task, label: str) -> dict[str, Any]:
@@ -158,6 +160,8 @@ class _Planner:
             for reference in references(name, encoder, task):
                 needs = self.features(reference, encoder, task)
                 for how in fit_specs(self.study.adapt, self.study.seed):
+                    if self.study.adapt.options(how["method"]) is not None and not tuned(reference, task, encoder):
+                        continue
                     key = self.add(self.fit(reference, task_name, how, needs))
                     listed = isinstance(self.study.adapt.linear_probe.radius, tuple) and how["radius"] != "auto"
                     fits.append(Fit(reference, task_name, how["method"], key, how["radius"] if listed else None))
@@ -242,7 +246,7 @@ class _Planner:
         keys = {}
         for population, table in populations(task).items():
             column = column_of(task, encoder, self.files.describe(table).columns)
-            read = {"column": column, "input": task.input}
+            read = {"column": column, "input": task.input} | ({"on_bad": "skip"} if task.on_bad == "skip" else {})
             identity = {"version": VERSIONS["features"], "encoder": meaning, "data": self.files.hash(table), **read}
             trained_on = self.hashes(encoder.data) if isinstance(encoder, Pretrain) else {}
             files = self.hashes(table) | trained_on | self.weights(encoder)
@@ -288,12 +292,44 @@ class _Planner:
             "how": dict(how),
             "files": self.hashes(*tables.values()),
         }
+        label = f"{reference} · {task_name} · {how['method']}"
+        needs = dict(needs)
+        if self.study.adapt.options(how["method"]) is not None:
+            rows = self.files.describe(task.train).rows
+            cells = self.tuned_cells((label, rows), (identity, spec), how["method"], needs)
+            needs |= {f"{TUNED}{number}": self.add(cell) for number, cell in enumerate(cells)}
+            identity["tuned"] = sorted(key for name, key in needs.items() if name.startswith(TUNED))
         rows, encoder = self.files.describe(task.train).rows, self.study.encoder[reference.name]
         cost = fit_cost(how["method"], rows, dimension_of(encoder, self.files, task.train), self.study.adapt)
-        label = f"{reference} · {task_name} · {how['method']}"
         if how["method"] == "linear-probe" and isinstance(self.study.adapt.linear_probe.radius, tuple):
             label += f" · radius {how['radius']:g}"
         return Cell("fit", label, identity, spec, dict(needs), cost.seconds)
+
+    def tuned_cells(
+        self,
+        what: tuple[str, int],
+        base: tuple[Mapping[str, Any], Mapping[str, Any]],
+        method: str,
+        needs: Mapping[str, str],
+    ) -> Iterator[Cell]:
+        """One cell for each (n, seed) of a method that moves the encoder's weights; `what` = label, rows."""
+        (label, rows), (identity, spec) = what, base
+        features = self.cells[needs["train"]]
+        split = tuning_split(spec["how"])
+        run = {ENCODER: features.needs["encoder"]} if "encoder" in features.needs else {}
+        seconds = features.seconds / max(1, rows)
+        for n, seed, options in tune_specs(self.study.adapt, method):
+            tuning = {"how": split, "tune": options, "n": n}
+            threads = {"threads": options["threads"]} if "threads" in options else {}
+            yield Cell(
+                "tune",
+                f"{label} · {n} labels, seed {seed}",
+                {**identity, "version": VERSIONS["tune"], **tuning},
+                {**spec, **tuning, **threads, "load": features.spec["encoder"], "input": features.spec["input"],
+                 "files": {**spec["files"], **features.spec["files"]}},
+                {**needs, **run},
+                tune_cost(rows, seconds, n, options),
+            )  # fmt: skip
 
     def hashes(self, *tables: str) -> dict[str, str]:
         """What a stage reads → its hash, so that the stage notices a file that is replaced before it reads it."""
@@ -309,7 +345,7 @@ class _Planner:
     def _read(self, features: str) -> dict[str, Any]:
         """Table and column behind a cell of features: rows of equal input stay together in the fit."""
         spec = self.cells[features].spec
-        return {"data": spec["data"], "column": spec["column"]}
+        return {key: spec[key] for key in ("data", "column", "on_bad") if key in spec}
 
 
 def fit_specs(adapt: Adapt, seed: int) -> Iterator[dict[str, Any]]:
@@ -333,6 +369,36 @@ def fit_specs(adapt: Adapt, seed: int) -> Iterator[dict[str, Any]]:
         radii = radius if isinstance(radius, tuple) else (radius,)
         for value in sorted(set(radii)) if method == "linear-probe" else ("auto",):
             yield plain | {"radius": value}
+
+
+def tuned(reference: EncoderReference, task: Task, encoder: Encoder) -> bool:
+    """Whether methods that move weights are run on an encoder: it has weights, and is no early checkpoint unless the
+    task names it."""
+    if encoder.source not in WITH_WEIGHTS:
+        return False
+    return reference.step is None or str(reference) in (task.encoders or ())
+
+
+def tune_specs(adapt: Adapt, method: str) -> Iterator[tuple[int | str, int, dict[str, Any]]]:
+    """Every (n, seed) of a method, and its options as the keys of `limen.adapt.tune.spec.TuneSpec`."""
+    options = adapt.options(method)
+    assert options is not None
+    given = {
+        key: list(value) if isinstance(value, tuple) else value
+        for key in type(options).model_fields
+        if (value := getattr(options, key)) != type(options).model_fields[key].default
+    }
+    loss = {} if adapt.loss == "log" else {"loss": adapt.loss}
+    for n in sorted({n for n in adapt.labels or () if isinstance(n, int)}):
+        for seed in range(adapt.seeds):
+            yield n, seed, {"method": method, **loss, **given, **({"seed": seed} if seed else {})}
+    if adapt.labels and "all" in adapt.labels:
+        yield "all", 0, {"method": method, **loss, **given}
+
+
+def tuning_split(how: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a fit says how rows are split: the same for every method of a task."""
+    return {"method": "mean-classifier"} | {key: how[key] for key in ("loss", "subsets", "split_seed")}
 
 
 def _given(roles: Mapping[str, Any]) -> dict[str, Any]:

@@ -50,7 +50,9 @@ def report(finished: Finished) -> Report:
     question = question_of(finished.study)
     cells = finished.plan.cells
     budgets = {
-        fit: note_overlap(_budget(fit, records[fit.key], question, finished.study), overlap_of(cells, fit.key))
+        fit: note_overlap(
+            _budget(fit, records[fit.key], question, finished.study), overlap_of(cells, fit.key, records[fit.key])
+        )
         for fit in done
     }
     noted = note_selection(list(budgets.values()), [records[fit.key] for fit in budgets], question)
@@ -89,6 +91,7 @@ def _comparisons(done: Sequence[Fit], records: Mapping[str, StageRecord], finish
             families.setdefault((fit.task, fit.method, fit.radius), {})[str(fit.encoder)] = fit.key
     pairs: list[tuple[StageRecord, StageRecord]] = []
     keys: list[tuple[str, str]] = []
+    of = {fit.key: records[fit.key] for fit in done}
     for (task, _, _), encoders in families.items():
         named = [
             replace(records[key], data={**records[key].data, "encoder": name, "task": task})
@@ -99,7 +102,7 @@ def _comparisons(done: Sequence[Fit], records: Mapping[str, StageRecord], finish
     compared = compare_pairs(pairs, finished.study.confidence)
     cells = finished.plan.cells
     return tuple(
-        note_comparison(duel, overlap_of(cells, a), overlap_of(cells, b))
+        note_comparison(duel, overlap_of(cells, a, of[a]), overlap_of(cells, b, of[b]))
         for duel, (a, b) in zip(compared, keys, strict=True)
     )
 

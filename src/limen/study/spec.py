@@ -13,14 +13,11 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field
 
 from limen.records.cell import canonical_json
+from limen.study.adapt import Adapt
 from limen.study.encoders import Encoder
-from limen.study.types import AsTuple, Column, Count, Fraction, InputKind, Name, PathText, Positive, Section, oneof
+from limen.study.types import AsTuple, Column, Fraction, InputKind, Name, PathText, Positive, Section
 
 Reference = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*(#\d+)?(:[^@:#\s]+)?(@\d+)?$")]
-Labels = Annotated[
-    tuple[Annotated[Count | Literal["all"], oneof('a whole number ≥ 1 or "all"')], ...], AsTuple, Field(min_length=1)
-]
-Method = Literal["linear-probe", "mean-classifier", "lda", "knn"]
 
 
 class Task(Section):
@@ -31,6 +28,8 @@ class Task(Section):
     input: InputKind
     column: Column | None = None
     """Column of the input; None = the column named like `input`."""
+    on_bad: Literal["stop", "skip"] = "stop"
+    """What becomes of inputs that cannot be read or hold nothing: the task fails and names them, or leaves them out."""
     label: Column = "label"
     group: Column | None = None
     slices: Annotated[tuple[Column, ...], AsTuple] = ()
@@ -38,35 +37,6 @@ class Task(Section):
     encoders: Annotated[tuple[Reference, ...], AsTuple, Field(min_length=1)] | None = None
     same_population: bool = False
     shift: Mapping[Name, PathText] = Field(default_factory=dict)
-
-
-class LinearProbe(Section):
-    """The class of linear probes: ‖W‖_F ≤ radius on scaled features."""
-
-    radius: Annotated[
-        Literal["auto"] | Positive | Annotated[tuple[Positive, ...], AsTuple, Field(min_length=1)],
-        oneof('"auto", a number > 0 or a list of numbers > 0'),
-    ] = "auto"
-    rich_head: bool = True
-    """Whether a richer head is set beside the probe: the lower end of `class_gap`."""
-
-
-class Knn(Section):
-    """Nearest neighbours."""
-
-    k: Count = 10
-
-
-class Adapt(Section):
-    """How every encoder is adapted to every task."""
-
-    methods: Annotated[tuple[Method, ...], AsTuple, Field(min_length=1)] = ("linear-probe",)
-    labels: Labels | None = None
-    seeds: Count = 5
-    loss: Literal["log", "squared"] = "log"
-    subsets: Literal["uniform", "stratified"] = "uniform"
-    linear_probe: LinearProbe = Field(default=LinearProbe(), alias="linear-probe")
-    knn: Knn = Knn()
 
 
 class Target(Section):

@@ -3,6 +3,7 @@
     pretrain(spec, start?)                  weights at every checkpoint, losses of each
     features(spec, encoder?)                features [n, d] of one column of one table
     fit(spec, train, test, shift sets …)    everything that the budget of (encoder, task, method) is made of
+    tune(spec, train, …, encoder?)          one tuned encoder: a (method, n, seed); the fit of its method needs it
 
 VERSIONS[stage] is part of the identity of every cell of the stage: it rises when the same specification gives another
 result. Libraries are imported when a stage first runs, so that no other verb pays for them.
@@ -18,7 +19,7 @@ from limen.records.stage import StageRecord
 from limen.study.unchanged import unchanged
 
 Stage = Callable[[Mapping[str, Any], Mapping[str, StageRecord]], StageRecord]
-VERSIONS: dict[str, int] = {"pretrain": 3, "features": 1, "fit": 6}
+VERSIONS: dict[str, int] = {"pretrain": 3, "features": 1, "fit": 6, "tune": 1}
 
 
 def run_stage(stage: str, spec: Mapping[str, Any], inputs: Mapping[str, StageRecord]) -> StageRecord:
@@ -53,19 +54,24 @@ def pretrain(spec: Mapping[str, Any], inputs: Mapping[str, StageRecord]) -> Stag
 
 
 def features(spec: Mapping[str, Any], inputs: Mapping[str, StageRecord]) -> StageRecord:
-    """Features of one column: `spec` = {encoder, data, column, input}; `inputs` = {encoder} for a pretrained one.
+    """Features of one column: `spec` = {encoder, data, column, input, on_bad?}; `inputs` = {encoder} if pretrained.
 
-    Of a pretrained encoder also how many rows have a near-duplicate among those it was pretrained on, if any.
+    In its data also `skipped`, [row, reason] of every input that nothing could be made of; `notes`, what was done to
+    the others; `seen`, how many have a near-duplicate among those that the encoder was pretrained on; where any.
     """
     import numpy as np
 
-    from limen.data.inputs import read_inputs
+    from limen.data.inputs import usable_inputs
 
-    values = read_inputs(spec["data"], spec["column"], spec["input"])
-    matrix = np.asarray(_encoded(spec["encoder"], inputs, values))
-    data = {"rows": len(matrix), "dimension": int(matrix.shape[1])}
-    if seen := _seen(spec):
-        data["seen"] = seen
+    found = usable_inputs(spec["data"], spec["column"], spec["input"], spec.get("on_bad", "stop"))
+    encoder = encoder_of(spec["encoder"], inputs.get("encoder"))
+    matrix = np.asarray(_encoded(encoder, spec["encoder"], found.values))
+    told = {
+        "skipped": [list(row) for row in found.skipped],
+        "notes": _notes(encoder, spec["input"], found.values),
+        "seen": _seen(spec, {row for row, _ in found.skipped}),
+    }
+    data = {"rows": len(matrix), "dimension": int(matrix.shape[1]), **{key: what for key, what in told.items() if what}}
     return StageRecord("features", VERSIONS["features"], data, {"features": matrix})
 
 
@@ -76,8 +82,12 @@ def fit(spec: Mapping[str, Any], inputs: Mapping[str, StageRecord]) -> StageReco
     """
     from limen.adapt.fit import fit_task
     from limen.study.rows import task_of
+    from limen.study.tuning import TUNED, assembled
 
-    record = fit_task(task_of(spec, inputs), fit_spec(spec["how"]))
+    if any(name.startswith(TUNED) for name in inputs):
+        record = assembled(spec, inputs)
+    else:
+        record = fit_task(task_of(spec, inputs), fit_spec(spec["how"]))
     seen = {
         name: [inputs[name].data["seen"], inputs[name].data["rows"]]
         for name in spec["populations"]
@@ -94,18 +104,44 @@ def fit_spec(plain: Mapping[str, Any]) -> Any:
     return FitSpec(**fields)
 
 
-def _encoded(spec: Mapping[str, Any], inputs: Mapping[str, StageRecord], values: Any) -> Any:
+def tune(spec: Mapping[str, Any], inputs: Mapping[str, StageRecord]) -> StageRecord:
+    """Tune one encoder on n labels of one seed. `inputs` = features of every population, and a pretrained encoder."""
+    from limen.study import tuning
+
+    return tuning.tune(spec, inputs)
+
+
+def encoder_of(spec: Mapping[str, Any], record: StageRecord | None) -> Any:
+    """The frozen encoder of a cell: a checkpoint of a pretraining record, or what its source loads."""
     if spec["source"] == "pretrain":
         from limen.pretrain.encoder import encode_checkpoint
 
-        return encode_checkpoint(inputs["encoder"], spec["step"], spec.get("layer"), spec["threads"]).encode(values)
-    from limen.models.extract import BATCH, extract
+        assert record is not None  # the plan names the run as a need
+        return encode_checkpoint(record, spec["step"], spec.get("layer"), spec["threads"])
     from limen.models.load import load_encoder
 
-    return extract(load_encoder(spec), values, spec.get("batch_size", BATCH))
+    return load_encoder(spec)
 
 
-def _seen(spec: Mapping[str, Any]) -> int:
+def _encoded(encoder: Any, spec: Mapping[str, Any], values: Any) -> Any:
+    if spec["source"] == "pretrain":
+        return encoder.encode(values)
+    from limen.models.extract import BATCH, extract
+
+    return extract(encoder, values, spec.get("batch_size", BATCH))
+
+
+def _notes(encoder: Any, kind: str, values: Any) -> list[str]:
+    """What an encoder does to inputs that a person would want to know: sounds of other rates than its own."""
+    if kind != "audio":
+        return []
+    from limen.data.audio import rate_notes
+
+    heard = encoder.preprocessing
+    return list(rate_notes(values, heard["sampling_rate"] if isinstance(heard, Mapping) else heard.rate))
+
+
+def _seen(spec: Mapping[str, Any], skipped: set[int]) -> int:
     """Rows with a near-duplicate in the data that the encoder was pretrained on; 0 where no cell pretrained it.
 
     One and the same file is known as that (`limen.study.overlap`) and not counted row by row.
@@ -113,9 +149,11 @@ def _seen(spec: Mapping[str, Any]) -> int:
     trained = spec["encoder"].get("trained")
     if trained is None or trained["data"] == spec["data"]:
         return 0
-    from limen.study.duplicates import near_duplicates
+    from limen.study.duplicates import digests
 
-    return near_duplicates(spec["data"], spec["column"], (trained["data"], trained["column"]), spec["input"])
+    known, kind = frozenset(digests(trained["data"], trained["column"], spec["input"])), spec["input"]
+    here = digests(spec["data"], spec["column"], kind)
+    return sum(digest in known for row, digest in enumerate(here) if row not in skipped)
 
 
-STAGES: dict[str, Stage] = {"pretrain": pretrain, "features": features, "fit": fit}
+STAGES: dict[str, Stage] = {"pretrain": pretrain, "features": features, "fit": fit, "tune": tune}

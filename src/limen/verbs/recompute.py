@@ -5,7 +5,9 @@ fit          ℓ(z_i, y_i) of every fit row; for a probe L̂, ‖∇L̂‖, the 
 holdout      ℓ and prediction of the final adapter on every holdout row and every row of the scored populations
 
 Numbers agree when |stored − anew| ≤ 1e-9·(1 + scale); a prediction agrees when its score is the largest up to that.
-Not computed anew: the smaller fits of the curve, the floor's path, cross-validation and the jackknife; what a budget
+tuned        for encoders whose weights moved: that the fit is what the results of its cells give
+
+Not computed anew: the training of tuned encoders, the smaller fits of the curve, the floor's path, cross-validation and the jackknife; what a budget
 says of them follows from their stored losses, whose bytes are hashed.
 """
 
@@ -28,6 +30,7 @@ from limen.records.errors import BadInput, Problem
 from limen.records.stage import StageRecord
 from limen.study.rows import task_of
 from limen.study.stages import fit_spec
+from limen.study.tuning import TUNED, assembled
 
 TOLERANCE = 1e-9
 Array = NDArray[Any]
@@ -42,13 +45,30 @@ def differences(cell: Cell, load: Callable[[str], StageRecord]) -> list[Problem]
     try:
         with threadpool_limits(limits=1, user_api="blas"):
             inputs = {name: load(key) for name, key in cell.needs.items()}
-            prepared = prepare(task_of(cell.spec, inputs), fit_spec(cell.spec["how"]))
-            found = list(_different(prepared, stored))
+            if any(name.startswith(TUNED) for name in inputs):
+                found = list(_assembled_otherwise(assembled(cell.spec, inputs), stored))
+            else:
+                prepared = prepare(task_of(cell.spec, inputs), fit_spec(cell.spec["how"]))
+                found = list(_different(prepared, stored))
     except BadInput as error:
         return list(error.problems)
     fix = "keep a copy, then delete this result and run the study again"
     return [Problem(cell.label, what, "it was computed by another version, or changed and hashed again", fix)
             for what in found]  # fmt: skip
+
+
+def _assembled_otherwise(anew: StageRecord, stored: StageRecord) -> Iterator[str]:
+    """What is not as the tuned cells of a fit give it; their training is not done again."""
+    names = sorted(set(anew.arrays) | set(stored.arrays))
+    other = [name for name in names if not _same(anew.arrays.get(name), stored.arrays.get(name))]
+    if other:
+        yield f"{', '.join(other)}: not what the tuned encoders' own results give"
+    if anew.data["curve"] != stored.data["curve"]:
+        yield "curve: not what the tuned encoders' own results give"
+
+
+def _same(one: Array | None, two: Array | None) -> bool:
+    return one is not None and two is not None and bool(np.array_equal(one, two))
 
 
 def _different(prepared: Prepared, stored: StageRecord) -> Iterator[str]:

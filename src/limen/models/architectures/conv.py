@@ -73,7 +73,7 @@ class ConvEncoder(ImageEncoder):
     def __init__(self, shape: ConvShape) -> None:
         super().__init__(shape.in_channels)
         self.shape = shape
-        self.side = halved(shape.image_size, shape.stages - 1 + (shape.stem_stride == 2))
+        self.side = halved(-(-shape.image_size // shape.stem_stride), shape.stages - 1)
         self.stem = nn.Sequential(
             nn.Conv2d(shape.in_channels, shape.width, 3, stride=shape.stem_stride, padding=1, bias=False),
             _norm(shape.width),

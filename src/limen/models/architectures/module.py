@@ -2,7 +2,7 @@
 
     input x  →  enter  →  layer 1  →  …  →  layer L  →  readout  ∈ R^d        any layer can be read out as one row
 
-x is one tensor: images [n, c, h, w] in [0, 1], spectra of sounds [n, 1, frames, bands], or tokens [n, T] of a text.
+x is one tensor: images [n, c, h, w] in [0, 1], spectra of sounds [n, bands, frames], or tokens [n, T] of a text.
 
 Objectives that restore a damaged input see more of an encoder than its row. Its last layer has P positions, each of
 which stands for one block of the input (a patch, some frames, a token):
