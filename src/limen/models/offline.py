@@ -7,6 +7,7 @@ from importlib import metadata
 from typing import Any
 
 from limen.data.extras import require
+from limen.records.errors import BadInput, Problem
 
 OFFLINE = {
     "HF_HUB_OFFLINE": "1",
@@ -27,6 +28,20 @@ def hub_library(name: str) -> Any:
     quiet = require("transformers.utils.logging", "hf", "hub models")
     quiet.disable_progress_bar()
     return library
+
+
+def vision_library(name: str, extra: str) -> Any:
+    """`timm` or `open_clip`, imported offline. Raises BadInput when missing, or when torchvision does not fit torch."""
+    offline()
+    try:
+        return require(name, extra, f"{extra} encoders")
+    except BadInput:
+        raise
+    except Exception as error:  # torchvision looks for operators of the torch that it was built for
+        first = (str(error).splitlines() or [""])[0][:160]
+        cause = f"{versions('torch', 'torchvision')} do not fit each other, or the installation is damaged"
+        fix = "install a torchvision made for this torch, best in an environment of its own: docs/encoders.md"
+        raise BadInput(Problem(name, f"importing it failed: {type(error).__name__}: {first}", cause, fix)) from None
 
 
 def offline() -> None:

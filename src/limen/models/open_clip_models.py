@@ -22,7 +22,7 @@ from limen.models.bag_of_words import text_list
 from limen.models.encoder import Features, InputKind, fingerprint_of
 from limen.models.folder import check_model_folder, model_folder
 from limen.models.golden import fixed_inputs
-from limen.models.offline import offline
+from limen.models.offline import vision_library
 from limen.models.pixels import eight_bit_images
 from limen.models.sentence_transformers import unusable
 from limen.records.errors import BadInput, Problem
@@ -82,8 +82,7 @@ def load_open_clip_encoder(spec: Mapping[str, Any]) -> OpenClipEncoder:
     folder = model_folder(path, revision)
     check_model_folder(folder, path, revision, "open-clip")
     check_config(folder)
-    offline()
-    library, torch = require("open_clip", "open-clip", "open_clip encoders"), require("torch", "torch", "encoders")
+    library, torch = vision_library("open_clip", "open-clip"), require("torch", "torch", "encoders")
     name = f"local-dir:{folder}"
     try:
         model, transform = library.create_model_from_pretrained(name, precision="fp32", device="cpu")

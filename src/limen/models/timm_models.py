@@ -21,7 +21,7 @@ from limen.data.phrases import did_you_mean, names_text, printable
 from limen.models.encoder import Features, InputKind, fingerprint_of
 from limen.models.folder import check_model_folder, model_folder
 from limen.models.golden import fixed_inputs
-from limen.models.offline import offline
+from limen.models.offline import vision_library
 from limen.models.pixels import eight_bit_images
 from limen.models.sentence_transformers import unusable
 from limen.records.errors import BadInput, Problem
@@ -87,8 +87,7 @@ def load_timm_encoder(spec: Mapping[str, Any]) -> TimmEncoder:
     folder = model_folder(path, revision)
     check_model_folder(folder, path, revision, "timm")
     check_config(folder)
-    offline()
-    library, torch = require("timm", "timm", "timm encoders"), require("torch", "torch", "encoders")
+    library, torch = vision_library("timm", "timm"), require("torch", "torch", "encoders")
     _known_architecture(library, folder)
     try:
         model = library.create_model(f"local-dir:{folder}", pretrained=True).float().eval()
