@@ -61,7 +61,7 @@ OTHERS: dict[str, list[Any]] = {
     "checkpoints": [3, [0, 5]], "seeds": [2], "threads": [2],
     "evaluation": [{"draws": 3}, {"training_batches": 2}], "record": ["dynamics"],
     "objective": ["supervised", "contrastive", "spectral", "masked", "autoencoder"],
-    "start": ["a", "a@3"], "on_bad": ["skip"],
+    "start": ["a", "a@3"], "on_bad": ["skip"], "accumulation": [2], "precision": ["bfloat16"], "on_nan": ["skip"],
 }  # fmt: skip
 CONTRASTIVE = {"objective": "contrastive"}
 TEXT = {"input": "text"}
@@ -86,6 +86,7 @@ OTHER_FOR: dict[tuple[str, str], list[Any]] = {
         {"objective": "supervised", "label": "digit"}, {**CONTRASTIVE, "pairs": "label", "label": "digit"},
     ],
     ("pretrain", "loss"): [{"objective": "supervised", "loss": "squared"}],
+    ("pretrain", "processes"): [{"accumulation": 4, "processes": 2}, {"accumulation": 4, "processes": 4}],
     ("pretrain", "projection"): [8, {"objective": "spectral", "projection": 0}],
     ("pretrain", "pairs"): [{**CONTRASTIVE, "pairs": "label"}, {"objective": "spectral", "pairs": "label"}],
     ("pretrain", "negatives"): [{**CONTRASTIVE, "negatives": 3}],

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -48,13 +49,20 @@ def class_gap(fit: StageRecord, confidence: float) -> Estimate | None:
         confidence=None if few else confidence,
         grade="statistical",
         n=of.units,
-        method=f"{way} against {fit.data['rich_head']['landmarks']} Gaussian kernel features",
+        method=f"{way} against {_richer(fit.data['rich_head'])}",
         assumptions=(
             *unit_assumptions(of, "rows" if pool_groups(fit) is None else "groups"),
             "linear means ‖W‖ ≤ radius",
         ),
         reference=REFERENCE,
     )
+
+
+def _richer(rich_head: Mapping[str, Any]) -> str:
+    """What stands beside the linear class: a kernel head, or the encoder itself, tuned."""
+    if rich_head["landmarks"]:
+        return f"{rich_head['landmarks']} Gaussian kernel features"
+    return f"the encoder tuned by {rich_head['method']}"
 
 
 def swap_bound(fit: StageRecord, confidence: float) -> tuple[float, str, Mean]:

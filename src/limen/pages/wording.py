@@ -42,7 +42,7 @@ WORDS = {
     "class_gap": "adapter class: what a richer adapter would remove",
     "shift_gap": "shift: loss there less loss here",
 }
-METHODS = {"lda": "LDA"}
+METHODS = {"lda": "LDA", "knn": "k nearest neighbours", "fine-tune": "fine-tuning", "lp-ft": "LP-FT", "lora": "LoRA"}
 CONTROLS = {
     "prior": "class shares alone",
     "shuffled_labels": "the same adapter on shuffled labels",

@@ -258,6 +258,13 @@ class Pretrain(Section):
     checkpoints: Checkpoints = 8
     seeds: Count = 1
     threads: Count = 1
+    accumulation: Count = 1
+    """Micro-batches of every batch; losses that compare examples compare those of one micro-batch."""
+    processes: Count = 1
+    """Processes of this machine that share the micro-batches."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    on_nan: Literal["stop", "skip"] = "stop"
+    """What an update does that is not finite."""
     evaluation: Evaluation = Evaluation()
     start: Annotated[str, Field(pattern=START)] | None = None
     """NAME[#seed][@step]: begin with the weights of that checkpoint; None = with weights drawn from the seed."""

@@ -40,8 +40,6 @@ def _findings(detail: ErrorDetails, plain: Mapping[str, Any]) -> list[Finding]:
 def _finding(detail: ErrorDetails, plain: Mapping[str, Any]) -> Finding:
     kind, path = detail["type"], _path(detail["loc"], plain)
     context, value = detail.get("ctx", {}), detail["input"]
-    if kind == "extra_forbidden" and path[-1] in NOT_YET["keys"]:
-        return Finding((path,), "not available in this version", NOT_YET["keys"][str(path[-1])], at_key=True)
     if kind == "extra_forbidden":
         return Finding((path,), "unknown key", did_you_mean(str(path[-1]), known_keys(path[:-1], plain)), at_key=True)
     if kind == "missing":

@@ -46,7 +46,7 @@ class Finished:
 def report(finished: Finished) -> Report:
     """Everything that the published cells of a study say; cells that are not published are left out."""
     done = [fit for fit in finished.plan.fits if finished.has(fit.key)]
-    records = {fit.key: finished.load(fit.key) for fit in done}
+    records = _with_richer(done, {fit.key: finished.load(fit.key) for fit in done}, finished.study)
     question = question_of(finished.study)
     cells = finished.plan.cells
     budgets = {
@@ -67,6 +67,25 @@ def report(finished: Finished) -> Report:
         rankings=rankings(final),
         recorded=_recorded(finished),
     )
+
+
+def _with_richer(done: Sequence[Fit], records: dict[str, StageRecord], study: Study) -> dict[str, StageRecord]:
+    """Records of probes with the tuned encoder beside them, where the same encoder was tuned on the same task.
+
+    It is that of the first tuned method that the study names: which one, no held-out row decides.
+    """
+    order: list[str] = [method for method in study.adapt.methods if study.adapt.options(method) is not None]
+    tuned: dict[tuple[EncoderReference, str], Fit] = {}
+    for fit in sorted((fit for fit in done if fit.method in order), key=lambda fit: order.index(fit.method)):
+        tuned.setdefault((fit.encoder, fit.task), fit)
+    probes = [fit for fit in done if fit.method == "linear-probe" and (fit.encoder, fit.task) in tuned]
+    if not probes:
+        return records
+    from limen.adapt.tune.assemble import with_tuned
+
+    return records | {
+        fit.key: with_tuned(records[fit.key], records[tuned[fit.encoder, fit.task].key]) for fit in probes
+    }
 
 
 def question_of(study: Study) -> Question:

@@ -37,6 +37,23 @@ def run_contradictions(run: Pretrain) -> Iterator[Contradiction]:
     yield from _input(run)
     yield from _architecture(run)
     yield from _length(run)
+    yield from _shares(run)
+
+
+def _shares(run: Pretrain) -> Iterator[Contradiction]:
+    """Batch, micro-batches and processes divide one another."""
+    if run.accumulation > 1 and (run.batch_size % run.accumulation or run.batch_size // run.accumulation < 2):
+        what = (
+            f"accumulation = {run.accumulation} does not cut batches of {run.batch_size} into equal parts"
+        )
+        yield what, ("accumulation",), ("batch_size",)
+    if run.accumulation % run.processes:
+        what = f"processes = {run.processes} cannot share {run.accumulation} micro-batches evenly"
+        yield what, ("processes",), ("accumulation",)
+    if run.processes > 1 and run.architecture.name == "resnet18":
+        yield "resnet18 has batch statistics, which processes do not share", ("processes",), ("architecture",)
+    if run.processes > 1 and run.record is not None:
+        yield "a recorded run is made by one process", ("processes",), ("record",)
 
 
 def _objective(run: Pretrain) -> Iterator[Contradiction]:
@@ -51,8 +68,9 @@ def _objective(run: Pretrain) -> Iterator[Contradiction]:
 def _pairs(run: Pretrain) -> Iterator[Contradiction]:
     if "pairs" in OBJECTIVES[run.objective] and run.pairs == "views" and _said(run, "label"):
         yield 'label says nothing to pairs = "views"', ("label",), ("pairs",)
-    if run.objective == "contrastive" and run.negatives >= run.batch_size:
+    if run.objective == "contrastive" and run.negatives >= run.batch_size // run.accumulation:
         what = f"negatives = {run.negatives} needs a batch of more than as many, not of {run.batch_size}"
+        what += f"/{run.accumulation}" if run.accumulation > 1 else ""
         yield what, ("negatives",), ("batch_size",)
 
 

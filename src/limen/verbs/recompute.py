@@ -7,8 +7,8 @@ holdout      ℓ and prediction of the final adapter on every holdout row and ev
 Numbers agree when |stored − anew| ≤ 1e-9·(1 + scale); a prediction agrees when its score is the largest up to that.
 tuned        for encoders whose weights moved: that the fit is what the results of its cells give
 
-Not computed anew: the training of tuned encoders, the smaller fits of the curve, the floor's path, cross-validation and the jackknife; what a budget
-says of them follows from their stored losses, whose bytes are hashed.
+Not computed anew: the training of tuned encoders, the smaller fits of the curve, the floor's path, cross-validation and
+the jackknife; what a budget says of them follows from their stored losses, whose bytes are hashed.
 """
 
 from __future__ import annotations

@@ -132,10 +132,12 @@ def _richer_adapter(budget: Budget, question: Question) -> Advice | None:
     gap = budget.terms.get("class_gap")
     if gap is None or gap.low is None or gap.low <= question.margin or _larger_radius(budget, question) is not None:
         return None
+    richer = (gap.method or "").partition(" against ")[2]
+    richer = richer if richer.startswith("the encoder") else "a kernel head on the same features"
     return Advice(
         "richer-adapter",
-        f"Use a richer adapter: a kernel head on the same features loses at least {gap.low:.3g} less than any linear "
-        f"probe with ‖W‖ ≤ {budget.radius:g} could.",
+        f"Use a richer adapter: {richer} loses at least {gap.low:.3g} less than any linear probe with "
+        f"‖W‖ ≤ {budget.radius:g} could.",
         ("terms.class_gap.low",),
         gap.grade,
         gap,
