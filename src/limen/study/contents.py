@@ -47,7 +47,7 @@ def empty_texts(study: Study, files: Files) -> Iterator[Finding]:
                     places.setdefault((table, encoder.column or "text", encoder.on_bad), ("encoder", name, key))
         for population, table in populations(task).items():
             column = column_of(task, encoder, files.describe(table).columns)
-            places.setdefault((table, column, "stop"), key_of(task_name, population))
+            places.setdefault((table, column, task.on_bad), key_of(task_name, population))
     for (table, column, on_bad), path in places.items():
         if files.describe(table).columns.get(column) == "text":
             yield from _empty(table, column, on_bad, path, files)
@@ -94,16 +94,18 @@ def _populations(name: str, task: Task, column: str | None, files: Files) -> Ite
 def _rows(place: dict[str, Any], column: str | None, classes: tuple[str, ...] | None) -> LabelledFeatures:
     import numpy as np
 
-    from limen.data.inputs import read_inputs
+    from limen.data.inputs import usable_inputs
     from limen.data.tables import read_table
     from limen.study.rows import labelled_rows
 
+    skipped: tuple[tuple[int, str], ...] = ()
     if column is not None:
-        features = read_inputs(place["data"], column, "features")
+        found = usable_inputs(place["data"], column, "features", place["on_bad"])
+        features, skipped = found.values, found.skipped
     else:
         count = len(read_table(place["data"], [place["label"]]).columns[place["label"]])
         features = np.arange(count, dtype=np.float64)[:, None]
-    return labelled_rows(StageRecord("features", 0, {}, {"features": features}), place, classes)
+    return labelled_rows(StageRecord("features", 0, {"skipped": skipped}, {"features": features}), place, classes)
 
 
 def _finding(key: KeyPath, table: str, place: dict[str, Any], problem: Problem) -> Finding:

@@ -1,4 +1,8 @@
-"""Features of a cell and labels of a table, put together row by row into the task that a fit sees."""
+"""Features of a cell and labels of a table, put together row by row into the task that a fit sees.
+
+Rows whose input was left out have no features: they leave labels, groups, ids and categories with it, in every
+population, and are told among what was read.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,7 @@ from numpy.typing import NDArray
 
 from limen.data.arrays import from_arrays
 from limen.data.embeddings import match_population
+from limen.data.inputs import skipped_note
 from limen.data.tables import read_table
 from limen.records.errors import BadInput, Problem
 from limen.records.stage import StageRecord
@@ -31,8 +36,21 @@ def task_of(spec: Mapping[str, Any], inputs: Mapping[str, StageRecord]) -> Task:
         for name, place in places.items()
         if name != "train"
     }
-    raw = _input_classes(places)
+    said = [note for name in places for note in reading_notes(inputs[name].data, name)]
+    train = replace(train, notes=(*train.notes, *said))
+    raw = _input_classes(places, inputs)
     return Task(spec["task"], spec["encoder"], train, others, spec["same_population"], inputs=raw)
+
+
+def reading_notes(features: Mapping[str, Any], population: str) -> tuple[str, ...]:
+    """What happened when the inputs of a population were read, by the data of their features.
+
+    >>> reading_notes({"rows": 9, "skipped": [[3, "empty"]]}, "test")
+    ('test: 1 of 10 rows skipped: 1 row (row 3), empty',)
+    """
+    skipped = [(int(row), str(reason)) for row, reason in features.get("skipped", [])]
+    note = skipped_note(skipped, features.get("rows", 0) + len(skipped), population)
+    return (*([note] if note else []), *(f"{population}: {told}" for told in features.get("notes", [])))
 
 
 def labelled_rows(features: StageRecord, place: Mapping[str, Any], classes: tuple[str, ...] | None) -> LabelledFeatures:
@@ -41,8 +59,9 @@ def labelled_rows(features: StageRecord, place: Mapping[str, Any], classes: tupl
     slices: list[str] = place["slices"]
     names = dict.fromkeys(name for name in (label, group, identifier, *slices) if name is not None)
     columns = read_table(data, list(names)).columns
-    matrix = features.arrays["features"]
-    _check_unchanged(place, len(matrix), len(columns[label]))
+    matrix, left = features.arrays["features"], _skipped(features)
+    _check_unchanged(place, len(matrix) + len(left), len(columns[label]))
+    columns = {name: _without(values, left) for name, values in columns.items()}
     try:
         rows = from_arrays(
             np.asarray(matrix), columns[label], group=_text(columns, group), id=_text(columns, identifier),
@@ -77,12 +96,24 @@ def _named(problem: Problem, data: str, called: Mapping[str, str | None]) -> Pro
     return replace(problem, where=where, what=own(problem.what), fix=own(problem.fix))
 
 
-def _input_classes(places: Mapping[str, Mapping[str, Any]]) -> dict[str, NDArray[np.int64]]:
-    """Class of the raw input of every row of every population: equal bytes, equal number."""
+def _skipped(features: StageRecord) -> list[int]:
+    """Rows of the table that have no features, because nothing could be made of their input."""
+    return [int(row) for row, _ in features.data.get("skipped", [])]
+
+
+def _without(values: NDArray[Any], rows: list[int]) -> NDArray[Any]:
+    return np.delete(values, rows, axis=0) if rows else values
+
+
+def _input_classes(
+    places: Mapping[str, Mapping[str, Any]], features: Mapping[str, StageRecord]
+) -> dict[str, NDArray[np.int64]]:
+    """Class of the raw input of every row of every population that has features: equal bytes, equal number."""
     first: dict[bytes, int] = {}
     found = {}
     for name, place in places.items():
-        digests = [_digest(value) for value in read_table(place["data"], [place["column"]]).columns[place["column"]]]
+        values = read_table(place["data"], [place["column"]]).columns[place["column"]]
+        digests = [_digest(value) for value in _without(values, _skipped(features[name]))]
         found[name] = np.array([first.setdefault(digest, len(first)) for digest in digests], dtype=np.int64)
     return found
 
