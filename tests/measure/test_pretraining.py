@@ -16,6 +16,7 @@ from limen.measure.pretraining import (
     pretraining_difference,
     pretraining_gap,
     pretraining_loss,
+    pretraining_optimization_gap,
 )
 from limen.records.errors import BadInput
 from limen.records.stage import StageRecord
@@ -119,3 +120,16 @@ def test_checkpoints_of_a_record():
 
 def _ends(estimates):
     return np.array([e.low for e in estimates]), np.array([e.high for e in estimates])
+
+
+def test_the_optimization_gap_is_the_loss_less_a_known_optimum():
+    loss, known = pretraining_loss(HELDOUT), {"value": 0.25, "source": "enumeration"}
+    gap = pretraining_optimization_gap(HELDOUT, known)
+    assert (gap.value, gap.low, gap.high) == (loss.value - 0.25, loss.low - 0.25, loss.high - 0.25)
+    assert (gap.grade, gap.n) == (loss.grade, loss.n)
+    assert "enumeration" in gap.method
+    below = pretraining_optimization_gap(HELDOUT, {"value": 1e3, "source": "s"})
+    assert below.value < 0  # nothing is clipped
+    unknown = pretraining_optimization_gap(HELDOUT, None)
+    assert (unknown.state, unknown.value) == ("not_identified", None)
+    assert pretraining_optimization_gap(HELDOUT[:1], known).state == "not_identified"

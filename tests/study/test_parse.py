@@ -61,15 +61,13 @@ def test_files_that_are_no_toml(content: bytes, expected: str) -> None:
         (("name =", "nmae ="), ['study.toml: needs the key "name" [add name = …]',
                                 'study.toml:1:1: nmae: unknown key [did you mean "name"?]']),
         (("source =", "sorce ="), ['study.toml:2:10: encoder.bow: needs the key "source" [add source = …'
-                                   " (sentence-transformers, transformers, torch, embeddings, pixels, bag-of-words,"
-                                   " random-features, pretrain)]"]),
+                                   " (sentence-transformers, transformers, timm, open-clip, torch, embeddings, pixels,"
+                                   " bag-of-words, random-features, pretrain)]"]),
         (('"bag-of-words"', '"bag-of-word"'), ['study.toml:3:10: encoder.bow.source: unknown value "bag-of-word",'
-                                               ' expected one of "sentence-transformers", "transformers", "torch",'
-                                               ' "embeddings", "pixels", "bag-of-words", "random-features", "pretrain"'
+                                               ' expected one of "sentence-transformers", "transformers", "timm",'
+                                               ' "open-clip", "torch", "embeddings", "pixels", "bag-of-words",'
+                                               ' "random-features", "pretrain"'
                                                ' [did you mean "bag-of-words"?]']),
-        (('"bag-of-words"', '"timm"'), ['study.toml:3:10: encoder.bow.source: "timm" is not available in this version'
-                                        ' [use source = "torch" with safetensors weights, or source ='
-                                        ' "transformers"]']),
         (('words"', 'words"\ndimenson = 3'), ['study.toml:4:1: encoder.bow.dimenson: unknown key'
                                               ' [did you mean "dimension"?]']),
         (('"text"', '"text"\nlable = "y"'), ['study.toml:7:1: task.t.lable: unknown key [did you mean "label"?]']),
@@ -94,6 +92,7 @@ ADAPT = [
     ("labels = []", "adapt.labels: expected at least one, got none"),
     ('labels = [9, "al"]', '8:14: adapt.labels[1]: expected a whole number ≥ 1 or "all", got the text "al"'),
     ("labels = [0.5]", '8:11: adapt.labels[0]: expected a whole number ≥ 1 or "all", got 0.5'),
+    ('methods = ["lor"]', '8:12: adapt.methods[0]: unknown value "lor"'),
     ('loss = "lgo"', '8:8: adapt.loss: unknown value "lgo", expected one of "log", "squared" [did you mean "log"?]'),
     ("linear-probe.radius = -1", 'adapt.linear-probe.radius: expected "auto", a number > 0 or a list of numbers > 0'),
     ("linear-probe.radius = nan", "adapt.linear-probe.radius: expected"),

@@ -126,6 +126,8 @@ def interface_table(found: Interface) -> tuple[dict[str, Any], ...]:
             "pretraining_loss": checkpoint.pretraining_loss.to_json(),
             "pretraining_gap": checkpoint.pretraining_gap.to_json(),
         }
+        if checkpoint.pretraining_optimization_gap is not None:
+            pretraining["pretraining_optimization_gap"] = checkpoint.pretraining_optimization_gap.to_json()
         columns: dict[str, Mapping[str, Estimate]] = {
             "minimal_adaptation_loss": checkpoint.floors,
             "adaptation_loss": checkpoint.adaptation_losses,

@@ -7,6 +7,7 @@ held-out    mean over the ⌊N/B⌋ disjoint batches of examples never trained o
 training    the same over disjoint batches of training examples. Each batch has its own examples, so s holds their
             spread too, beside that of views and of the cut: as an interval for L̂_pre, a number of these very
             examples, it is cautious, the more so the larger the share of them that was scored      estimates L̂_pre
+optimum     L_pre − min L_pre where the population is a known world, else unknown
 gap         L_pre − L̂_pre: two different samples of examples, Welch                                 (never paired)
 difference  between two checkpoints: the same batches and draws, so the paired t                    (never Welch)
 
@@ -16,6 +17,7 @@ Source: docs, pretraining losses; Student 1908, Welch 1947. Losses of different 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -80,6 +82,33 @@ def pretraining_difference(a: ArrayLike, b: ArrayLike, confidence: float = 0.95)
     return _from_batches(t_interval, (x - y,), "paired t over held-out batches", confidence, ())
 
 
+def pretraining_optimization_gap(
+    heldout_losses: ArrayLike, optimum: Mapping[str, Any] | None, confidence: float = 0.95
+) -> Estimate:
+    """L_pre − min L_pre, what optimisation and the size of the encoder left; `optimum` is {value, source} or None.
+
+    The minimum is over all encoders and heads, so the gap is not negative but for the error of L_pre; nothing clips it.
+
+    >>> pretraining_optimization_gap([1.0, 2.0, 3.0], {"value": 0.5, "source": "Bayes"}).text()
+    '1.5 (-1.0 to 4.0) ◆'
+    >>> pretraining_optimization_gap([1.0, 2.0], None).state
+    'not_identified'
+    """
+    if optimum is None:
+        return not_identified("the least pretraining loss of this population is unknown")
+    found = pretraining_loss(heldout_losses, confidence)
+    if found.value is None or found.low is None or found.high is None:
+        return found
+    least = float(optimum["value"])
+    return replace(
+        found,
+        value=found.value - least,
+        low=found.low - least,
+        high=found.high - least,
+        method=f"{found.method}, less the least loss: {optimum['source']}",
+    )
+
+
 def pretraining_checkpoints(record: StageRecord, run: str, confidence: float = 0.95) -> tuple[Checkpoint, ...]:
     """The checkpoints of a pretraining record in order of steps, named `run@step`, without downstream numbers yet."""
     return tuple(
@@ -89,6 +118,9 @@ def pretraining_checkpoints(record: StageRecord, run: str, confidence: float = 0
             empirical_pretraining_loss=empirical_pretraining_loss(found["training_losses"], confidence),
             pretraining_loss=pretraining_loss(found["heldout_losses"], confidence),
             pretraining_gap=pretraining_gap(found["heldout_losses"], found["training_losses"], confidence),
+            pretraining_optimization_gap=pretraining_optimization_gap(
+                found["heldout_losses"], record.data.get("optimum"), confidence
+            ),
         )
         for found in _found(record.data)
     )

@@ -61,6 +61,11 @@ def _checkpoint(point: Checkpoint) -> dict[str, Any]:
         "empirical_pretraining_loss": point.empirical_pretraining_loss.to_json(),
         "pretraining_loss": point.pretraining_loss.to_json(),
         "pretraining_gap": point.pretraining_gap.to_json(),
+        **(
+            {"pretraining_optimization_gap": point.pretraining_optimization_gap.to_json()}
+            if point.pretraining_optimization_gap is not None
+            else {}
+        ),
         "floors": {task: estimate.to_json() for task, estimate in point.floors.items()},
         "adaptation_losses": {task: estimate.to_json() for task, estimate in point.adaptation_losses.items()},
         "errors": {task: estimate.to_json() for task, estimate in point.errors.items()},

@@ -248,6 +248,9 @@ def interface_caption(run: Interface, task: str) -> str:
         said += f" Slope not identified: {wording.prose(slope.reason)}."
     if tau is not None:
         said += f" Kendall's tau {wording.full(tau)} {tau.mark}."
+    last = run.checkpoints[-1].pretraining_optimization_gap if run.checkpoints else None
+    if last is not None and last.value is not None:
+        said += f" The least pretraining loss is known here: the last checkpoint is {wording.full(last)} above it."
     return said + " Holds for this run; other runs may differ."
 
 

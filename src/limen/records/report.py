@@ -23,6 +23,8 @@ class Checkpoint:
     empirical_pretraining_loss: Estimate
     pretraining_loss: Estimate
     pretraining_gap: Estimate
+    pretraining_optimization_gap: Estimate | None = None
+    """L_pre above the least there is; None where the caller did not ask, not identified where that is unknown."""
     floors: Mapping[str, Estimate] = field(default_factory=dict)
     """Task name → minimal adaptation loss on this encoder."""
     adaptation_losses: Mapping[str, Estimate] = field(default_factory=dict)

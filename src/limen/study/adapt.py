@@ -11,9 +11,10 @@ from pydantic import Field
 
 from limen.study.types import AsTuple, Count, NotNegative, Positive, Section, oneof
 
-Frozen = Literal["linear-probe", "mean-classifier", "lda", "knn"]
 TunedName = Literal["fine-tune", "lp-ft", "partial", "lora", "prompt", "prefix"]
-Method = Frozen | TunedName
+Method = Literal[
+    "linear-probe", "mean-classifier", "lda", "knn", "fine-tune", "lp-ft", "partial", "lora", "prompt", "prefix"
+]
 Labels = Annotated[
     tuple[Annotated[Count | Literal["all"], oneof('a whole number ≥ 1 or "all"')], ...], AsTuple, Field(min_length=1)
 ]
