@@ -12,11 +12,12 @@ import json
 import os
 import re
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from limen.data.phrases import did_you_mean, names_text, printable
+from limen.models.native_layouts import NATIVE, configuration_problems
 from limen.records.errors import BadInput, Problem
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
@@ -33,11 +34,6 @@ CONFIGS = (
     "sentence_bert_config.json", "config_sentence_transformers.json", "generation_config.json", "open_clip_config.json",
 )  # fmt: skip
 """Files that libraries act on: each must be readable here, so that nothing in it goes unjudged."""
-NATIVE: Mapping[str, tuple[str, str]] = {
-    "timm": ("config.json", "model.safetensors"),
-    "open-clip": ("open_clip_config.json", "open_clip_model.safetensors"),
-}
-"""Source → configuration and weights of libraries whose folders hold one model and no pipeline."""
 
 
 def model_folder(path: str, revision: str | None = None) -> Path:
@@ -85,7 +81,9 @@ def check_model_folder(folder: Path, path: str, revision: str | None = None, sou
     if not (folder / config).is_file() and (weights or not (folder / "modules.json").is_file()):
         what = f"expected a model folder with {config}; it has none"
         raise BadInput(Problem(str(folder), what, "half-downloaded, or another folder", _again(path, revision)))
-    problems = [*(_native(folder, weights, _again(path, revision)) if weights else _missing(folder, path, revision))]
+    problems = [] if weights else [*_missing(folder, path, revision)]
+    if weights:
+        problems += [*_native(folder, weights, _again(path, revision)), *configuration_problems(folder, source)]
     for file in sorted(folder.rglob("*.json")):
         problems += _hostile(folder, file)
     for file in sorted(folder.rglob("*.safetensors")):

@@ -7,17 +7,14 @@ Both are the vectors in front of the scaling to unit length: cosines are taken b
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from limen.data.extras import require
 from limen.data.fingerprint import folder_hash
-from limen.data.phrases import printable
 from limen.models.bag_of_words import text_list
 from limen.models.encoder import Features, InputKind, fingerprint_of
 from limen.models.folder import check_model_folder, model_folder
@@ -25,10 +22,6 @@ from limen.models.golden import fixed_inputs
 from limen.models.offline import vision_library
 from limen.models.pixels import eight_bit_images
 from limen.models.sentence_transformers import unusable
-from limen.records.errors import BadInput, Problem
-
-ELSEWHERE = (("text_cfg", "hf_model_name"), ("text_cfg", "hf_tokenizer_name"))
-"""Keys that name another model, whose configuration or tokenizer open_clip fetches."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +74,6 @@ def load_open_clip_encoder(spec: Mapping[str, Any]) -> OpenClipEncoder:
     kind: InputKind = spec.get("input", "image")
     folder = model_folder(path, revision)
     check_model_folder(folder, path, revision, "open-clip")
-    check_config(folder)
     library, torch = vision_library("open_clip", "open-clip"), require("torch", "torch", "encoders")
     name = f"local-dir:{folder}"
     try:
@@ -98,35 +90,6 @@ def load_open_clip_encoder(spec: Mapping[str, Any]) -> OpenClipEncoder:
     except Exception as error:
         raise unusable(folder, "open_clip", error) from error
     return replace(encoder, dimension=int(width))
-
-
-def check_config(folder: Path) -> None:
-    """Raise BadInput where open_clip_config.json describes no model, or one that needs files of another."""
-    file = folder / "open_clip_config.json"
-    plain = json.loads(file.read_text("utf-8"))  # readable, and an object: `check_model_folder` has seen to that
-    model = plain.get("model_cfg")
-    towers = [model.get(key) for key in ("vision_cfg", "text_cfg")] if isinstance(model, dict) else []
-    if not towers or not all(isinstance(tower, dict) for tower in towers):
-        what = "expected model_cfg with tables vision_cfg and text_cfg, got something else"
-        raise BadInput(Problem(str(file), what, "another library's layout", "save it with open_clip's push_to_hf_hub"))
-    problems = list(_from_elsewhere(file, model))
-    if problems:
-        raise BadInput(problems)
-
-
-def _from_elsewhere(file: Path, model: Mapping[str, Any]) -> Iterator[Problem]:
-    for table, key in ELSEWHERE:
-        if model[table].get(key):
-            yield Problem(
-                f"{file}: {table}.{key}",
-                f"this model needs files of {printable(str(model[table][key]))}, which are not in its folder",
-                "open_clip fetches them; Limen never fetches models by itself",
-                "use a model with open_clip's own text tower and tokenizer, or compute the embeddings yourself",
-            )
-    trunk = str(model["vision_cfg"].get("timm_model_name") or "")
-    if any(sign in trunk for sign in ":/\\"):
-        what = f"expected the name of an architecture of timm, got {printable(trunk)}; it was not looked up"
-        yield Problem(f"{file}: vision_cfg.timm_model_name", what, "such a name points at other files", "use its name")
 
 
 def _image(model: Any, transform: Any) -> dict[str, Any]:

@@ -8,7 +8,7 @@ x                 timm's own transform of evaluation for this configuration: res
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,12 +25,6 @@ from limen.models.offline import vision_library
 from limen.models.pixels import eight_bit_images
 from limen.models.sentence_transformers import unusable
 from limen.records.errors import BadInput, Problem
-
-LOADING = (
-    "cache_dir", "checkpoint_path", "feature_cfg", "features_only", "pretrained", "pretrained_cfg",
-    "pretrained_cfg_overlay", "pretrained_filter_fn", "pretrained_model_args", "pretrained_strict",
-)  # fmt: skip
-"""Arguments of timm's factory that say what is loaded and how strictly; a model's own arguments name none of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +80,6 @@ def load_timm_encoder(spec: Mapping[str, Any]) -> TimmEncoder:
     path, revision, layer = str(spec["path"]), spec.get("revision"), spec.get("layer")
     folder = model_folder(path, revision)
     check_model_folder(folder, path, revision, "timm")
-    check_config(folder)
     library, torch = vision_library("timm", "timm"), require("torch", "torch", "encoders")
     _known_architecture(library, folder)
     try:
@@ -113,35 +106,6 @@ def layer_names(model: Any) -> tuple[str, ...]:
     if not known or not hasattr(model, "forward_intermediates"):
         return ()
     return tuple(known.module_name()) if hasattr(known, "module_name") else tuple(one["module"] for one in known)
-
-
-def check_config(folder: Path) -> None:
-    """Raise BadInput where config.json is not timm's, or says what is loaded instead of what the model is."""
-    file = folder / "config.json"
-    plain = json.loads(file.read_text("utf-8"))  # readable, and an object: `check_model_folder` has seen to that
-    problems = []
-    if not isinstance(plain.get("architecture"), str):
-        what = "expected timm's config.json, which names an architecture; it names none"
-        fix = 'use source = "transformers"' if "model_type" in plain else "save the model with timm's save_for_hf"
-        problems.append(Problem(str(file), what, "another library's layout", fix))
-    arguments = plain.get("model_args", {})
-    if not isinstance(arguments, dict) or not isinstance(plain.get("pretrained_cfg", {}), dict):
-        problems.append(Problem(str(file), "expected tables model_args and pretrained_cfg, got something else"))
-    else:
-        problems += _odd_arguments(file, plain, arguments)
-    if problems:
-        raise BadInput(problems)
-
-
-def _odd_arguments(file: Path, plain: Mapping[str, Any], arguments: Mapping[str, Any]) -> Iterator[Problem]:
-    for key in sorted(set(arguments) & set(LOADING)):
-        what = "this argument says what is loaded, not what the model is; it was not passed on"
-        yield Problem(f"{file}: model_args.{key}", what, "timm would read other files, or fewer tensors", "remove it")
-    classes = plain.get("num_classes", plain.get("pretrained_cfg", plain).get("num_classes"))
-    asked = arguments.get("num_classes", classes)
-    if asked != classes:
-        what = f"expected num_classes = {classes}, as the weights have, got {asked}"
-        yield Problem(f"{file}: model_args.num_classes", what, "timm would load such weights in part", "remove it")
 
 
 def _known_architecture(library: Any, folder: Path) -> None:

@@ -18,8 +18,8 @@ from limen.records.errors import BadInput, Problem
 from limen.study.architectures import VitArchitecture
 from limen.study.contents import empty_texts, key_of, unusable_rows
 from limen.study.cost import fit_part
-from limen.study.encoders import EXTRAS, Encoder, Pretrain, SentenceTransformers, Torch, Transformers
-from limen.study.files import BUILTIN, Facts, Files, files_of
+from limen.study.encoders import EXTRAS, Encoder, OnDisk, Pretrain, Torch
+from limen.study.files import DIGITS, Facts, Files, files_of
 from limen.study.forecast import Forecast, forecast, merged
 from limen.study.parse import read_study
 from limen.study.plan import column_of, label_of, learned_label, pairs, populations, skipped_pairs
@@ -139,18 +139,18 @@ def _libraries(study: Study, files: Files) -> Iterator[Finding]:
 
 def _encoder(name: str, encoder: Encoder, files: Files) -> Iterator[Finding]:
     here: KeyPath = ("encoder", name)
-    if isinstance(encoder, SentenceTransformers | Transformers | Torch):
+    if isinstance(encoder, OnDisk):
         yield from _weights((*here, "path"), encoder, files)
     if isinstance(encoder, Pretrain):
         yield from _pretraining(here, encoder, files)
 
 
-def _weights(where: KeyPath, encoder: SentenceTransformers | Transformers | Torch, files: Files) -> Iterator[Finding]:
+def _weights(where: KeyPath, encoder: OnDisk, files: Files) -> Iterator[Finding]:
     revision = getattr(encoder, "revision", None)
     try:
         path = files.model(encoder.path, revision)
         if not isinstance(encoder, Torch):
-            check_model_folder(path, encoder.path, revision)
+            check_model_folder(path, encoder.path, revision, encoder.source)
         elif path.suffix != ".safetensors":
             raise BadInput(only_pickle(path))
         elif problems := check_safetensors(path):
@@ -194,7 +194,7 @@ def _pretraining(here: KeyPath, encoder: Pretrain, files: Files) -> Iterator[Fin
 def _patches(here: KeyPath, encoder: Pretrain) -> Iterator[Finding]:
     """Patches that do not share the bundled images, whose side is known before they are read."""
     side = image_side(encoder.data)
-    if encoder.data in BUILTIN and isinstance(encoder.architecture, VitArchitecture):
+    if encoder.data in DIGITS and isinstance(encoder.architecture, VitArchitecture):
         patch = encoder.architecture.patch
         if side % patch:
             yield Finding(((*here, "architecture", "patch"), (*here, "data")),

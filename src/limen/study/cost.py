@@ -31,12 +31,11 @@ from limen.study.encoders import (
     BagOfWords,
     Embeddings,
     Encoder,
+    Hub,
     Pixels,
     Pretrain,
     RandomFeatures,
-    SentenceTransformers,
     Torch,
-    Transformers,
 )
 from limen.study.files import Files
 from limen.study.work import (
@@ -70,6 +69,9 @@ VIEW = 3e-8
 """Seconds of augmentation per value of a view."""
 TEXT_TOKENS = 30
 """Tokens of a typical labelled text."""
+IMAGE_USES = 300
+"""Multiplications with each weight of a convolutional network or vision transformer, for an image of 224 pixels a side
+(resnet18 to resnet50, vit tiny and small, convnext tiny: 290 to 340; efficientnet_b0: 500)."""
 MULTIPLY = 1.6e-11
 """Seconds per multiplication of a transformer of a large library on one core."""
 START, START_TORCH = 2.5, 6.0
@@ -111,7 +113,7 @@ def dimension_of(encoder: Encoder, files: Files, table: str = "") -> int:
         return width_of(encoder.architecture, _torch_shape(encoder))
     if isinstance(encoder, Pixels):
         return image_side(table) ** 2 * (1 if table.startswith("digits") else 3)
-    if isinstance(encoder, SentenceTransformers | Transformers):
+    if isinstance(encoder, Hub):
         return _hidden_size(files.model(encoder.path, encoder.revision))
     return 512
 
@@ -186,9 +188,12 @@ def features_cost(encoder: Encoder, table: str, files: Files) -> Cost:
     elif isinstance(encoder, Torch):
         forward = FORWARD_LEAST + FORWARD * multiplications(encoder.architecture, _torch_shape(encoder))
         per_row, memory = forward + DECODE, 600_000_000
-    elif isinstance(encoder, SentenceTransformers | Transformers):
-        size = _size(files.model(encoder.path, encoder.revision))
-        per_row, memory = MULTIPLY * TEXT_TOKENS * size / 4, 800_000_000 + 2 * size
+    elif isinstance(encoder, Hub):
+        folder = files.model(encoder.path, encoder.revision)
+        size, uses = _size(folder), TEXT_TOKENS
+        if encoder.input == "image":
+            uses = math.ceil(IMAGE_USES * (_side(folder) / 224) ** 2)
+        per_row, memory = MULTIPLY * uses * size / 4, 800_000_000 + 2 * size
     elif isinstance(encoder, BagOfWords):
         per_row = 3e-5 + 1e-9 * width
     elif isinstance(encoder, RandomFeatures):
@@ -254,11 +259,35 @@ def _default_counts(rows: int) -> int:
 
 
 def _hidden_size(folder: Path) -> int:
-    try:
-        found = json.loads((folder / "config.json").read_text("utf-8")).get("hidden_size")
-    except (OSError, ValueError, AttributeError):
-        return 768
-    return found if isinstance(found, int) else 768
+    """Width of the features by the folder's configuration: of transformers, timm or open_clip."""
+    plain = _configuration(folder)
+    known = (plain.get("hidden_size"), plain.get("num_features"), _table(plain, "model_cfg").get("embed_dim"))
+    return next((width for width in known if isinstance(width, int) and width > 0), 768)
+
+
+def _side(folder: Path) -> int:
+    """Pixels of the side to which images are resized, by the folder's configuration."""
+    plain = _configuration(folder)
+    sizes = _table(plain, "pretrained_cfg").get("input_size", plain.get("input_size", [None]))
+    vision = _table(_table(plain, "model_cfg"), "vision_cfg")
+    last = sizes[-1] if isinstance(sizes, list) and sizes else None
+    known = (plain.get("image_size"), vision.get("image_size"), last)
+    return next((side for side in known if isinstance(side, int) and side > 0), 224)
+
+
+def _configuration(folder: Path) -> Mapping[str, Any]:
+    for name in ("config.json", "open_clip_config.json"):
+        try:
+            plain = json.loads((folder / name).read_text("utf-8"))
+        except (OSError, ValueError):
+            continue
+        return plain if isinstance(plain, dict) else {}
+    return {}
+
+
+def _table(plain: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    found = plain.get(key)
+    return found if isinstance(found, dict) else {}
 
 
 def _size(path: Path) -> int:

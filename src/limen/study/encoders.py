@@ -33,7 +33,6 @@ START = r"^[a-z][a-z0-9-]*(#\d+)?(@\d+)?$"
 UpToOne = Annotated[float, Field(ge=0, le=1)]
 Pooling = Literal["mean", "cls", "last"]
 NOT_YET: dict[str, dict[str, str]] = {
-    "source": {"timm": 'use source = "torch" with safetensors weights, or source = "transformers"'},
     "architecture": dict.fromkeys(("resnet34", "resnet50"), 'use name = "resnet18" or "conv"'),
 }
 """Names that the format reserves and this version refuses, with what to do instead. Never skipped in silence."""
@@ -62,6 +61,28 @@ class Transformers(Section):
     batch_size: Count = 64
     max_length: Count | None = None
     """Tokens kept of each text; None = what the model says."""
+
+
+class Timm(Section):
+    """A local folder in timm's hub layout, or a hub id with a pinned revision."""
+
+    source: Literal["timm"] = "timm"
+    input: Literal["image"] = "image"
+    path: PathText
+    revision: Commit | None = None
+    layer: str | None = None
+    """A stage or block of the model, averaged over positions; None = the pooled output."""
+    batch_size: Count = 64
+
+
+class OpenClip(Section):
+    """One tower of an open_clip model: a local folder in its layout, or a hub id with a pinned revision."""
+
+    source: Literal["open-clip"] = "open-clip"
+    input: Literal["image", "text"] = "image"
+    path: PathText
+    revision: Commit | None = None
+    batch_size: Count = 64
 
 
 class Torch(Section):
@@ -305,16 +326,30 @@ class Pretrain(Section):
 
 
 Encoder = Annotated[
-    SentenceTransformers | Transformers | Torch | Embeddings | Pixels | BagOfWords | RandomFeatures | Pretrain,
+    SentenceTransformers
+    | Transformers
+    | Timm
+    | OpenClip
+    | Torch
+    | Embeddings
+    | Pixels
+    | BagOfWords
+    | RandomFeatures
+    | Pretrain,
     Field(discriminator="source"),
 ]
+Hub = SentenceTransformers | Transformers | Timm | OpenClip
+"""Encoders in a folder of the library that loads them."""
+OnDisk = Hub | Torch
+"""Encoders with weights that the study does not train from scratch."""
 SOURCES: tuple[str, ...] = (
-    "sentence-transformers", "transformers", "torch", "embeddings", "pixels", "bag-of-words", "random-features",
-    "pretrain",
+    "sentence-transformers", "transformers", "timm", "open-clip", "torch", "embeddings", "pixels", "bag-of-words",
+    "random-features", "pretrain",
 )  # fmt: skip
 EXTRAS: dict[str, tuple[str, str]] = {
     "sentence-transformers": ("sentence_transformers", "hf"), "transformers": ("transformers", "hf"),
-    "torch": ("torch", "torch"), "pretrain": ("torch", "torch"),
+    "timm": ("timm", "timm"), "open-clip": ("open_clip", "open-clip"), "torch": ("torch", "torch"),
+    "pretrain": ("torch", "torch"),
 }  # fmt: skip
 """Source → the library it needs and the extra of limen that brings it. All of them import torch."""
 WITH_WEIGHTS = ("sentence-transformers", "transformers", "torch", "pretrain")

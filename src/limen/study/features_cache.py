@@ -1,10 +1,10 @@
 """Features that studies share: encoded once per machine, whatever study asked first.
 
-A cell of features whose encoder has weights (sentence-transformers, transformers, torch) is looked up in
-`$LIMEN_CACHE/features` under the cell's own key, which is the hash of weights, data, column and preprocessing. The
-study's store gets its own copy, so that resuming, `verify` and `gc` of a study never depend on the cache; the cache
-may be deleted at any time. Two studies that want the same features at once compute them once: the second waits for
-the first, on a lock that the kernel releases when its holder dies.
+A cell of features whose encoder has weights on disk (`SOURCES`) is looked up in `$LIMEN_CACHE/features` under the
+cell's own key, which is the hash of weights, data, column and preprocessing. The study's store gets its own copy, so
+that resuming, `verify` and `gc` of a study never depend on the cache; the cache may be deleted at any time. Two studies
+that want the same features at once compute them once: the second waits for the first, on a lock that the kernel
+releases when its holder dies.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from limen.records.errors import StoreError
 from limen.records.stage import StageRecord
 from limen.store import Store, Writer
 
-SOURCES = ("sentence-transformers", "transformers", "torch")
+SOURCES = ("sentence-transformers", "transformers", "timm", "open-clip", "torch")
 """Encoders whose features are shared: those of the others are cheap, or belong to a run of one study."""
 
 

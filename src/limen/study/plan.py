@@ -21,7 +21,7 @@ from limen.pretrain.views.strengths import KINDS
 from limen.records.cell import Cell
 from limen.study.adapt import Adapt, Knn
 from limen.study.cost import dimension_of, features_cost, fit_cost, pretrain_cost, tune_cost
-from limen.study.encoders import WITH_WEIGHTS, Embeddings, Encoder, Pretrain, SentenceTransformers, Torch, Transformers
+from limen.study.encoders import WITH_WEIGHTS, Embeddings, Encoder, OnDisk, Pretrain, Transformers
 from limen.study.files import Files
 from limen.study.identity import semantic
 from limen.study.reference import EncoderReference, parse_reference
@@ -261,7 +261,7 @@ class _Planner:
     def encoder(self, encoder: Encoder) -> tuple[dict[str, Any], dict[str, Any]]:
         """What an encoder means (weights by hash) and what loads it (weights by path)."""
         spec: dict[str, Any] = encoder.model_dump(mode="json", exclude_none=True)
-        if not isinstance(encoder, SentenceTransformers | Transformers | Torch):
+        if not isinstance(encoder, OnDisk):
             return semantic(encoder, "column"), spec
         revision = getattr(encoder, "revision", None)
         meaning = semantic(encoder, "path", "revision", "batch_size") | {
@@ -337,7 +337,7 @@ class _Planner:
 
     def weights(self, encoder: Encoder) -> dict[str, str]:
         """The same for the weights of an encoder that has any on disk."""
-        if not isinstance(encoder, SentenceTransformers | Transformers | Torch):
+        if not isinstance(encoder, OnDisk):
             return {}
         revision = getattr(encoder, "revision", None)
         return {str(self.files.model(encoder.path, revision)): self.files.model_hash(encoder.path, revision)}
