@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 
 from limen.records.errors import BadInput
-from limen.theory.sgd import Modes, discrete, epoch, same_order_displacement, same_order_variance, simulate
+from limen.theory.sgd import (
+    Epoch,
+    Modes,
+    discrete,
+    epoch,
+    same_order_displacement,
+    same_order_variance,
+    simulate,
+)
 
 STEPS = np.array([1, 2, 7, 10, 50, 51, 130, 777])
 CASES = [
@@ -47,15 +55,54 @@ def test_variance_and_displacement_are_quadratic_forms_of_the_noise_of_the_whole
     assert law.displacement(STEPS) == pytest.approx(expected, rel=1e-9)
 
 
-@pytest.mark.parametrize(("modes", "m"), [case for case in CASES if case[0].dampening == 0])
+@pytest.mark.parametrize(("modes", "m"), CASES)
 def test_from_a_fixed_start_every_epoch_of_noise_sums_to_zero(modes: Modes, m: int) -> None:
     w, c = impulses(modes, 800), modes.step_noise[0]
     expected = []
     for t in STEPS:
-        weights = w[:t][::-1]  # noise of step i acts t − 1 − i steps later
+        weights = w[:t][::-1].copy()  # noise of step i acts t − 1 − i steps later
+        weights[0] /= 1 - modes.dampening
         sums = sum(weights[first : first + m].sum() ** 2 for first in range(0, t, m))
         expected.append(c * m / (m - 1) * ((weights**2).sum() - sums / m))
     assert epoch(modes, m).displacement(STEPS, "fixed") == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("m", [2, 5, 12])
+@pytest.mark.parametrize(("curvature", "eta", "beta"), [(0.0, 0.1, 0.9), (0.3, 0.1, 0.9), (2.0, 0.5, 0.5)])
+@pytest.mark.parametrize("dampening", [0.3, 0.5, 0.97])
+@pytest.mark.parametrize("white", [0.0, 0.4])
+def test_a_dampened_fixed_start_is_a_quadratic_form_of_the_noise_of_its_epochs(
+    m: int, curvature: float, eta: float, beta: float, dampening: float, white: float
+) -> None:
+    modes = Modes([curvature], [1.7], eta, beta, dampening=dampening, offset=[0.4])
+    law = epoch(modes, m, white)
+    for t in (1, 2, m - 1, m, m + 1, 3 * m + 1, 5 * m, 40 * m + 1):
+        epochs = -(-t // m)
+        bridge = (m * np.eye(m) - np.ones((m, m))) / (m - 1)  # Cov of an epoch's noises, in C
+        noise = 1.7 * np.kron(np.eye(epochs), white * np.eye(m) + (1 - white) * bridge)[:t, :t]
+        state, answers = np.array([0.4, 0.0]), np.zeros((2, t))
+        for k in range(t):
+            c = 1 - dampening if k else 1.0  # torch.optim.SGD
+            system = np.array([[1 - eta * c * curvature, eta * beta], [-c * curvature, beta]])
+            state, answers = system @ state, system @ answers
+            answers[:, k] += [-eta * c, -c]
+        expected = answers[0] @ noise @ answers[0] + (state[0] - 0.4) ** 2
+        assert law.displacement([t], "fixed")[0] == pytest.approx(expected, rel=1e-9, abs=1e-15)
+    assert law.displacement([1], "fixed") == pytest.approx(discrete(modes).displacement([1], "fixed"), rel=1e-12)
+
+
+def test_a_dampened_fixed_start_keeps_its_digits_over_many_epochs() -> None:
+    law = epoch(Modes([1e-7], [1.0], 0.1, 0.9, dampening=0.5), 50)
+    assert law.displacement([100_000], "fixed") == pytest.approx(forward(law, 100_000), rel=1e-8)
+
+
+def forward(law: Epoch, steps: int) -> float:
+    """The variance after whole epochs, by adding up answers one by one."""
+    p, m = law.problem, law.steps_per_epoch
+    w = impulses(p, steps)[::-1].copy()
+    w[0] /= 1 - p.dampening
+    bridged = w.reshape(-1, m) - w.reshape(-1, m).mean(1, keepdims=True)
+    return float(p.step_noise[0] * m / (m - 1) * (bridged**2).sum())
 
 
 def test_flat_modes_do_not_diffuse_beyond_an_epoch_as_tabulated() -> None:

@@ -102,13 +102,17 @@ def _stationary(law: Law, steps: Steps) -> Floats:
 
 
 def _fixed(law: Law, steps: Steps) -> Floats:
-    now, before = law.coefficients
-    undamped = 1 / (1 - law.problem.dampening)
-    energy = law.recursion.energy(steps, now, before)
-    if undamped != 1:
-        energy = energy + (undamped**2 - 1) * _impulse(law, steps) ** 2
-    noise = law.step_variance * energy
+    noise = fixed_variance(law, steps)
     return noise if not law.problem.offset.any() else noise + (pull(law, steps) * law.problem.offset) ** 2
+
+
+def fixed_variance(law: Law, steps: Steps) -> Floats:
+    """s²[S_t + (u² − 1)w_{t−1}²] [T, L], u = 1/(1 − d): the noise of independent batches, the first undampened."""
+    undamped = 1 / (1 - law.problem.dampening)
+    energy = law.recursion.energy(steps, *law.coefficients)
+    if undamped != 1:
+        energy = energy + (undamped**2 - 1) * answer(law, steps) ** 2
+    return np.asarray(law.step_variance * energy)
 
 
 def pull(law: Law, steps: Steps) -> Floats:
@@ -121,11 +125,11 @@ def pull(law: Law, steps: Steps) -> Floats:
             first == recursion.a, 0.0, (first - recursion.a) * recursion.impulse(steps)
         )
     if p.dampening:
-        back = back + p.dampening / (1 - p.dampening) * force * _impulse(law, steps)
+        back = back + p.dampening / (1 - p.dampening) * force * answer(law, steps)
     return np.asarray(back)
 
 
-def _impulse(law: Law, steps: Steps) -> Floats:
+def answer(law: Law, steps: Steps) -> Floats:
     """w_{t−1}: what the first step's gradient does to x_t."""
     now, before = law.coefficients
     u = law.recursion.impulse(steps)

@@ -17,6 +17,8 @@ From a fixed start at the beginning of an epoch, with w_j the answer to an impul
 
     Var x_t = M/(M − 1)·[Σ_{j<t} w_j² − (1/M) Σ_epochs (Σ_{j in epoch} w_j)²].
 
+The first gradient of all is not dampened (torch): its answer is u w_{t−1}, u = 1/(1 − d), in both sums.
+
 Augmentation adds white noise of covariance `white`: that part is the i.i.d. law's. Identity V fails under this noise.
 Kuhn and Rosenow (arXiv:2306.05300) found the anticorrelation and its effect on the variance; the displacement is
 derived in docs/statements/sgd-epoch.md.
@@ -32,7 +34,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from limen.records.errors import BadInput, Problem
-from limen.theory.sgd.discrete import pull
+from limen.theory.sgd.discrete import answer, fixed_variance, pull
 from limen.theory.sgd.epoch_roots import Block, Term, blocks, settled
 from limen.theory.sgd.law import Law, Start, Steps, slope, whole_steps
 from limen.theory.sgd.problem import Floats, Modes
@@ -164,7 +166,7 @@ class Epoch(Law):
         """s²[white·S + (1 − white)·M/(M − 1)·(S − Σ B²/M)] + ((1 − m_t)x_0)²."""
         noise = self._bridges(steps)
         if self.white.any():
-            noise = self._mixed(self.step_variance * self.recursion.energy(steps, *self.coefficients), noise)
+            noise = self._mixed(fixed_variance(self, steps), noise)
         return noise if not self.problem.offset.any() else noise + (pull(self, steps) * self.problem.offset) ** 2
 
     def _bridges(self, steps: Steps) -> Floats:
@@ -181,7 +183,23 @@ class Epoch(Law):
                 under_way = (table, where)
                 _write(found, block.modes, (begun, steps), under_way, [])
                 _write(found, block.modes, (over, steps), under_way, past)
+            if self.problem.dampening:
+                found += scale * self._undampened(steps)
         return found if r.stable.all() else np.where(np.isnan(found) & ~r.stable, np.inf, found)
+
+    def _undampened(self, steps: Steps) -> Floats:
+        """(u² − 1)w² − [(P + (u − 1)w)² − P²]/M [T, L]: what the first gradient has more, w = w_{t−1}.
+
+        P_t = Σ of the first epoch's w is W_t, and then a free motion: W_M U_{t−M} − bW_{M−1}U_{t−M−1}. Heavy ball only.
+        """
+        r, m, more = self.recursion, self.steps_per_epoch, 1 / (1 - self.problem.dampening) - 1
+        first, late = answer(self, steps), steps > m
+        whole = r.response(np.minimum(steps, m))
+        if late.any():
+            before, all_of = r.response(np.array([m - 1, m]))
+            since = steps[late] - m
+            whole[late] = all_of * r.impulse(since + 1) - r.b * before * r.impulse(since)
+        return np.asarray(more * first * ((2 + more) * first - (2 * whole + more * first) / m))
 
     def _under_way(self, into: Steps, scale: Floats) -> Floats:
         """Scale·(S − P²/M) after so many steps of an epoch: stepped where they lie densely."""
