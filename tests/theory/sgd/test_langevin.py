@@ -102,3 +102,19 @@ def test_frequencies_are_low_against_the_exact_ones_as_tabulated() -> None:
         law = langevin(Modes([a], [1.0], 1.0, 0.9))
         exact = np.arccos((1.9 - a) / (2 * np.sqrt(0.9)))
         assert np.sqrt(law.frequency2[0] - law.friction[0] ** 2) / exact == pytest.approx(ratio, abs=2e-3)
+
+
+def test_a_dampened_fixed_start_lacks_what_its_docstring_says() -> None:
+    d, steps = 0.5, np.array([1, 2, 5, 40])
+    dampened = Modes([0.0, 0.3], [1.0, 2.0], 0.1, 0.9, dampening=d, offset=[0.0])
+    plain = Modes([0.0, 0.3], [1.0, 2.0], 0.1 * (1 - d), 0.9, offset=[0.0])
+    law = langevin(dampened)
+    assert law.displacement(steps, "fixed") == pytest.approx(langevin(plain).displacement(steps, "fixed"), rel=1e-12)
+    more = (1 / (1 - d) ** 2 - 1) * law.step_variance * law.recursion.impulse(steps) ** 2
+    apart = discrete(dampened).mode_displacement(steps, "fixed") - discrete(plain).mode_displacement(steps, "fixed")
+    assert apart == pytest.approx(more, rel=1e-9)
+    first = law.displacement([1], "fixed") / discrete(dampened).displacement([1], "fixed")
+    assert 0 < first[0] < (1 - d) ** 2
+    pulled = discrete(Modes([0.3], [0.0], 0.1, 0.9, dampening=d, offset=[1.0])).displacement([1], "fixed")
+    slower = discrete(Modes([0.3], [0.0], 0.05, 0.9, offset=[1.0])).displacement([1], "fixed")
+    assert np.sqrt(pulled) - np.sqrt(slower) == pytest.approx([d * 0.1 * 0.3], rel=1e-12)

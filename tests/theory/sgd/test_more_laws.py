@@ -10,6 +10,7 @@ import pytest
 from limen.records.errors import BadInput
 from limen.theory.sgd import (
     Modes,
+    continuous_share,
     correction,
     discrete,
     epoch,
@@ -197,6 +198,28 @@ def test_rescaling_keeps_what_it_says() -> None:
     assert portrait.settings.learning_rate == 0.1
     with pytest.raises(BadInput, match="expected one of equilibrium"):
         rescale(modes, 64, "everything")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "modes",
+    [
+        Modes([2.0, 0.1], [1.0, 1.0], 0.9, 0.9), Modes([2.0], [1.0], 0.9, 0.9, dampening=0.3),
+        Modes([2.0], [1.0], 0.9, 0.5, weight_decay=0.2, decoupled=True), Modes([1.0], [1.0], 0.4, 0.0),
+        Modes([2.0], [1.0], 0.9, 0.9, weight_decay=0.2),
+    ],
+)  # fmt: skip
+def test_the_share_of_the_continuous_law_is_that_of_its_variances(modes: Modes) -> None:
+    share = (langevin(modes).position_variance / discrete(modes).position_variance).min()
+    assert continuous_share(modes) == pytest.approx(share, rel=1e-12)
+    at = replace(modes, learning_rate=validity(modes, 0.05))
+    assert (discrete(at).position_variance / langevin(at).position_variance).max() == pytest.approx(1.05, rel=1e-12)
+
+
+def test_nesterov_momentum_has_no_continuous_law_to_be_near() -> None:
+    modes = Modes([2.0], [1.0], 0.3, 0.9, nesterov=True)
+    assert continuous_share(modes) is None
+    with pytest.raises(BadInput, match="no continuous law"):
+        validity(modes, 0.05)
 
 
 def test_validity_is_where_the_correction_reaches_the_tolerance() -> None:

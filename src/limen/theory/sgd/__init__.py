@@ -15,13 +15,13 @@ from limen.theory.sgd.multiplicative import GaussianRegression, finite_data_cova
 from limen.theory.sgd.phase_space import PhaseSpace, phase_space
 from limen.theory.sgd.problem import Modes
 from limen.theory.sgd.same_order import same_order_displacement, same_order_variance
-from limen.theory.sgd.scaling import Rescaled, correction, rescale, validity
+from limen.theory.sgd.scaling import Rescaled, continuous_share, correction, rescale, validity
 from limen.theory.sgd.simulate import Simulated, simulate, simulate_regression
 
 __all__ = [
     "Discrete", "Epoch", "GaussianRegression", "Langevin", "Law", "Modes", "PhaseSpace", "Rescaled", "Simulated",
-    "StationaryCovariance", "Unstable", "correction", "discrete", "epoch", "excess_loss_saved", "exponential_average",
-    "finite_data_covariance", "gaussian_regression", "identities", "langevin", "phase_space", "rescale",
-    "same_order_displacement", "same_order_variance", "simulate", "simulate_regression", "stationary_covariance",
-    "two_checkpoints", "validity", "window_average",
+    "StationaryCovariance", "Unstable", "continuous_share", "correction", "discrete", "epoch", "excess_loss_saved",
+    "exponential_average", "finite_data_covariance", "gaussian_regression", "identities", "langevin", "phase_space",
+    "rescale", "same_order_displacement", "same_order_variance", "simulate", "simulate_regression",
+    "stationary_covariance", "two_checkpoints", "validity", "window_average",
 ]  # fmt: skip

@@ -15,7 +15,10 @@ with 2D = AB + BAᵀ, modified loss Ψ(z) = ½zᵀUz, U = B⁻¹, p ∝ exp(−�
 Steps are η long. The published sum for the displacement mixes the discrete Green-Kubo sum with the continuous
 correlation; `displacement_published` is that sum, and shows a diffusion that is not there
 (docs/statements/sgd-langevin.md). Dampening and decoupled decay enter by the recursion's own force and momentum;
-Nesterov's look-ahead has no such form.
+Nesterov's look-ahead has no such form. torch.optim.SGD does not dampen its first gradient, which an equation of motion
+cannot say: with dampening d, displacements from a fixed start lack (1/(1 − d)² − 1)s²w_{t−1}² of the exact law's
+variance and dηh·w_{t−1} of the offset that it takes back: they are those of heavy ball with rate η(1 − d). At t = 1
+and without an offset they are below (1 − d)² of the exact ones; for confined modes both errors die out.
 """
 
 from __future__ import annotations

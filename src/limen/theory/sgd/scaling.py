@@ -9,9 +9,10 @@ Laws that a pair (η, S, β) → (η′, S′, β′) can keep, on modes well in
     portrait       the phase portrait in steps     (1 − β)/(1 + β) and η/(1 + β)   (S free: it is temperature only)
 
 Equilibrium and diffusion per epoch agree: the linear rule keeps both, at the price of larger steps. The rule holds
-while the discrete correction q = ηh_max/(2(1 + β)) stays small: stationary moments are 1/(1 − q) times the continuous
-law's, which is within `tolerance` for η ≤ 2(1 + β)·tolerance/((1 + tolerance)h_max), and while noise is additive (W <
-1, `multiplicative`). Statements: docs/statements/sgd-scaling.md.
+while the learning rate is a small share of the edge of stability (`correction`) and noise is additive (W < 1,
+`multiplicative`). The continuous law's Var x is 1 − q of the exact one, q = a/(2(1 + b)) with the recursion's a and b:
+ηh/(2(1 + β)) for heavy ball, the same as the share of the edge; with decoupled decay the two differ inside the edge,
+and with Nesterov momentum there is no continuous law. Statements: docs/statements/sgd-scaling.md.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class Rescaled:
     settings: Modes
     kept: str
     correction: float
-    """q = ηh_max/(2(1 + β)) after the change: stationary moments are 1/(1 − q) times the continuous law's."""
+    """Learning rate after the change over the edge of stability (see `correction`)."""
     temperature_ratio: float
     """η/(S(1 − β)) after over before."""
     step_ratio: float
@@ -73,17 +74,42 @@ def rescale(problem: Modes, batch_size: int, keep: Keep = "equilibrium", momentu
 
 
 def correction(problem: Modes) -> float:
-    """q: learning rate over the edge of stability, ηh_max/(2(1 + β)) for heavy ball; 0 without positive curvature."""
+    """Learning rate over the edge of stability, ηh_max/(2(1 + β)) for heavy ball; 0 without positive curvature.
+
+    For heavy ball without decoupled decay it is also what the continuous law's variances lack (`continuous_share`).
+    """
     return max(0.0, float(Discrete(problem, allow_unstable=True).edge_share.max()))
 
 
-def validity(problem: Modes, tolerance: float) -> float:
-    """Largest learning rate at which the continuous law's stationary moments are within `tolerance`.
+def continuous_share(problem: Modes) -> float | None:
+    """1 − q: the continuous law's Var x over the exact one in the sharpest mode; None where no continuous law exists.
 
-    Infinite where all modes are flat.
+    That is so for Nesterov momentum. 1 where all modes are flat; 0 or less beyond the edge of stability.
+
+    >>> continuous_share(Modes([1.0], [1.0], learning_rate=0.38, momentum=0.9))
+    0.9
+    """
+    if problem.nesterov:
+        return None
+    recursion = Discrete(problem, allow_unstable=True).recursion
+    return 1 - max(0.0, float((recursion.a / (2 * (1 + recursion.b))).max()))
+
+
+def validity(problem: Modes, tolerance: float) -> float:
+    """Largest learning rate at which the continuous law's Var x is within `tolerance` of the exact one.
+
+    Infinite where all modes are flat. Raises BadInput for Nesterov momentum, which has no continuous law.
 
     >>> round(validity(Modes([1.0], [1.0], learning_rate=0.1, momentum=0.9), 0.05), 3)
     0.181
     """
-    within, q = positive("tolerance", tolerance), correction(problem)
-    return np.inf if q == 0 else problem.learning_rate / q * within / (1 + within)
+    within = positive("tolerance", tolerance)
+    if problem.nesterov:
+        what = "Nesterov momentum has no continuous law that could be near the exact one"
+        raise BadInput(Problem("nesterov", what, fix="max_stable_learning_rate of the discrete law"))
+    # 1/(1 − q) = 1 + tolerance: a = 2(1 + b)·share, a = η[(1 − d)h + λ(1 − β)], b = β(1 − ηλ)
+    share, beta = within / (1 + within), problem.momentum
+    decay = problem.weight_decay if problem.decoupled else 0.0
+    force = (1 - problem.dampening) * float(problem.stiffness.max()) + decay * (1 - beta)
+    lost = 2 * share * beta * decay
+    return np.inf if force <= 0 else 2 * (1 + beta) * share / (force + lost)
