@@ -9,6 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from limen.pretrain.objectives.supervised import supervised_loss  # noqa: E402
 from limen.pretrain.populations import examples_of  # noqa: E402
 from limen.pretrain.spec import PretrainSpec  # noqa: E402
 from limen.study.record_dynamics import (  # noqa: E402
@@ -18,6 +19,7 @@ from limen.study.record_dynamics import (  # noqa: E402
     PROBES,
     _measured,
     density_examples,
+    single_losses,
 )
 
 pytestmark = pytest.mark.torch
@@ -57,6 +59,14 @@ def test_a_long_run_has_a_density_of_all_examples_with_the_trace_of_the_hessian(
     trace, error = (at[0] * found.parameters for at in (found.density.moments, found.density.moment_errors))
     assert abs(trace - 10 * scale * moments.sum()) < 4 * error
     assert error < 0.3 * trace
+
+
+@pytest.mark.parametrize("kind", ["log", "squared"])
+def test_losses_of_single_examples_are_those_of_batches_of_one(kind: str) -> None:
+    draw = torch.Generator().manual_seed(0)
+    scores, labels = torch.randn(7, 5, generator=draw), torch.randint(5, (7,), generator=draw)
+    one_by_one = [float(supervised_loss(scores[i : i + 1], labels[i : i + 1], kind)) for i in range(7)]
+    assert single_losses(scores, labels, kind).tolist() == pytest.approx(one_by_one, rel=1e-6)
 
 
 LIMITS = [(0, 0), (255_999, 0), (256_000, 500), (512_000, 1000), (10**9, 1000)]

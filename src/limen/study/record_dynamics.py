@@ -111,6 +111,20 @@ def _viewed(run: Any) -> bool:
     return named is not None and KINDS[run.input](**named) != KINDS[run.input]()
 
 
+def single_losses(scores: Any, labels: Any, kind: str) -> Any:
+    """The supervised loss of every example [B]; its mean is that of the batch.
+
+    >>> import torch
+    >>> single_losses(torch.zeros(2, 4), torch.tensor([0, 3]), "squared").tolist()
+    [0.5, 0.5]
+    """
+    from torch.nn import functional
+
+    if kind == "log":
+        return -functional.log_softmax(scores, dim=1).gather(1, labels[:, None])[:, 0]
+    return 0.5 * (scores - functional.one_hot(labels, scores.shape[1]).to(scores.dtype)).square().sum(dim=1)
+
+
 def _measured(model: Any, run: Any, training: Any) -> tuple[Any, Any]:
     """Curvature and noise of the run's loss at the model's weights."""
     import numpy as np
@@ -127,11 +141,7 @@ def _measured(model: Any, run: Any, training: Any) -> tuple[Any, Any]:
     def loss(net: Any, batch: tuple[Any, Any], reduction: str = "mean") -> Any:
         images, labels = batch
         scores = net["head"](net["encoder"](images))
-        if reduction == "mean":
-            return supervised_loss(scores, labels, kind)
-        import torch
-
-        return torch.stack([supervised_loss(scores[i : i + 1], labels[i : i + 1], kind) for i in range(len(labels))])
+        return supervised_loss(scores, labels, kind) if reduction == "mean" else single_losses(scores, labels, kind)
 
     rows = stream("record/examples", run.split_seed).permutation(len(training))
 
