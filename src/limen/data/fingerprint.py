@@ -10,11 +10,16 @@ import hashlib
 import os
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
 
 from limen.data.digits import NAMES, digits
 from limen.data.files import present_file
 from limen.data.phrases import printable
+from limen.data.worlds.pretraining.names import SOURCES, world_columns
 from limen.records.errors import BadInput, Problem
 
 _SETTLED_NS = 2_000_000_000
@@ -35,12 +40,23 @@ def content_hash(source: str | Path, *, remembered: bool = True) -> str:
     if str(source) in NAMES:
         images, labels = digits(str(source))
         return hashlib.sha256(images.tobytes() + labels.tobytes()).hexdigest()
+    if str(source) in SOURCES:
+        return _columns_hash(world_columns(str(source)))
     path = Path(source)
     present_file(path)
     try:
         return _file_hash(path, remembered)
     except OSError as error:
         raise BadInput(Problem(str(path), f"expected a readable file; {error.strerror}")) from None
+
+
+def _columns_hash(columns: Mapping[str, NDArray[Any]]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(columns):
+        values = columns[name]
+        content = "\0".join(map(str, values)).encode() if values.dtype == object else values.tobytes()
+        digest.update(f"{name}\0{values.dtype}\0{values.shape}\0".encode() + content)
+    return digest.hexdigest()
 
 
 def folder_hash(folder: str | Path, *, remembered: bool = True) -> str:

@@ -1,7 +1,8 @@
 """Where the data and weights of a study are, what they hold and who they are.
 
 A path is absolute, or relative to the data folder (`--data`, else $LIMEN_DATA) if it is there, else to the study's
-folder. `digits`, `digits:train`, `digits:test` are tables bundled with scikit-learn. A model is a local folder, a
+folder. `digits`, `digits:train`, `digits:test` are tables bundled with scikit-learn, `world:NAME` and
+`world:NAME:heldout` those of a world whose least pretraining loss is known. A model is a local folder, a
 weights file, or a hub id `owner/name` with a pinned revision that lies in the local Hugging Face cache.
 """
 
@@ -11,9 +12,11 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from limen.data.worlds.pretraining.names import SOURCES
 from limen.records.errors import BadInput, Problem
 
-BUILTIN = ("digits", "digits:train", "digits:test")
+DIGITS = ("digits", "digits:train", "digits:test")
+BUILTIN = (*DIGITS, *SOURCES)
 
 
 @dataclass(frozen=True, slots=True)

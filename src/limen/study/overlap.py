@@ -21,7 +21,7 @@ from limen.records.cell import Cell
 from limen.records.comparison import Comparison
 from limen.records.estimate import Estimate
 from limen.records.stage import StageRecord
-from limen.study.files import BUILTIN
+from limen.study.files import DIGITS
 
 POOL_TERMS = ("minimal_adaptation_loss", "optimism", "estimation_gap", "class_gap")
 """Terms that rest on fit and held-out rows together."""
@@ -123,7 +123,7 @@ def _bundled(a: str, b: str) -> bool:
     >>> _bundled("digits", "digits:test"), _bundled("digits:train", "digits:test")
     (True, False)
     """
-    return a in BUILTIN and b in BUILTIN and (a == b or "digits" in (a, b))
+    return a in DIGITS and b in DIGITS and (a == b or "digits" in (a, b))
 
 
 def note_overlap(budget: Budget, overlap: Overlap) -> Budget:
