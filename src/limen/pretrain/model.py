@@ -18,6 +18,7 @@ from limen.models.architectures.registry import TAKES, build, taking
 from limen.models.preprocessing.preprocessing import Preprocessing
 from limen.pretrain.checkpoints import unpack
 from limen.pretrain.examples import Examples
+from limen.pretrain.memory import check_weights_memory
 from limen.pretrain.moments import channel_moments
 from limen.pretrain.objectives.objective import Objective
 from limen.pretrain.spec import PretrainSpec
@@ -31,7 +32,7 @@ SETTLE = 256
 def make_model(run: PretrainSpec, objective: Objective, training: Examples, preprocessing: Preprocessing) -> Any:
     """Encoder and head with weights drawn for this run's seed and the normalisation of its training examples.
 
-    Raises BadInput for an architecture that is not there or made for other inputs.
+    Raises BadInput for an architecture that is not there, made for other inputs, or larger than the memory.
     """
     name = run.architecture["name"]
     if TAKES.get(name, training.takes) != training.takes:
@@ -45,8 +46,10 @@ def make_model(run: PretrainSpec, objective: Objective, training: Examples, prep
     ]
     if wrong:
         raise BadInput(wrong)
+    architecture = {**run.architecture, **given, **_causal(run)}
+    check_weights_memory(lambda: build(architecture), run.optimizer["name"])
     with torch.random.fork_rng():  # torch draws default weights on construction; they are replaced at once
-        encoder = build({**run.architecture, **given, **_causal(run)})
+        encoder = build(architecture)
         encoder.initialise(stream("pretrain/encoder-weights", run.seed))
         head = objective.head(encoder, stream("pretrain/head-weights", run.seed))
     if isinstance(encoder, Normalised):
