@@ -6,13 +6,15 @@ and r_ij = y_i − y_j − β(x_i − x_j), β given or 0. With v_ij the error v
     V = mean over matched pairs of ½ r_ij²  −  mean of ½ v_ij.
 
 For independent draws φ of one law given the loss, E V = Var(φ | L_pre) + O(β²δ²); nothing is clipped. Over several
-tasks t = 1 … T, d_t = r_ij of task t:  common = mean of ½(Σ_{s≠t} d_s d_t)/(T(T−1)), which errors that are independent
-between tasks do not enter, and specific = mean of ½ s²_t(d) less measurement; their sum is the mean of V over tasks.
+tasks t = 1 … T, d_t = r_ij of task t:  common = A − B with A = mean of ½ d̄², B = mean of ½ s²(d)/T, which errors that
+are independent between tasks do not enter, and specific = mean of ½ s²(d) less measurement; they add up to the mean V.
 
-Interval, runs being the units: delete-a-run jackknife of ln(V + M), M the measurement part, mapped back and less M; for
-`common`, which may be negative, of the value itself. At least 5 runs with matched pairs and 5 matched pairs. M is taken
-as known. Sources: theory Q3 (Liu, Xie, Li, Ma 2022, arXiv:2210.14199); jackknife of ln s²: Miller 1968. Coverage is
-simulated in the tests.
+Interval, runs being the units: delete-a-run jackknife of ln(V + M), M the measurement part, mapped back and less M. For
+`common`, a difference, the intervals of A and B are joined: low = C − √((A − A_low)² + (B_high − B)²), high likewise.
+At least 5 runs with matched pairs and 5 matched pairs. M is taken as known. Coverage: docs/interface.md.
+
+Sources: theory Q3 (Liu, Xie, Li, Ma 2022, arXiv:2210.14199); jackknife of ln s²: Miller 1968; joined intervals: Zou,
+Donner 2008.
 """
 
 from __future__ import annotations
@@ -105,15 +107,15 @@ def task_variance(
     shift = matching.slope * (x[:, None] - x[None, :])
     d = np.array([y[:, None] - y[None, :] - shift for _, y, _, _ in each])
     noise = np.array([0.5 * np.add.outer(np.diag(e), np.diag(e)) for _, _, e, _ in each]).mean(axis=0)
-    count = len(tasks)
-    shared = 0.5 * (d.sum(axis=0) ** 2 - (d**2).sum(axis=0)) / (count * (count - 1))
-    own = 0.5 * d.var(axis=0, ddof=1)
+    of_mean, own = 0.5 * d.mean(axis=0) ** 2, 0.5 * d.var(axis=0, ddof=1)
+    none = np.zeros_like(own)
+    ends = [_variance((part, none), pairs, runs, confidence) for part in (of_mean, own / len(tasks))]
     return TaskVariance(
         tasks=tuple(tasks),
         delta=matching.delta,
         pairs=int(pairs.sum()) // 2,
         runs=_runs(pairs, runs),
-        common=_variance((shared, np.zeros_like(shared)), pairs, runs, confidence, positive=False),
+        common=_less(*ends),
         specific=_variance((own, noise), pairs, runs, confidence),
     )
 
@@ -160,9 +162,7 @@ def _runs(pairs: Kinds, runs: NDArray[np.int64]) -> int:
     return len(np.unique(runs[pairs.any(axis=1)])) if pairs.any() else 0
 
 
-def _variance(
-    parts: tuple[Floats, Floats], pairs: Kinds, runs: NDArray[np.int64], confidence: float, positive: bool = True
-) -> Estimate:
+def _variance(parts: tuple[Floats, Floats], pairs: Kinds, runs: NDArray[np.int64], confidence: float) -> Estimate:
     """Mean over pairs of the first part less the second, with the jackknife over runs."""
     units, count = _runs(pairs, runs), int(pairs.sum()) // 2
     common: dict[str, Any] = {"n": units, "method": METHOD, "reference": REFERENCE}
@@ -180,7 +180,7 @@ def _variance(
             reason = "all matched pairs are with one run: a larger delta, or more runs"
             return not_identified(reason, **common)
         deleted.append(float(parts[0][left].mean()))
-    if positive and min(whole, *deleted) > 0:
+    if min(whole, *deleted) > 0:
         found = jackknife(math.log(whole), np.log(deleted), confidence)
         low, high = math.exp(found.low), math.exp(found.high)
     else:
@@ -189,3 +189,13 @@ def _variance(
     said = ("runs are independent draws of their families", "the errors' variances are known, and losses exact")
     ends = (low - noise, high - noise)
     return Estimate(whole - noise, *ends, confidence, "statistical", assumptions=said, **common)
+
+
+def _less(a: Estimate, b: Estimate) -> Estimate:
+    """A − B of two positive estimates with lopsided intervals."""
+    if a.value is None or b.value is None or not (a.two_sided and b.two_sided):
+        return a if a.value is None else b
+    down = math.hypot(a.value - (a.low or 0.0), (b.high or 0.0) - b.value)
+    up = math.hypot((a.high or 0.0) - a.value, b.value - (b.low or 0.0))
+    value = a.value - b.value
+    return a.but(value=value, low=value - down, high=value + up, method=f"{METHOD}; intervals joined")
