@@ -42,9 +42,12 @@ bench: $(VENV)/.dev ## probes beside scikit-learn, the solver, studies killed; w
 	$(BIN)/python benchmarks/probe_solver.py $(if $(DATA),--data $(DATA)/banking77/minilm-train.npz)
 	$(if $(DATA),$(BIN)/python benchmarks/budget_banking77.py $(DATA))
 
-recipes: $(VENV)/.dev ## SGD's limiting dynamics, DATA=folder of cifar10/; goes on after a kill (FULL=--full: about 15 hours)
-	for recipe in $$(grep -l __main__ studies/sgd/*.py); do \
-		OMP_NUM_THREADS=1 $(BIN)/python -m studies.sgd.$$(basename $$recipe .py) $(if $(DATA),--data $(DATA)) $(FULL) || exit 1; \
+recipes: $(VENV)/.dev ## every study of studies/, DATA=folder of their tables; goes on after a kill (FULL=--full: days)
+	for recipe in studies/*.toml; do \
+		$(BIN)/limen run $$recipe --workers 2 --yes $(if $(DATA),--data $(DATA)) || exit 1; \
+	done
+	for recipe in $$(grep -l __main__ studies/*.py studies/sgd/*.py | tr / . | sed 's/\.py$$//'); do \
+		OMP_NUM_THREADS=1 $(BIN)/python -m $$recipe $(if $(DATA),--data $(DATA)) $(FULL) || exit 1; \
 	done
 
 clean:
