@@ -2,9 +2,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+VISION ?= .venv-vision
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: demo test check unit browser bench validate recipes clean
+.PHONY: demo test check unit browser vision bench validate recipes clean
 
 $(VENV)/.core: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -32,6 +33,17 @@ unit: $(VENV)/.dev
 browser: $(VENV)/.dev ## the page in Chromium (Debian: apt-get install chromium)
 	$(BIN)/pytest -m browser tests
 
+$(VISION)/.made: pyproject.toml constraints.txt constraints-vision.txt
+	test -x $(VISION)/bin/python || $(PYTHON) -m venv $(VISION)
+	grep -v '^torch==' constraints.txt | cat - constraints-vision.txt >$(VISION)/constraints.txt
+	$(VISION)/bin/python -m pip --quiet --disable-pip-version-check install -c $(VISION)/constraints.txt \
+		-e '.[hf,timm,open-clip]' torchvision pytest pytest-timeout tomli-w
+	touch $@
+
+vision: $(VISION)/.made ## timm, open_clip and transformers' encoders of images beside torchvision (6 GB, an environment of its own)
+	$(VISION)/bin/python -m pytest tests/models/test_timm_models.py tests/models/test_open_clip_models.py \
+		tests/models/test_hf_vision_audio.py tests/study/test_folder_encoders.py tests/study/test_vision_run.py
+
 validate: $(VENV)/.dev ## coverage, width and power of every interval (20 minutes on 2 cores, goes on after a kill)
 	$(BIN)/python -m benchmarks.validation --output build/validation.md
 	$(BIN)/pytest -n 2 -m slow
@@ -51,4 +63,4 @@ recipes: $(VENV)/.dev ## every study of studies/, DATA=folder of their tables; g
 	done
 
 clean:
-	rm -rf $(VENV) build dist
+	rm -rf $(VENV) $(VISION) build dist
