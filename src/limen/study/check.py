@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from limen.adapt.split import LEAST_ROWS
-from limen.models.folder import check_model_folder, check_safetensors, only_pickle
+from limen.models.folder import check_model_folder
+from limen.models.weights import check_weights
 from limen.records.errors import BadInput, Problem
 from limen.study.architectures import VitArchitecture
 from limen.study.contents import empty_texts, key_of, unusable_rows
@@ -151,10 +152,8 @@ def _weights(where: KeyPath, encoder: OnDisk, files: Files) -> Iterator[Finding]
         path = files.model(encoder.path, revision)
         if not isinstance(encoder, Torch):
             check_model_folder(path, encoder.path, revision, encoder.source)
-        elif path.suffix != ".safetensors":
-            raise BadInput(only_pickle(path))
-        elif problems := check_safetensors(path):
-            raise BadInput(problems)
+        else:
+            check_weights(path)
     except BadInput as error:
         yield from (_foreign(where, problem) for problem in error.problems)
 
