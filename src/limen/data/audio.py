@@ -6,7 +6,8 @@ import io
 import math
 import wave
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +20,8 @@ DAMAGE = (wave.Error, EOFError, ValueError, TypeError, OSError)
 """What reading bytes that are no sound wav raises."""
 RATES = (100, 1_000_000)
 """Samples a second that a sound may have: beyond them a header is wrong, or hostile."""
-STREAMED = 2**32 - 4096
-"""Bytes that the header of a stream promises, whose length was not known when it was written."""
+STREAMED = 2**31 - 2**16
+"""Bytes from which on a header promises nothing: that of a stream, whose length was not known when it was written."""
 
 
 def decode_audio(clips: Sequence[bytes], rate: int) -> list[NDArray[np.float32]]:
@@ -35,12 +36,12 @@ def decode_audio(clips: Sequence[bytes], rate: int) -> list[NDArray[np.float32]]
     >>> decode_audio([content.getvalue()], 8000)[0].tolist()
     [0.0, 0.5, -1.0]
     """
-    bad = broken_audio(clips)
+    decoded, bad = _each(clips, lambda content: _resampled(*_samples(content), rate))
     if bad:
         reasons = names_text(sorted(set(bad.values())), 3)
         what = f"expected PCM wav bytes; {rows_text(sorted(bad))} cannot be decoded: {reasons}"
         raise BadInput(Problem("audio", what, "truncated downloads, or another format", "convert them to 16-bit wav"))
-    return [_resampled(*_samples(content), rate) for content in clips]
+    return decoded
 
 
 def broken_audio(clips: Sequence[bytes]) -> dict[int, str]:
@@ -49,13 +50,19 @@ def broken_audio(clips: Sequence[bytes]) -> dict[int, str]:
     >>> broken_audio([b"RIFF"])
     {0: 'EOFError'}
     """
+    return _each(clips, lambda content: len(_samples(content)))[1]
+
+
+def _each(clips: Sequence[bytes], read: Callable[[bytes], Any]) -> tuple[list[Any], dict[int, str]]:
+    """What is read from every clip that can be read, and row → reason of the others."""
+    good: list[Any] = []
     bad: dict[int, str] = {}
     for row, content in enumerate(clips):
         try:
-            _samples(content)
+            good.append(read(content))
         except DAMAGE as error:
             bad[row] = str(error) or type(error).__name__
-    return bad
+    return good, bad
 
 
 def rate_notes(clips: Sequence[bytes], rate: int) -> tuple[str, ...]:
