@@ -113,6 +113,30 @@ def test_a_basis_nobody_chose_is_made_to_fit():
     assert np.allclose(free.eigenvalues, tight.eigenvalues, rtol=1e-8)
 
 
+class Attending(nn.Module):
+    """One block of attention over rows of a few places, as every library's transformer computes it."""
+
+    def __init__(self):
+        super().__init__()
+        self.taken, self.out = nn.Linear(4, 12), nn.Linear(4, 1)
+
+    def forward(self, x):
+        q, k, v = self.taken(x).unflatten(-1, (3, 1, 4)).permute(2, 0, 3, 1, 4)
+        return self.out(nn.functional.scaled_dot_product_attention(q, k, v)[:, 0].mean(dim=1))
+
+
+def test_attention_has_a_hessian_and_its_kernels_are_as_found_afterwards():
+    torch.manual_seed(0)
+    model, x = Attending().double(), torch.randn(9, 5, 4, dtype=torch.float64)
+    batches = [(x, torch.randn(9, 1, dtype=torch.float64))]
+    before = torch.backends.cuda.flash_sdp_enabled(), torch.backends.cuda.mem_efficient_sdp_enabled()
+    found = curvature(model, cases.mean_squares, batches, modes=3, tolerance=1e-8)
+    assert (torch.backends.cuda.flash_sdp_enabled(), torch.backends.cuda.mem_efficient_sdp_enabled()) == before
+    with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):
+        dense = cases.dense_hessian(model, cases.mean_squares, batches)
+    assert found.eigenvalues == pytest.approx(exact(dense, 3), rel=1e-8)
+
+
 def test_only_the_parameters_named_count():
     model, batches = cases.classifier(), cases.labelled()
     found = curvature(model, cases.cross_entropy, batches, modes=4, tolerance=1e-8, parameters=["2.*"])

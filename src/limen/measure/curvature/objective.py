@@ -5,6 +5,7 @@
 is a function of the weights alone: every module is in eval mode (no dropout), BatchNorm by choice too (`eval`: running
 statistics; `train`: those of each batch, running buffers not updated). Mode flags, buffers, the gradients in `.grad`
 and torch's random state are left as they were found. A loss that differs between two calls is refused.
+Attention is computed by torch's plain formula: its fused kernels have no second derivative.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from limen.measure.curvature.batches import batch_size
@@ -126,7 +128,8 @@ def held(model: Any, batch_norm: BatchNorm) -> Iterator[None]:
         if batch_norm == "train":
             for norm in norms:
                 norm.training, norm.track_running_stats = True, False  # batch statistics, running ones untouched
-        yield
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
     finally:
         for module, training in flags:
             module.training = training
