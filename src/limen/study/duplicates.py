@@ -17,6 +17,7 @@ import io
 import re
 import unicodedata
 import wave
+from collections.abc import Collection
 from functools import lru_cache
 from typing import Any
 
@@ -27,14 +28,17 @@ SILENT = 2.0**-9
 _SIGNS = re.compile(r"[\W_]+")
 
 
-def near_duplicates(data: str, column: str, other: tuple[str, str], kind: str) -> int:
-    """Rows of `column` of the table `data` that have a near-duplicate in the table and column `other`.
+def near_duplicates(
+    data: str, column: str, other: tuple[str, str], kind: str, skipped: Collection[int] = frozenset()
+) -> int:
+    """Rows of `column` of the table `data`, but for the `skipped`, with a near-duplicate in the table and column
+    `other`.
 
     >>> near_duplicates("digits:test", "image", ("digits", "image"), "image")
     450
     """
     known = frozenset(digests(*other, kind))
-    return sum(digest in known for digest in digests(data, column, kind))
+    return sum(digest in known for row, digest in enumerate(digests(data, column, kind)) if row not in skipped)
 
 
 @lru_cache(maxsize=4)

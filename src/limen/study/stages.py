@@ -149,11 +149,9 @@ def _seen(spec: Mapping[str, Any], skipped: set[int]) -> int:
     trained = spec["encoder"].get("trained")
     if trained is None or trained["data"] == spec["data"]:
         return 0
-    from limen.study.duplicates import digests
+    from limen.study.duplicates import near_duplicates
 
-    known, kind = frozenset(digests(trained["data"], trained["column"], spec["input"])), spec["input"]
-    here = digests(spec["data"], spec["column"], kind)
-    return sum(digest in known for row, digest in enumerate(here) if row not in skipped)
+    return near_duplicates(spec["data"], spec["column"], (trained["data"], trained["column"]), spec["input"], skipped)
 
 
 STAGES: dict[str, Stage] = {"pretrain": pretrain, "features": features, "fit": fit, "tune": tune}
