@@ -184,13 +184,15 @@ def test_sounds_of_other_rates_are_resampled_and_told(tmp_path: Path) -> None:
     columns = {name: values.tolist() for name, values in train.columns.items()}
     columns["audio"][:20] = [wav([k + 1] * 400, 4000) for k in range(20)]
     pq.write_table(pa.table(columns), tmp_path / "train.parquet")
-    run = {**RUN, "data": "test.parquet", "input": "audio", "objective": "autoencoder", "batch_size": 4,
-           **SMALL["audio"]}  # fmt: skip
-    (budget,) = ran(study(tmp_path, "audio", "stop", {"e": run})).report.budgets
+    run = {**RUN, "data": "train.parquet", "input": "audio", "objective": "autoencoder", **SMALL["audio"]}
+    path = study(tmp_path, "audio", "stop", {"e": run})
+    (budget,) = ran(path).report.budgets
     several, low = told(budget)
     count = len(columns["audio"])
     assert several.endswith(f"resampled to 8,000 samples a second: 4,000 (20 sounds), 8,000 ({count - 20} sounds)")
     assert f"20 of {count} sounds have fewer samples a second (4,000)" in low
+    (record,) = of_stage(path, "pretrain")
+    assert any("fewer samples a second (4,000)" in note for note in record.data["notes"])
 
 
 @pytest.mark.torch
