@@ -86,6 +86,24 @@ def test_the_first_sentence_is_the_verdict(case: str, strong: str) -> None:
     assert cases.CASES[case]().reason in "".join(text for text, _ in first) or case == "moving"
 
 
+def test_the_second_sentence_tells_a_common_shift_and_the_displacement_with_z() -> None:
+    base = cases.rest()
+    lags = tuple(replace(lag, z={"discrete": 0.4 * i}) for i, lag in enumerate(base.lags[:9]))
+    shift = Compared(Estimate(1.13, 1.05, 1.21, 0.95, "statistical", 20), 1.0, 3.04)
+    found = replace(base, lags=lags, temperature_shift=shift, multiplicative=1.11, displacement_p=0.012,
+                    displacement_tested=tuple(lag.lag for lag in lags[::2]))  # fmt: skip
+    said = "".join(text for text, _ in words.leads(found)[1])
+    assert "together 1.13 times it (z +3.0), where noise that grows with distance" in said
+    assert "the law leaves out, makes 1.11; displacement in 3 of 5 lags an octave apart" in said
+    assert f"furthest at lag {lags[8].lag} (z +3.2)" in said
+    cold = replace(shift, z=-3.0)
+    assert "grows" not in "".join(text for text, _ in words.leads(replace(found, temperature_shift=cold))[1])
+    alone = replace(found, modes=(), identities={}, temperature_shift=None)
+    assert words.leads(alone)[1][0][0] == "Displacement"
+    assert ("displacement", "least p = 0.012 at 5 lags an octave apart after Holm's correction") in words.recipe(found)
+    assert words.lag_rows(lags)[8]["discrete_z"] == "+3.2"
+
+
 def test_the_second_sentence_counts_what_holds() -> None:
     said = "".join(text for text, _ in words.leads(cases.rest())[1])
     assert said == (

@@ -26,7 +26,9 @@ def displacement_caption(found: Dynamics) -> str:
         text += "; hollow dots: too few stretches of that length for an interval ○"
     if any(mode.equilibrated and mode.relaxation_steps is not None for mode in found.modes):
         text += "; the upright band: relaxation times of the modes that came to rest"
-    return f"{text}. {displacement_held(found)}"
+    held = octaves(found)
+    more = f" With the error of the law's noise in it, {held}." if held else ""
+    return f"{text}. {displacement_held(found)}{more}"
 
 
 def displacement_held(found: Dynamics) -> str:
@@ -61,6 +63,16 @@ def _own(found: Dynamics, pairs: Sequence[tuple[Estimate, Mapping[str, float | N
     return f"{text}; it lies inside {held} of {wording.count(tested, 'interval')}." if tested else f"{text}."
 
 
+def octaves(found: Dynamics) -> str:
+    """At how many lags an octave apart displacement lies near the law, with their joint p; empty without one."""
+    z = [at for _, at in words.octave_z(found)]
+    if not z:
+        return ""
+    joint = "" if found.displacement_p is None else f" (joint {words.p(found.displacement_p)})"
+    lags = f"{words.near_count(z)} of {wording.count(len(z), 'lag')}"
+    return f"displacement: {lags} an octave apart within 2 standard errors of the law{joint}"
+
+
 def _held(law: str, pairs: Sequence[tuple[Estimate, Mapping[str, float | None]]]) -> tuple[int, int]:
     """Intervals that hold the law, and intervals with a law beside them."""
     found = [
@@ -93,7 +105,8 @@ def near(found: Dynamics) -> str:
     if not z:
         return ""
     counted = f"{words.near_count(z)} of {wording.count(len(z), 'mode')}"
-    return f"{counted} within 2 standard errors of the law{words.jointly(found)}"
+    shift = words.together(found)
+    return f"{counted} within 2 standard errors of the law{words.jointly(found)}{f', {shift}' if shift else ''}"
 
 
 def _slow(found: Dynamics) -> str:

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.text import Text
 
-from limen.pages.dynamics_captions import near
+from limen.pages.dynamics_captions import near, octaves
 from limen.pages.terminal_tables import table
 from limen.records.dynamics import Compared, Dynamics, Lag, ModeVerdict
 from limen.records.estimate import Estimate
 from limen.records.units import counted
 
 MOST_MODES = 20
+ENDLESS = ("flat", "unstable")
 LAWS = ("discrete", "langevin", "epoch")
 VERDICTS = {"stationary": "stationary", "drifting": "not stationary", "not_identified": "not identified"}
 IDENTITIES = {"V": "virial", "X": "kinematics", "L": "angular momentum", "F": "noise implied/measured"}
@@ -24,7 +25,8 @@ def render_dynamics(found: Dynamics, console: Console) -> None:
     """Print it."""
     first, last = found.analysed
     updates = "1 update" if found.steps == 1 else f"{found.steps:,} updates"
-    head = f"{updates}, {first:,} to {last:,} analysed; {found.sampling} batches"
+    left = f", {found.excluded:,} excluded" if found.excluded else ""
+    head = f"{updates}, {first:,} to {last:,} analysed{left}; {found.sampling} batches"
     console.print(Text(head))
     console.print(Text(VERDICTS[found.verdict], style=STYLES[found.verdict]), Text(f"— {found.reason}"))
     for warning in found.warnings:
@@ -41,8 +43,12 @@ def render_dynamics(found: Dynamics, console: Console) -> None:
     if found.lags:
         console.print()
         shown = [law for law in LAWS if any(lag.predicted.get(law) is not None for lag in found.lags)]
-        columns = {"lag": "lag", "E‖Δθ‖²": "measured"} | {law: law for law in shown} | {"exponent": "exponent"}
+        columns = {"lag": "lag", "E‖Δθ‖²": "measured"} | {law: law for law in shown}
+        columns |= {"z": "z"} if found.displacement_tested else {}
+        columns |= {"exponent": "exponent"}
         console.print(table(columns, [_lag(lag, shown, found.law) for lag in _decades(found.lags)]))
+        if octaves(found):
+            console.print(Text(octaves(found)))
     console.print()
     rows = [_identity(name, found.identities[name]) for name in found.identities]
     console.print(table({"identity": "name", "measured": "measured", "law": "law", "z": "z"}, rows))
@@ -61,7 +67,7 @@ _MODES = {"curvature": "curvature", "motion": "regime", "batches": "batches", "t
 def _mode(mode: ModeVerdict) -> dict[str, str]:
     return {
         "curvature": f"{mode.curvature:.4g}",
-        "regime": mode.regime if mode.equilibrated else f"{mode.regime}, too slow",
+        "regime": mode.regime if mode.equilibrated or mode.regime in ENDLESS else f"{mode.regime}, too slow",
         "batches": str(mode.batches),
         "temperature": short(mode.temperature.measured),
         "law": number(mode.temperature.predicted),
@@ -76,6 +82,7 @@ def _lag(lag: Lag, laws: Sequence[str], own: str) -> dict[str, str]:
     return {
         "lag": f"{lag.lag:,}",
         "measured": short(lag.measured),
+        "z": signed(lag.z.get(own)),
         "exponent": "—" if slope is None else f"{slope:z.2f}{beside}",
     } | {law: number(lag.predicted.get(law)) for law in laws}
 

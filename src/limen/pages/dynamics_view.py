@@ -107,7 +107,8 @@ def _lag_columns(found: Dynamics, suffix: str) -> list[tuple[str, str]]:
     laws = [(law, f"{law}{suffix}") for law in sorted(shown(found), key=list(words.LAWS).index)]
     if suffix:
         return [("lag", "lag"), ("exponent, measured", "exponent"), *laws]
-    return [("lag", "lag"), ("E‖Δθ‖², parameter²", "measured"), *laws, ("pairs", "origins")]
+    own = [("z", f"{found.law}_z")] if found.displacement_tested else []
+    return [("lag", "lag"), ("E‖Δθ‖², parameter²", "measured"), *laws, *own, ("pairs", "origins")]
 
 
 def _portraits(found: Dynamics, prefix: str) -> list[dict[str, Any]]:

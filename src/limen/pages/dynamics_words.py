@@ -129,7 +129,8 @@ def subtitle(found: Dynamics) -> str:
     """Updates, sampling."""
     first, last = found.analysed
     whole = "all analysed" if last - first + 1 == found.steps else f"{first:,} to {last:,} analysed"
-    return f"{wording.count(found.steps, 'update')}, {whole} · {sampling(found)}"
+    left = f", {found.excluded:,} excluded" if found.excluded else ""
+    return f"{wording.count(found.steps, 'update')}, {whole}{left} · {sampling(found)}"
 
 
 def sampling(found: Dynamics) -> str:
@@ -150,27 +151,64 @@ def leads(found: Dynamics) -> list[Lead]:
 
 
 def _theory(found: Dynamics) -> list[Lead]:
-    tested = {said(name): at.z for name, at in found.identities.items() if at.z is not None}
+    named = {said(name): at.z for name, at in found.identities.items() if at.z is not None}
     parts: Lead = []
     z = [mode.temperature.z for mode in found.modes if mode.temperature.z is not None]
+    rest = "" if found.verdict != "drifting" else ", a law of rest,"
     if z:
-        rest = "" if found.verdict != "drifting" else ", a law of rest,"
         parts += [(f"Temperature is within 2 standard errors of the {said(found.law)} law{rest} in ", False),
-                  (f"{near_count(z)} of {wording.count(len(z), 'mode')}", True), (jointly(found), False)]  # fmt: skip
-    if tested:
-        off = [f"{name} (z {signed(at)})" for name, at in tested.items() if abs(at) >= DISAGREES]
-        held = [name for name, at in tested.items() if abs(at) < DISAGREES]
+                  (f"{near_count(z)} of {wording.count(len(z), 'mode')}", True), (jointly(found), False),
+                  *_together(found)]  # fmt: skip
+    if tested_lags := octave_z(found):
+        near = near_count([at for _, at in tested_lags])
+        lag, far = max(tested_lags, key=lambda at: abs(at[1]))
+        law = f"of the {said(found.law)} law{rest} " if not z else ""
+        parts += [("; displacement" if parts else "Displacement", False), (f" {law}in ", False),
+                  (f"{near} of {wording.count(len(tested_lags), 'lag')}", True),
+                  (f" an octave apart, furthest at lag {lag:,} (z {signed(far)})", False)]  # fmt: skip
+    if named:
+        off = [f"{name} (z {signed(at)})" for name, at in named.items() if abs(at) >= DISAGREES]
+        held = [name for name, at in named.items() if abs(at) < DISAGREES]
         parts += [("; ", False)] if parts else []
         if held:
             parts.append((f"{_listed('identity', 'identities', held)} {'holds' if len(held) == 1 else 'hold'}", False))
         if off:
             parts.append((", " if held else "", False))
-            named = ", ".join(off) if held else _listed("identity", "identities", off)
-            parts.append((f"{named} {'does' if len(off) == 1 else 'do'} not{'' if held else ' hold'}", True))
+            listed = ", ".join(off) if held else _listed("identity", "identities", off)
+            parts.append((f"{listed} {'does' if len(off) == 1 else 'do'} not{'' if held else ' hold'}", True))
     if not parts:
         return []
     text, strong = parts[0]
     return [[(_sentence(text), strong), *parts[1:], (".", False)]]
+
+
+def _together(found: Dynamics) -> Lead:
+    """The common shift of the temperatures, and what noise that grows with distance would make of it."""
+    ratio = together(found)
+    return [(", ", False), (ratio, True), (grown(found), False)] if ratio else []
+
+
+def together(found: Dynamics) -> str:
+    """All temperatures over their law in one number; empty where fewer than two are compared."""
+    shift = found.temperature_shift
+    if shift is None or shift.z is None or shift.measured.value is None:
+        return ""
+    return f"together {figure(shift.measured.value)} times it (z {signed(shift.z)})"
+
+
+def grown(found: Dynamics) -> str:
+    """The known bias of a law that holds noise constant, where temperatures lie above it; empty elsewhere."""
+    shift = found.temperature_shift
+    above = shift is not None and shift.z is not None and shift.z >= AGREES
+    if not above or found.multiplicative is None:
+        return ""
+    return f", where noise that grows with distance, which the law leaves out, makes {figure(found.multiplicative)}"
+
+
+def octave_z(found: Dynamics) -> list[tuple[int, float]]:
+    """Lags an octave apart and z of the displacement there against the law of the run."""
+    at = set(found.displacement_tested)
+    return [(lag.lag, z) for lag in found.lags if lag.lag in at and (z := lag.z.get(found.law)) is not None]
 
 
 def near_count(z: Sequence[float]) -> int:
@@ -203,6 +241,7 @@ def lag_rows(lags: Sequence[Lag]) -> list[dict[str, str]]:
         {"lag": f"{lag.lag:,}", "measured": full(lag.measured), "origins": figure(lag.measured.n),
          "exponent": wording.full(lag.exponent)}
         | {law: figure(lag.predicted.get(law)) for law in LAWS}
+        | {f"{law}_z": signed(lag.z.get(law)) for law in LAWS}
         | {f"{law}_slope": slope(lag.predicted_exponent.get(law)) for law in LAWS}
         for lag in lags
     ]  # fmt: skip
@@ -278,7 +317,13 @@ def recipe(found: Dynamics) -> list[tuple[str, str]]:
         ("modes", f"{len(found.modes)} recorded, {found.unequilibrated_modes} not equilibrated"),
     ]
     if found.temperature_p is not None:
-        rows.append(("temperatures", f"least {p(found.temperature_p)} against the law after Holm's correction"))
+        shift = "" if found.temperature_shift is None else ", with that of their common shift"
+        rows.append(("temperatures", f"least {p(found.temperature_p)} against the law after Holm's correction{shift}"))
+    if found.displacement_p is not None:
+        lags = wording.count(len(found.displacement_tested), "lag")
+        rows.append(
+            ("displacement", f"least {p(found.displacement_p)} at {lags} an octave apart after Holm's correction")
+        )
     if found.p_value is not None:
         rows.append(("drift", f"least p after Holm's correction {figure(found.p_value)}"))
     return rows

@@ -6,7 +6,7 @@ z is (measured − predicted)/standard error; a quantity that a refused assumpti
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from limen.arrays.checks import finite_or_none
@@ -90,6 +90,8 @@ class Lag:
     """By law: discrete, langevin, epoch."""
     exponent: Estimate
     predicted_exponent: Mapping[str, float | None]
+    z: Mapping[str, float | None] = field(default_factory=dict)
+    """By law (measured − law)/error, errors over time, of the sketch and of the noise; None without error or law."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,12 +156,23 @@ class Dynamics:
     excluded: int
     """Updates left out: not finite, or skipped by a scaler."""
     temperature_p: float | None = None
-    """Least p of the modes' temperatures against their law after Holm's correction; None where none is compared."""
+    """Least p of the modes' temperatures and of their common shift against their law; None where none is compared."""
+    temperature_shift: Compared | None = None
+    """Mean ratio of temperatures to their law, beside 1; None where fewer than two are compared."""
+    multiplicative: float | None = None
+    """What that ratio would be in least squares with Gaussian features of the recorded modes; None where unknown."""
+    displacement_tested: tuple[int, ...] = ()
+    """Lags an octave apart at which displacement is tested against the run's law."""
+    displacement_p: float | None = None
+    """Least p over those after Holm's correction; None where none is compared."""
+    diverged: str = ""
+    """Where the run diverged; empty where it did not."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, schema `limen.dynamics/1`."""
         laws = [
-            {"lag": at.lag, "measured": at.measured.to_json(), "predicted": _laws(at.predicted)} for at in self.lags
+            {"lag": at.lag, "measured": at.measured.to_json(), "predicted": _laws(at.predicted), "z": _laws(at.z)}
+            for at in self.lags
         ]
         slopes = [
             {"lag": at.lag, "measured": at.exponent.to_json(), "predicted": _laws(at.predicted_exponent)}
@@ -186,6 +199,11 @@ class Dynamics:
             "answers": [answer.to_json() for answer in self.answers],
             "warnings": list(self.warnings),
             "temperature_p_value": finite_or_none(self.temperature_p),
+            "temperature_shift": None if self.temperature_shift is None else self.temperature_shift.to_json(),
+            "multiplicative_ratio": finite_or_none(self.multiplicative),
+            "displacement_tested": list(self.displacement_tested),
+            "displacement_p_value": finite_or_none(self.displacement_p),
+            "diverged": self.diverged,
             "excluded": self.excluded,
         }
 

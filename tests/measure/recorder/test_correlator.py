@@ -75,3 +75,19 @@ def test_a_saved_correlator_goes_on_as_if_nothing_had_happened():
     for name in ("lag", "origins", "displacement", "displacement_error", "velocity", "velocity_error"):
         np.testing.assert_array_equal(getattr(half.result(), name), getattr(whole, name))
     assert half.result().start == 7
+
+
+def test_the_error_is_of_the_values_that_the_mean_is_of():
+    """Weighted blocks written out; three last values that carry the mean cannot be left out of its error."""
+    rng = np.random.default_rng(3)
+    for length in (16, 17, 31, 32, 99, 131):
+        values = rng.standard_normal((length, 2))
+        values[-3:] += 1e6
+        blocked = Blocked(2)
+        for value in values:
+            blocked.add(value)
+        size = 1 << int(np.log2(length / 16))
+        blocks = [values[i : i + size] for i in range(0, length, size)]
+        scatter = sum(len(b) * (b.mean(axis=0) - values.mean(axis=0)) ** 2 for b in blocks)
+        np.testing.assert_allclose(blocked.error(), np.sqrt(scatter / (len(blocks) - 1) / length), rtol=1e-6)
+        assert (blocked.error() > 0.5 * blocked.mean()).all()

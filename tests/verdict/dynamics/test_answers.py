@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from limen.records.dynamics import Compared
@@ -52,14 +54,18 @@ def test_temperatures_span_their_range_and_agree_as_their_z_do() -> None:
     )
     found = answers.temperature(seen(modes=modes))
     assert found.answer == "0.0207 to 0.5 (loss) over 4 modes"
-    # Stouffer: (2.9 − 3.1 + 1.6)/√3 = .81
-    assert found.evidence == "2 of 3 modes within 3 standard errors of the law, +0.8 together"
+    assert found.evidence == "2 of 3 modes within 3 standard errors of the law"
+    shift = Compared(around(1.13, 0.1), 1.0, 3.04)
+    told = answers.temperature(replace(seen(modes=modes), shift=shift))
+    assert told.evidence == "2 of 3 modes within 3 standard errors of the law; together 1.13 times it, z +3.0"
 
 
 def test_one_mode_is_one_mode_and_zero_has_no_sign() -> None:
     found = answers.temperature(seen(modes=(mode(1.0, 0.02, -0.04),)))
     assert found.answer == "0.02 to 0.02 (loss) over 1 mode"
-    assert found.evidence == "1 of 1 mode within 3 standard errors of the law, 0.0 together"
+    assert found.evidence == "1 of 1 mode within 3 standard errors of the law"
+    shift = Compared(around(1.0, 0.1), 1.0, -0.02)
+    assert answers.temperature(replace(seen(), shift=shift)).evidence.endswith("together 1.00 times it, z 0.0")
     assert answers.temperature(seen(modes=(mode(z=None),))).evidence == "no law to compare"
     assert answers.temperature(seen(modes=(mode(heat=None, z=None),))).answer == "not answered: no equilibrated mode"
 

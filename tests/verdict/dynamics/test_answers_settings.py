@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 
+from limen.theory.sgd import discrete, langevin
 from limen.verdict.dynamics import answers
 
 from .cases import (
     BETA,
     ETA,
+    SIZE,
     mode,
     seen,
 )
@@ -55,8 +60,28 @@ def test_a_batch_larger_than_the_data_is_refused() -> None:
 def test_the_share_of_the_edge_is_eta_h_over_two_one_plus_beta(sharpest: float, said: str) -> None:
     found = answers.too_large(seen(eigenvalues=(sharpest, 1.0), modes=(mode(sharpest), mode(1.0))))
     assert found.answer == f"{said}, 1 at the edge of stability"
-    left = max(0.0, 1 - ETA * sharpest / (2 * (1 + BETA)))
-    assert found.evidence == f"the continuous law's variances are {left:.3g} of the exact ones in the sharpest mode"
+    assert found.evidence.startswith(
+        f"the continuous law's variances are {1 - ETA * sharpest / (2 * (1 + BETA)):.3g} of the exact ones"
+    )
+    # κρ/(1 − κρ) of each mode with κρ = ηρ(1 + β)/(S(1 − β)(2(1 + β) − ηρ)) sums to W
+    rho = np.array([sharpest, 1.0])
+    own = ETA * rho * (1 + BETA) / (SIZE * (1 - BETA) * (2 * (1 + BETA) - ETA * rho))
+    feedback = np.sum(own / (1 - own)) if (own > 0).all() and (own < 1).all() else 0.0
+    assert ("of its noise from the motion itself" in found.evidence) == (0.05 <= feedback < 1)
+
+
+def test_nesterov_has_no_continuous_law_to_be_a_share_of() -> None:
+    found = answers.too_large(seen(settings={"nesterov": True}))
+    assert found.evidence == "Nesterov momentum has no continuous law"
+    assert "continuous law, yes" not in found.answer
+
+
+@pytest.mark.parametrize("settings", [{"dampening": 0.5}, {"decoupled": True, "weight_decay": (0.5,)}])
+def test_the_share_of_the_continuous_law_is_that_of_both_laws(settings: dict[str, Any]) -> None:
+    asked = seen(settings=settings)
+    one = replace(asked.problem.settings, noise=np.ones(1))
+    share = langevin(one).position_variance[0] / discrete(one).position_variance[0]
+    assert f"variances are {share:.3g} of the exact" in answers.too_large(asked).evidence
 
 
 def test_no_positive_curvature_has_no_edge() -> None:

@@ -37,7 +37,7 @@ def test_reshuffled_runs_have_the_virial_of_the_epoch_law_and_no_other_identity(
 
 def test_values_are_the_formulas_of_the_moments() -> None:
     x, v = squares()
-    at = problem(x=x, v=v)
+    at = problem(x=x, v=v, noise={"per_sample": False})
     found = identities(at, mode_verdicts(at))
     # h = 4, 1; Σh⟨x²⟩ = 8, Σ⟨v²⟩ = 2.5, Σ⟨xv⟩ = 2, ΣC = 1
     assert found["V"].measured.value == pytest.approx(2 * 8 / (ETA * (1 + BETA) * 2.5), rel=1e-6)
@@ -64,7 +64,7 @@ def jackknife(above: np.ndarray, below: np.ndarray) -> tuple[float, float]:
 
 def test_errors_and_z_of_v_x_and_f_are_those_of_batches() -> None:
     x, v = noisy()
-    at = problem(x=x, v=v)
+    at = problem(x=x, v=v, noise={"per_sample": False})
     found = identities(at, mode_verdicts(at))
     tail = x[-BATCH * BATCHES :].mean(axis=0)
     x, v = x - tail, v - v[-BATCH * BATCHES :].mean(axis=0)
@@ -144,7 +144,7 @@ def test_refused_l_keeps_its_difference_without_z(reshuffled: Dynamics) -> None:
         ({}, True, "this run drifts"),
         ({"sampling": "unknown"}, False, "drawn in an unknown way"),
         ({"sampling": "same-order"}, False, "in one order for ever"),
-        ({"settings": {"maximize": True}}, False, "maximises"),
+        ({"batch_size": None}, False, "batch size"),
     ],
 )
 def test_v_l_and_f_are_not_judged_where_their_assumptions_fail(facts: dict[str, Any], drifting: bool, why: str) -> None:

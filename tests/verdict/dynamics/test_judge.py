@@ -36,7 +36,7 @@ def test_thirteen_questions_are_answered_in_words_and_the_document_is_plain(inde
     }
     assert set(plain["stationary"]) >= {"verdict", "p_value", "unequilibrated_modes"}
     assert set(plain["modes"][0]) >= {"curvature", "residual", "noise", "temperature", "predicted", "z"}
-    assert set(plain["displacement"][0]) == {"lag", "measured", "predicted"}
+    assert set(plain["displacement"][0]) == {"lag", "measured", "predicted", "z"}
 
 
 def test_answers_that_need_equilibrium_are_refused_where_there_is_none() -> None:

@@ -68,7 +68,7 @@ def test_decay_enters_curvature_and_its_pull_is_that_of_its_formula() -> None:
 
 def test_predictions_are_those_of_the_closed_form_and_z_counts_the_error_of_the_noise() -> None:
     x, v = squares()  # ⟨x²⟩ = 1, 4 and ⟨v²⟩ = 2, ½ with no error at all: only that of the noise is left, 1 %
-    found = mode_verdicts(problem(x=x, v=v))
+    found = mode_verdicts(problem(x=x, v=v, noise={"per_sample": False}))
     speed = NOISE / SIZE / ((1 - BETA**2) * (1 - Q))
     for i, mode in enumerate(found):
         seen = (mode.temperature, mode.position_variance, mode.velocity_variance)
@@ -87,7 +87,7 @@ def test_predictions_are_those_of_the_closed_form_and_z_counts_the_error_of_the_
 
 def test_errors_of_measurement_and_noise_add_in_squares() -> None:
     x, v = noisy()
-    for i, mode in enumerate(mode_verdicts(problem(x=x, v=v))):
+    for i, mode in enumerate(mode_verdicts(problem(x=x, v=v, noise={"per_sample": False}))):
         at = mode.position_variance
         own = standard_error(at.measured)
         squares = means((x[:, i] - x[-BATCH * BATCHES :, i].mean()) ** 2)

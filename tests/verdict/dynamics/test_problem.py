@@ -13,7 +13,7 @@ from limen.records.curvature import Curvature, Density
 from limen.records.errors import BadInput
 from limen.records.estimate import not_identified
 from limen.records.trajectory import NOT_FINITE, Segment
-from limen.theory.sgd import discrete
+from limen.theory.sgd import Modes, discrete
 from limen.verdict.dynamics.judge import judge
 from limen.verdict.dynamics.problem import run_problem, segments_of
 
@@ -87,28 +87,36 @@ def test_without_noise_or_curvature_measured_numbers_stand_alone() -> None:
     assert found.identities["V"].z is not None
 
 
-def spectrum(nodes: list[list[float]], weights: list[list[float]], examples: int = EXAMPLES) -> Curvature:
+def spectrum(
+    nodes: list[list[float]], weights: list[list[float]], examples: int = EXAMPLES, modes: Modes = TWO
+) -> Curvature:
     """Curvature with this density."""
     none = np.zeros(1)
     density = Density(np.array(nodes), np.array(weights), none, none, none, none, 0.1, 0.95, np.zeros(4), np.zeros(4))
-    return replace(curvature_of(TWO), density=density, examples=examples)
+    return replace(curvature_of(modes), density=density, examples=examples)
 
 
 def test_the_noise_left_lies_on_the_density_in_proportion_to_multiplicity_and_curvature_to_the_slope() -> None:
-    seen = spectrum([[0.1, 0.4, 5.0], [-0.2, 0.4, 5.0]], [[0.5, 0.4, 0.1], [0.6, 0.3, 0.1]])
+    nodes, weights = [[0.1, 0.4, 5.0], [-0.2, 0.4, 5.0]], [[0.5, 0.4, 0.1], [0.6, 0.3, 0.1]]
+    seen = spectrum(nodes, weights, modes=replace(TWO, curvature=np.array([10.0, 1.0])))
     noise = {"trace": around(30.0, 0.1), "slope": around(2.0, 0.5)}
-    whole = problem(parameters=1000, curvature=seen, noise=noise).whole
+    whole = problem(parameters=1000, eigenvalues=(10.0, 1.0), curvature=seen, noise=noise).whole
     assert whole is not None
     # nodes above the flattest recorded mode (1) are left out, negative ones lie at 0; half of a thousand a probe
-    assert whole.curvature == pytest.approx([4.0, 1.0, 0.1, 0.4, 0.0, 0.4])
+    assert whole.curvature == pytest.approx([10.0, 1.0, 0.1, 0.4, 0.0, 0.4])
     assert whole.weight == pytest.approx([1, 1, 250, 200, 300, 150])
     share = np.array([250 * 0.01, 200 * 0.16, 0.0, 150 * 0.16])
     assert whole.noise[2:] == pytest.approx(20 * share / share.sum() / [250, 200, 300, 150])
     assert whole.noise @ whole.weight == pytest.approx(30.0)
-    linear = problem(parameters=1000, curvature=seen, noise={**noise, "slope": around(2.0, 2.0)}).whole
+    flat = {**noise, "slope": around(2.0, 2.0)}
+    linear = problem(parameters=1000, eigenvalues=(10.0, 1.0), curvature=seen, noise=flat).whole
     share = np.array([250 * 0.1, 200 * 0.4, 0.0, 150 * 0.4])  # a slope whose interval reaches 0 is taken for 1
     assert linear.noise[2:] == pytest.approx(20 * share / share.sum() / [250, 200, 300, 150])
-    unknown = problem(parameters=1000, curvature=seen, noise={**noise, "slope": not_identified("few")}).whole
+    # and one of modes that span a factor 4 is not carried to the bulk
+    near = problem(parameters=1000, curvature=spectrum(nodes, weights), noise=noise).whole
+    assert near.noise[2:] == pytest.approx(20 * share / share.sum() / [250, 200, 300, 150])
+    few = {**noise, "slope": not_identified("few")}
+    unknown = problem(parameters=1000, eigenvalues=(10.0, 1.0), curvature=seen, noise=few).whole
     assert unknown.noise == pytest.approx(linear.noise)
 
 
@@ -259,3 +267,11 @@ def test_rows_that_are_missing_end_a_stretch() -> None:
 def test_heavy_ball_is_sgd_without_lookahead_dampening_or_own_decay(settings: dict[str, Any], plain: bool) -> None:
     assert problem(settings=settings).plain == plain
     assert not problem(settings=settings, varying=True).plain
+
+
+def test_noise_of_every_example_on_its_own_has_no_sampling_error() -> None:
+    assert problem(examples=EXAMPLES).noise_errors == pytest.approx([0.0, 0.0])  # of 640 examples measured
+    assert problem(examples=1280).noise_errors == pytest.approx(0.01 * np.sqrt([0.5, 0.5]))
+    assert problem(examples=None).noise_errors == pytest.approx([0.01, 0.01])
+    assert problem(noise={"per_sample": False}).noise_errors == pytest.approx([0.01, 0.01])
+    assert problem(noise=None).noise_errors is None

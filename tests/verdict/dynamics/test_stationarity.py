@@ -163,4 +163,7 @@ def test_the_length_that_would_do_is_that_of_the_quickest_mode() -> None:
     excluded[100:] = NOT_FINITE
     found = judge("run", replace(trajectory, excluded=excluded), curvature, noise)
     # 5·2.885 = 14.43 a batch: ⌈14.43⌉ left out and ⌈12·14.43⌉
-    assert found.reason == "the run has 100 steps of one setting; the quickest mode needs 189"
+    assert found.reason == (
+        "not finite after update 100; 3,900 updates excluded; "
+        "the run has 100 steps of one setting; the quickest mode needs 189"
+    )

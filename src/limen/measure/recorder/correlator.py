@@ -6,7 +6,8 @@ would lower the displacement. It holds the last 16 of them and adds, for lags 2^
     ‖q_k − q_{k−lag}‖²   and   ⟨S v_k, S v_{k−lag}⟩        j = 1 … 16 at level 0, 9 … 16 above.
 
 Errors over time are blocked (Flyvbjerg and Petersen 1989): means of 1, 2, 4, … successive values are held, and the
-standard error is that of the longest blocks of which at least 16 have passed; NaN before.
+standard error is that of the longest blocks of which at least 16 have passed, the unfinished one after them counted by
+its length, so that error and mean are of the same values; NaN before.
 Source of the scheme: Ramírez, Sukumaran, Vorselaars and Likhtman, J. Chem. Phys. 133, 154103 (2010).
 """
 
@@ -61,12 +62,22 @@ class Blocked:
         enough = np.flatnonzero(self.counts >= LEAST_BLOCKS)
         if not len(enough):
             return np.full(self.sums.shape[1], np.nan)
-        level = enough[-1]
-        count = self.counts[level]
-        mean = self.sums[level] / count
-        spread = np.maximum(self.squares[level] / count - mean**2, 0.0)
-        error: Floats = np.sqrt(spread / (count - 1))
+        level = int(enough[-1])
+        count, whole = int(self.counts[level]), self.mean()
+        rest, share = self._unfinished(level)
+        # n_b-weighted squares round the mean of every value, n_b in blocks: E = (blocks − 1)·σ² of one block
+        scatter = self.squares[level] - 2 * whole * self.sums[level] + count * whole**2 + share * (rest - whole) ** 2
+        blocks = count + (share > 0)
+        error: Floats = np.sqrt(np.maximum(scatter, 0.0) / ((blocks - 1) * (count + share)))
         return error
+
+    def _unfinished(self, level: int) -> tuple[Floats, float]:
+        """Mean [size] of the values after the last whole block of this level, and their number over that of a block."""
+        total, values = np.zeros(self.sums.shape[1]), 0
+        for below in range(level):
+            if self.counts[below] % 2:
+                total, values = total + (1 << below) * self.waiting[below], values + (1 << below)
+        return (total / values if values else total), values / (1 << level)
 
 
 class Correlator:

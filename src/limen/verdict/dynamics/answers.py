@@ -13,13 +13,22 @@ import numpy as np
 
 from limen.records.dynamics import Answer, Compared, Lag, ModeVerdict
 from limen.records.units import counted
-from limen.theory.sgd import Law, correction, excess_loss_saved, gaussian_regression, rescale, window_average
+from limen.theory.sgd import (
+    Law,
+    continuous_share,
+    correction,
+    excess_loss_saved,
+    gaussian_regression,
+    rescale,
+    window_average,
+)
 from limen.verdict.dynamics.displacement import ends
 from limen.verdict.dynamics.problem import RunProblem
 
 DROP = 10.0
 TIMES = 4
 TOLERANCE = 0.05
+EDGE = 0.9
 
 
 @dataclass(frozen=True)
@@ -37,6 +46,8 @@ class Seen:
     """Whether the modes' virial ratios say that the force is not curvature times distance."""
     law: Law | None
     """Law of the whole network under the run's sampling."""
+    shift: Compared | None = None
+    """Mean ratio of the temperatures to their law."""
 
     @property
     def refusal(self) -> str:
@@ -65,10 +76,11 @@ def answers(
     found: Mapping[str, Compared],
     lags: tuple[Lag, ...],
     verdict: tuple[str, str, bool],
+    shift: Compared | None = None,
 ) -> tuple[Answer, ...]:
     """All thirteen, in the order of the docs page; `verdict`: stationarity, its reason, whether not quadratic."""
     laws = {} if problem.whole is None else problem.laws(problem.whole)
-    seen = Seen(problem, modes, found, lags, *verdict, laws.get(problem.law_name))
+    seen = Seen(problem, modes, found, lags, *verdict, laws.get(problem.law_name), shift)
     return tuple(ask(seen) for ask in ASKED)
 
 
@@ -94,6 +106,8 @@ def _refused(question: str, reason: str) -> Answer:
 def stationary(seen: Seen) -> Answer:
     """Drift of the modes, and the virial ratio beside its law."""
     question = "Is training stationary?"
+    if seen.problem.diverged and not seen.problem.changed:
+        return Answer(question, f"no: {seen.problem.diverged}", "")
     virial = seen.identities["V"]
     value = virial.measured.value
     beside = "" if virial.predicted is None else f", predicted {virial.predicted:.2f}"
@@ -110,13 +124,13 @@ def temperature(seen: Seen) -> Answer:
     question = "What is the effective temperature?"
     hot = [(m.temperature.measured.value, m) for m in seen.modes if m.temperature.measured.value is not None]
     if not hot:
-        return _refused(question, "no equilibrated mode")
+        return _refused(question, seen.problem.spoiled or "no equilibrated mode")
     values = [value for value, _ in hot]
     z = [m.temperature.z for _, m in hot if m.temperature.z is not None]
     near = sum(abs(x) < 3 for x in z)
-    together = sum(z) / np.sqrt(len(z)) if z else 0.0
-    agree = f"{near} of {counted(len(z), 'mode')} within 3 standard errors of the law, {_signed(together)} together"
-    agree = agree if z else "no law to compare"
+    agree = f"{near} of {counted(len(z), 'mode')} within 3 standard errors of the law" if z else "no law to compare"
+    if seen.shift is not None and seen.shift.z is not None and seen.shift.measured.value is not None:
+        agree += f"; together {seen.shift.measured.value:.2f} times it, z {_signed(seen.shift.z)}"
     return Answer(question, f"{min(values):.3g} to {max(values):.3g} (loss) over {counted(len(hot), 'mode')}", agree)
 
 
@@ -161,13 +175,34 @@ def batch(seen: Seen) -> Answer:
 def too_large(seen: Seen) -> Answer:
     """q_max."""
     question = "Is the learning rate too large for the theory?"
-    h = [mode.curvature for mode in seen.modes]
-    if not h or max(h) <= 0 or seen.problem.unpredictable:
-        return _refused(question, seen.problem.unpredictable or "no recorded mode of positive curvature")
-    q = correction(seen.problem.settings)
-    said = "no" if q < TOLERANCE else "for the continuous law, yes; the discrete one holds" if q < 0.9 else "yes"
-    evidence = f"the continuous law's variances are {1 - min(q, 1):.3g} of the exact ones in the sharpest mode"
-    return Answer(question, f"{said}: q = {q:.3g}, 1 at the edge of stability", evidence)
+    problem, h = seen.problem, [mode.curvature for mode in seen.modes]
+    blown = problem.diverged and not problem.changed and not problem.segment.settings.maximize
+    if not blown and (not h or max(h) <= 0 or problem.unpredictable):
+        return _refused(question, problem.unpredictable or "no recorded mode of positive curvature")
+    q = correction(problem.settings)
+    edge = f"q = {q:.3g}, 1 at the edge of stability"
+    if blown:
+        return Answer(question, f"yes: the run {problem.diverged}", edge if not h else f"{edge}{_grown(problem)}")
+    share = continuous_share(problem.settings)
+    near = share is None or abs(1 - share) < TOLERANCE
+    said = "yes" if q >= EDGE else "no" if near else "for the continuous law, yes; the discrete one holds"
+    if share is None:
+        evidence = "Nesterov momentum has no continuous law"
+    else:
+        evidence = f"the continuous law's variances are {share:.3g} of the exact ones in the sharpest mode"
+    return Answer(question, f"{said}: {edge}", f"{evidence}{_grown(problem)}")
+
+
+def _grown(problem: RunProblem) -> str:
+    """What noise that grows with distance makes of this learning rate, where it is more than the discrete law's."""
+    modes, decays = problem.settings_of_modes, any(problem.segment.settings.weight_decay)
+    if modes is None or decays or not problem.plain or correction(modes) >= 1:
+        return ""
+    feedback = gaussian_regression(modes, 1.0).feedback
+    if feedback < TOLERANCE:
+        return ""
+    grown = "no finite variance" if feedback >= 1 else f"{feedback:.0%} of its noise from the motion itself"
+    return f"; least squares with Gaussian features of these modes would have {grown} at this learning rate"
 
 
 def damping(seen: Seen) -> Answer:
@@ -216,8 +251,8 @@ def drop(seen: Seen) -> Answer:
     """(η(1 + β)/4)E‖v‖² is the excess loss of i.i.d. sampling."""
     question = f"What would a learning rate {DROP:.0f} times lower buy?"
     rows = seen.problem.rows
-    if not seen.problem.plain or seen.problem.trajectory.info.approximate:
-        return _refused(question, "the formula is that of heavy ball without dampening or decoupled decay")
+    if seen.problem.not_plain and not seen.problem.spoiled:
+        return _refused(question, seen.problem.not_plain)
     if seen.problem.unpredictable or seen.verdict != "stationary" or seen.not_quadratic:
         why = seen.problem.unpredictable or "training is not known to be stationary on a quadratic loss"
         return _refused(question, f"{why}; ‖v‖² counts progress too")
@@ -281,8 +316,8 @@ def exponent(seen: Seen) -> Answer:
     question = "Which exponent of diffusion should I expect?"
     name = seen.problem.law_name
     usable = [lag for lag in seen.lags if lag.exponent.value is not None]
-    if not usable:
-        return _refused(question, "no displacement over many origins was recorded")
+    if not usable or seen.problem.spoiled:
+        return _refused(question, seen.problem.spoiled or "no displacement over many origins was recorded")
     usable = [lag for lag in usable if lag.exponent.low is not None] or usable
     lag = usable[2 * len(usable) // 3]
     predicted = lag.predicted_exponent.get(name)

@@ -4,6 +4,9 @@ Measured: the mean of ‖θ_{k+t} − θ_k‖² over all origins of the segment,
 (blocks) with that of the sketch, √(2/d) of the value at worst. The local exponent at a lag is the slope of ln
 displacement on ln lag between its neighbours, of the laws too; its error takes those over time as independent, which
 they are not: it is wide. The sketch errs alike at both.
+
+z = (measured − law)/error at every lag and for every law, the relative error of the noise joined to those of the
+measurement: which lags are tested, and their joint p, see `joint`.
 """
 
 from __future__ import annotations
@@ -27,15 +30,18 @@ ASSUMPTIONS = ("errors over time come from blocks longer than the lag", "the ske
 
 
 def lags(problem: RunProblem) -> tuple[Lag, ...]:
-    """Every lag that the correlator of the analysed segment kept; empty where it kept none."""
-    found = _correlation(problem)
+    """Every lag that the correlator of the analysed segment kept; empty where it kept none, or rows do not hold."""
+    found = None if problem.changed else _correlation(problem)
     if found is None or not len(found.lag):
         return ()
     at, value = found.lag, np.asarray(found.displacement, dtype=np.float64)
     reach = problem.steps // LONGEST
     over_time = np.where(at <= reach, found.displacement_error, np.nan)
+    if problem.diverged:  # blocks of a growing path are no sample of anything
+        over_time = np.full(len(at), np.nan)
     error = np.hypot(over_time, problem.trajectory.sketch_error * value)
     predicted, slopes = _told(problem, at)
+    z = {name: (value - law) / np.hypot(error, _noise_error(problem) * law) for name, law in predicted.items()}
     return tuple(
         Lag(
             int(at[i]),
@@ -43,9 +49,23 @@ def lags(problem: RunProblem) -> tuple[Lag, ...]:
             {name: finite_or_none(values[i]) for name, values in predicted.items()},
             _exponent(at, value, over_time, i, int(found.origins[i])),
             {name: finite_or_none(values[i]) for name, values in slopes.items()},
+            {name: finite_or_none(values[i]) for name, values in z.items()},
         )
         for i in range(len(at))
     )
+
+
+def _noise_error(problem: RunProblem) -> float:
+    """Relative standard error of the noise that every law is in proportion to: of tr Σ, or of all modes together."""
+    if problem.noise_errors is None or problem.variances is None:
+        return 0.0
+    if not problem.bulk_noise > 0:
+        whole = float(problem.variances.sum())
+        return float(problem.noise_errors @ problem.variances) / whole if whole > 0 else 0.0
+    trace = None if problem.noise is None else problem.noise.trace
+    if trace is None or not trace.value or trace.low is None or trace.high is None:
+        return 0.0
+    return (trace.high - trace.low) / (2 * NORMAL * trace.value)
 
 
 def ends(problem: RunProblem, at: np.ndarray) -> dict[str, tuple[Floats, Floats]]:

@@ -36,7 +36,7 @@ SAID = {"reshuffle": "reshuffled", "same-order": "in one order for ever", "unkno
 def identities(problem: RunProblem, modes: tuple[ModeVerdict, ...], drifting: bool = False) -> Mapping[str, Compared]:
     """V, X, L and F over the equilibrated modes of curvature above 0; V, L, F without verdict where the run drifts."""
     which = [i for i, mode in enumerate(modes) if mode.equilibrated and mode.curvature > 0]
-    refused = "" if problem.plain else "the identities are those of heavy ball without dampening or decoupled decay"
+    refused = problem.spoiled or problem.not_plain
     cut = cut_of(problem, max((modes[i].relaxation_steps or 0.0 for i in which), default=0.0))
     if not which or cut is None or refused:
         nothing = not_identified(refused or "no recorded mode of positive curvature has equilibrated in this run")
@@ -114,8 +114,9 @@ def _implied_noise(
         return Compared(measured, None, None, problem.unpredictable or "gradient noise was not measured")
     modes = problem.modes(problem.variances)
     noise = float(modes.step_noise[which].sum())
-    assert problem.noise is not None
-    error = float(np.sqrt((problem.noise.variance_errors[which] ** 2).sum()) / problem.variances[which].sum())
+    assert problem.noise_errors is not None
+    each = problem.noise_errors[which] * problem.variances[which]
+    error = float(np.sqrt((each**2).sum()) / problem.variances[which].sum())
     return compared(
         of_batches(implied / noise, "noise that the motion implies over noise measured", inflation=cut.inflation),
         1.0,

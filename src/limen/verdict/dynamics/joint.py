@@ -1,23 +1,39 @@
-"""All temperatures against their law at once.
+"""All temperatures against their law at once, and all displacements.
 
 Mode i of k has z_i = (T_i − law)/error, T_i from B_i batches: p_i = 2·P(t > |z_i|), Student's t with B_i − 1 degrees of
 freedom. Modes share examples, batches and the measurement of noise, so their z depend on each other in unknown ways:
-the joint p is min(1, k·min p_i), Holm's least, which holds under every dependence. It sees one mode far from its law; a
-small shift of all of them shows in identity F, which sums over modes.
+Holm's least p, min(1, k·min p_i), holds under every dependence. It sees one mode far from its law. A shift common to
+all of them is seen by their mean ratio
+
+    R = (1/k)Σ_i h_i[(x_i − m_i)² + s²(m_b)/B]/law_i,     1 under the law,
+
+averaged over batches of the slowest of the modes: its error over batches holds whatever modes share in time; the errors
+of their noise are taken to be wholly alike. The joint p is that of both tests: min(1, 2·least).
+
+Displacements at neighbouring lags are nearly one number. One lag an octave is tested, Holm over them; errors come from
+16 to 31 blocks, so that p is Student's with 15 degrees of freedom.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
+import numpy as np
 from scipy import stats
 
 from limen.arrays.paired_tests import holm
-from limen.records.dynamics import Compared
+from limen.measure.dynamics.series import batch_means, of_batches
+from limen.records.dynamics import Compared, Lag, ModeVerdict
+from limen.verdict.dynamics.modes import compared, cut_of, series
+from limen.verdict.dynamics.problem import RunProblem
+
+BLOCKS = 16
+"""Least number of blocks behind the error of a displacement."""
 
 
-def joint_p(found: Sequence[Compared]) -> float | None:
-    """Least p after Holm's correction over those that have z and batches; None where none has.
+def joint_p(found: Sequence[Compared], shift: Compared | None = None) -> float | None:
+    """Least p after Holm's correction over those that have z and batches, and of their common shift; None without.
 
     >>> from limen.records.estimate import Estimate
     >>> measured = Estimate(1.0, 0.9, 1.1, 0.95, "statistical", 21)
@@ -26,8 +42,47 @@ def joint_p(found: Sequence[Compared]) -> float | None:
     >>> joint_p([Compared(measured, None, None, "no prediction")]) is None
     True
     """
-    counted = [(at.z, at.measured.n or 0) for at in found if at.z is not None]
-    tested = [(abs(z), batches - 1) for z, batches in counted if batches > 1]
-    if not tested:
+    each = [p for at in found if (p := _p(at)) is not None]
+    if not each:
         return None
-    return float(min(holm([2 * float(stats.t.sf(z, freedom)) for z, freedom in tested])))
+    alone, common = float(min(holm(each))), None if shift is None else _p(shift)
+    return alone if common is None else min(1.0, 2 * min(alone, common))
+
+
+def common_shift(problem: RunProblem, modes: Sequence[ModeVerdict]) -> Compared | None:
+    """R over the modes that are compared with their law; None where fewer than two are."""
+    which = [i for i, mode in enumerate(modes) if mode.temperature.z is not None and mode.temperature.predicted]
+    cut = cut_of(problem, max((modes[i].relaxation_steps or 0.0 for i in which), default=0.0))
+    if len(which) < 2 or cut is None or problem.noise_errors is None:
+        return None
+    ratios = np.zeros(cut.count)
+    for i in which:
+        x, _ = series(problem, i)
+        means = batch_means(x, cut)
+        squares = batch_means((x - means.mean()) ** 2, cut) + means.var(ddof=1) / cut.count
+        ratios += modes[i].curvature * squares / (modes[i].temperature.predicted or np.nan) / len(which)
+    alike = float(problem.noise_errors[which].mean())
+    memory = replace(cut, memory=cut.memory / 2)  # squares forget twice as fast
+    measured = of_batches(ratios, "mean of temperature over law, batch means", inflation=memory.inflation)
+    return compared(measured, 1.0, "", alike)
+
+
+def octaves(lags: Sequence[Lag], law: str) -> tuple[Lag, ...]:
+    """Of the lags that are compared with this law the one nearest each power of two."""
+    tested = [lag for lag in lags if lag.z.get(law) is not None]
+    if not tested:
+        return ()
+    powers = [1 << k for k in range(int(np.log2(tested[-1].lag)) + 1)]
+    chosen = {min(tested, key=lambda at: abs(np.log(at.lag / power))).lag for power in powers}
+    return tuple(lag for lag in tested if lag.lag in chosen)
+
+
+def displacement_p(tested: Sequence[Lag], law: str) -> float | None:
+    """Holm's least p over these lags; None without any."""
+    z = [at for lag in tested if (at := lag.z.get(law)) is not None]
+    return float(min(holm([2 * float(stats.t.sf(abs(at), BLOCKS - 1)) for at in z]))) if z else None
+
+
+def _p(found: Compared) -> float | None:
+    batches = found.measured.n or 0
+    return None if found.z is None or batches < 2 else 2 * float(stats.t.sf(abs(found.z), batches - 1))

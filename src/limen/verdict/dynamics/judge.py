@@ -2,7 +2,8 @@
 
 Stationary: no recorded mode that has equilibrated drifts (slope of its batch means, Holm's correction over modes), and
 at least one has. Modes whose relaxation is too long for the run are counted, not judged. Reshuffled batches leave this
-test as it is, since batches span whole epochs; the virial V has the epoch law's value there, not 1.
+test as it is, since batches span whole epochs; the virial V has the epoch law's value there, not 1. A run that diverged
+is not at rest; one whose weights were changed between updates has no verdict.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from limen.arrays.checks import finite_or_none
 from limen.arrays.paired_tests import holm
 from limen.records.curvature import Curvature
 from limen.records.dynamics import Compared, Dynamics, Lag, ModeVerdict, Verdict
@@ -18,14 +20,18 @@ from limen.records.gradient_noise import GradientNoise
 from limen.records.trajectory import Trajectory
 from limen.records.units import counted
 from limen.verdict.dynamics.answers import answers
+from limen.verdict.dynamics.course import excluded
 from limen.verdict.dynamics.displacement import ends, lags, told
+from limen.verdict.dynamics.feedback import multiplicative_ratio
 from limen.verdict.dynamics.identities import identities
-from limen.verdict.dynamics.joint import joint_p
+from limen.verdict.dynamics.joint import common_shift, displacement_p, joint_p, octaves
 from limen.verdict.dynamics.modes import mode_verdicts, needed_steps
 from limen.verdict.dynamics.orbits import orbits
 from limen.verdict.dynamics.problem import RunProblem, run_problem, segments_of
 
 DRIFT = 0.05
+SHIFT = 2.0
+"""Standard errors from 1 from which a common shift of the temperatures is told."""
 COLD = 3.0
 """Standard errors below the law from which noise is said to have fallen."""
 VIRIAL = 0.15
@@ -38,9 +44,12 @@ def judge(run: str, trajectory: Trajectory, curvature: Curvature | None, noise: 
     problem = run_problem(trajectory, curvature, noise)
     modes = mode_verdicts(problem)
     verdict, reason, p = _stationary(problem, modes)
+    reason = f"{problem.cut_short}; {reason}" if problem.cut_short else reason
+    shift, biased = common_shift(problem, modes), _multiplicative(problem, modes)
     found = identities(problem, modes, drifting=verdict == "drifting")
     laws = problem.laws(problem.modes(problem.variances)) if problem.variances is not None else {}
     at = lags(problem)
+    tested = octaves(at, problem.law_name)
     rows = trajectory.step[problem.rows]
     return Dynamics(
         run=run,
@@ -56,16 +65,48 @@ def judge(run: str, trajectory: Trajectory, curvature: Curvature | None, noise: 
         modes=modes,
         lags=at,
         identities=found,
-        answers=answers(problem, modes, found, at, (verdict, reason, bool(_not_quadratic(problem, modes)))),
-        orbits=orbits(problem, modes, laws),
-        warnings=_warnings(problem, modes, found, at),
-        excluded=trajectory.info.excluded,
-        temperature_p=joint_p([mode.temperature for mode in modes]),
+        answers=answers(problem, modes, found, at, (verdict, reason, bool(_not_quadratic(problem, modes))), shift),
+        orbits=() if problem.spoiled else orbits(problem, modes, laws),
+        warnings=(*_warnings(problem, modes, found, at), *_shifted(problem, shift, biased)),
+        excluded=excluded(trajectory),
+        temperature_p=joint_p([mode.temperature for mode in modes], shift),
+        temperature_shift=shift,
+        multiplicative=biased,
+        displacement_tested=tuple(lag.lag for lag in tested),
+        displacement_p=displacement_p(tested, problem.law_name),
+        diverged=problem.diverged,
     )
+
+
+def _multiplicative(problem: RunProblem, modes: tuple[ModeVerdict, ...]) -> float | None:
+    """Mean ratio of the compared temperatures to their law if noise grew as in least squares; None where unknown."""
+    which = [i for i, mode in enumerate(modes) if mode.temperature.z is not None]
+    decays = any(problem.segment.settings.weight_decay)
+    if not which or decays or problem.variances is None or problem.unpredictable:
+        return None
+    law = problem.laws(problem.modes(problem.variances)).get(problem.law_name)
+    return None if law is None else finite_or_none(float(multiplicative_ratio(law)[which].mean()))
+
+
+def _shifted(problem: RunProblem, shift: Compared | None, biased: float | None) -> list[str]:
+    """That all temperatures lie to one side of the law, with what noise that grows with distance would make of them."""
+    if shift is None or shift.z is None or shift.measured.value is None or abs(shift.z) < SHIFT:
+        return []
+    said = f"temperatures are together {shift.measured.value:.2f} times the {problem.law_name} law (z {shift.z:+.1f})"
+    if shift.z > 0 and biased is not None:
+        said += (
+            f"; the law holds noise constant: noise that grows with distance, as in least squares with Gaussian "
+            f"features of the recorded modes, makes them {biased:.2f} times it"
+        )
+    return [said]
 
 
 def _stationary(problem: RunProblem, modes: tuple[ModeVerdict, ...]) -> tuple[Verdict, str, float | None]:
     judged = [mode for mode in modes if mode.p_drift is not None]
+    if problem.changed:
+        return "not_identified", problem.changed, None
+    if problem.diverged:
+        return "drifting", problem.diverged, None
     if problem.segment.varying:
         return "not_identified", "the learning rate changes along the run: there is no one equilibrium to be at", None
     if problem.sampling == "same-order" and any(mode.equilibrated for mode in modes):
@@ -78,6 +119,8 @@ def _stationary(problem: RunProblem, modes: tuple[ModeVerdict, ...]) -> tuple[Ve
     if not judged:
         times = [mode.relaxation_steps for mode in modes if mode.relaxation_steps is not None]
         if not times:
+            if problem.segment.settings.maximize:
+                return "not_identified", "the optimizer maximises: no recorded mode ever comes to rest", None
             return "not_identified", "no recorded mode ever comes to rest (all flat or unstable)", None
         needed = int(needed_steps(problem, min(times)))
         reason = f"the run has {counted(problem.steps, 'step')} of one setting; the quickest mode needs {needed:,}"
@@ -94,6 +137,9 @@ def _warnings(
     problem: RunProblem, modes: tuple[ModeVerdict, ...], found: Mapping[str, Compared], at: tuple[Lag, ...]
 ) -> tuple[str, ...]:
     said = [problem.unpredictable] if problem.unpredictable else []
+    said += [problem.cut_short] if problem.cut_short else []
+    if not (problem.diverged or problem.cut_short) and (left := excluded(problem.trajectory)):
+        said.append(f"{counted(left, 'update')} excluded: not finite, or skipped by a scaler")
     if problem.sampling == "unknown":
         said.append(
             "the sampling order is not recorded; batches are taken for independent: limen.record(…, sampling=…)"
@@ -113,7 +159,7 @@ def _warnings(
         shards = counted(problem.trajectory.info.damaged, "shard")
         said.append(f"{shards} of the recording {several} damaged and left out")
     failed = [test.name for test in problem.trajectory.info.self_tests if not test.passed]
-    if failed:
+    if failed and not problem.changed:
         said.append(f"the recorder's own tests failed: {', '.join(sorted(set(failed)))}")
     said += _not_quadratic(problem, modes)
     return (*said, *_other_noise(modes, found))

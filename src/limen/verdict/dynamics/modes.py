@@ -1,10 +1,12 @@
 """Each recorded eigenvector on its own: how hot it is, whether it has come to rest, what the law says.
 
-Means run over batches of at least five relaxation times (and two epochs under reshuffling), eight of them at least;
+Means run over batches of at least five relaxation times (and two epochs under reshuffling), twelve of them at least;
 the first batch's worth of steps is left out as burn-in. A mode with fewer has not equilibrated in this run.
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 
@@ -37,7 +39,10 @@ def mode_verdicts(problem: RunProblem) -> tuple[ModeVerdict, ...]:
     if not len(h):
         return ()
     noise = problem.variances
-    shape = discrete(problem.modes(np.zeros(len(h)) if noise is None else noise), allow_unstable=True)
+    moving = problem.modes(np.zeros(len(h)) if noise is None else noise)
+    if problem.segment.settings.maximize:  # the force is upwards: valleys push away
+        moving = replace(moving, curvature=-moving.curvature)
+    shape = discrete(moving, allow_unstable=True)
     law = _law_of_sampling(problem)
     return tuple(_verdict(problem, shape, law, i) for i in range(len(h)))
 
@@ -89,16 +94,22 @@ def _verdict(problem: RunProblem, shape: Law, law: Law | None, i: int) -> ModeVe
         none = Compared(nothing, None, None, nothing.reason)
         return ModeVerdict(h, residual, noise, str(shape.regime[i]), finite_or_none(relaxation), 0, False, none, none,
                            none, nothing, None)  # fmt: skip
+    if problem.spoiled:
+        nothing = not_identified(problem.spoiled)
+        none = Compared(nothing, None, None, nothing.reason)
+        return ModeVerdict(h, residual, noise, str(shape.regime[i]), finite_or_none(relaxation), cut.count, True, none,
+                           none, none, nothing, None)  # fmt: skip
     positions = variance(x, cut, "variance of the position, batch means")
     speeds = variance(v, cut, "variance of the velocity, batch means")
     heat = _scaled(positions, h) if h > 0 else not_identified("the curvature is not above 0")
     error = _noise_error(problem, i)
+    pull = virial(problem, [i], cut) if problem.plain else not_identified(f"virial: {problem.not_plain}")
     return ModeVerdict(
         h, residual, noise, str(shape.regime[i]), finite_or_none(relaxation), cut.count, True,
         compared(heat, None if law is None else float(law.temperature[i]), reason, error),
         compared(positions, None if law is None else float(law.position_variance[i]), reason, error),
         compared(speeds, None if law is None else float(law.velocity_variance[i]), reason, error),
-        virial(problem, [i], cut), None if problem.sampling == "same-order" else drift_p(x, cut),
+        pull, None if problem.sampling == "same-order" else drift_p(x, cut),
     )  # fmt: skip
 
 
@@ -143,10 +154,7 @@ def _refusal(problem: RunProblem, h: float, q: float, law: Law | None) -> str:
 
 
 def _noise_error(problem: RunProblem, i: int) -> float:
-    noise = problem.noise
-    if noise is None or noise.variance[i] <= 0:
-        return 0.0
-    return float(noise.variance_errors[i] / noise.variance[i])
+    return 0.0 if problem.noise_errors is None else float(problem.noise_errors[i])
 
 
 def _scaled(found: Estimate, factor: float) -> Estimate:

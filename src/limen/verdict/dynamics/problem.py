@@ -2,7 +2,8 @@
 
 Tracked modes are the eigenvectors that were recorded: h = ρ + decay (where it is in the gradient), noise uᵀΣu as
 measured. The whole network adds a bulk: the noise that is left, tr Σ − Σ uᵀΣu, spread over the nodes of the spectral
-density below the tracked modes in proportion to (multiplicity)·(curvature)^slope. Where there is no density, the
+density below the tracked modes in proportion to (multiplicity)·(curvature)^slope; the slope of modes that span less
+than a decade is not carried to it, but 1. Where there is no density, the
 curvatures of the bulk are unknown but for their range: 0 (`whole`: it diffuses for ever) to the least tracked one
 (`curved`: it is held as those are). What a law says of the network then lies between the two. Modes of negative
 curvature have no law; they are counted.
@@ -29,12 +30,16 @@ from limen.records.errors import BadInput, Problem
 from limen.records.gradient_noise import GradientNoise
 from limen.records.trajectory import RECORDED, Segment, Trajectory
 from limen.theory.sgd import Law, Modes, discrete, epoch, langevin
+from limen.verdict.dynamics.course import changed, cut_short, diverged
 
 Floats = NDArray[np.float64]
+VARIES = "the learning rate changes along the analysed stretch: no equilibrium belongs to it"
 STEADY = 100
 """Updates from which a stretch of constant setting is preferred to a longer one whose learning rate varies."""
 FEW = 0.5
 """Share of the run's examples below which a spectral density is called one of few."""
+SPAN = 10.0
+"""Factor of curvature that the modes must span for their slope to be carried to the bulk."""
 SAME_MODES = 1e-4
 """Relative distance of eigenvalues up to which two lists are of the same modes."""
 
@@ -67,11 +72,41 @@ class RunProblem:
 
     @property
     def plain(self) -> bool:
-        """Whether x_{k+1} = x_k + ηv_{k+1}: heavy ball without decoupled decay, which the identities are of."""
+        """Whether x_{k+1} = x_k + ηv_{k+1} at one η: heavy ball, which the identities are of."""
+        return not self.not_plain
+
+    @property
+    def not_plain(self) -> str:
+        """Why this is not heavy ball at one learning rate; empty where it is."""
         s = self.segment.settings
         decay = s.weight_decay[0] if s.weight_decay else 0.0
         dampened = s.dampening != 0 and s.momentum != 0
-        return s.name == "SGD" and not (s.nesterov or (s.decoupled and decay) or dampened or self.segment.varying)
+        if s.name != "SGD" or s.nesterov or (s.decoupled and decay) or dampened:
+            what = s.name if s.name != "SGD" else "Nesterov" if s.nesterov else "dampened" if dampened else "decoupled"
+            said = {"Nesterov": "Nesterov momentum", "dampened": "dampening", "decoupled": "decoupled decay"}
+            return f"a formula of heavy ball without dampening or decoupled decay; this is {said.get(what, what)}"
+        return VARIES if self.segment.varying else ""
+
+    @cached_property
+    def diverged(self) -> str:
+        """Where the run diverged; empty where it did not."""
+        return diverged(self.trajectory, self.rows)
+
+    @property
+    def cut_short(self) -> str:
+        """That nothing after the stretch is finite; empty where it is, and where the run diverged."""
+        cut = "" if self.diverged else cut_short(self.trajectory, self.rows)
+        return f"not finite {cut}" if cut else ""
+
+    @cached_property
+    def changed(self) -> str:
+        """That weights were moved between updates; empty where the recorder's tests hold."""
+        return changed(self.trajectory, self.rows)
+
+    @property
+    def spoiled(self) -> str:
+        """Why means over the stretch are of nothing: it diverged, or its rows do not hold."""
+        return self.changed or (f"the run {self.diverged}" if self.diverged else "")
 
     @property
     def batch_size(self) -> int | None:
@@ -106,6 +141,21 @@ class RunProblem:
         """u_lᵀΣu_l of the tracked modes [k], one example; None without a measurement."""
         return None if self.noise is None else np.maximum(self.noise.variance, 0.0)
 
+    @cached_property
+    def noise_errors(self) -> Floats | None:
+        """Relative standard errors of `variances` [k]; 0 where every example of the run was measured on its own.
+
+        Of n among the N examples that the run draws from, single examples leave √(1 − n/N) of the error: the noise is
+        that of these N, not of a population behind them.
+        """
+        if self.noise is None or self.variances is None:
+            return None
+        n, known = self.trajectory.info.examples, self.variances > 0
+        left = 1.0 if n is None or not self.noise.per_sample else np.sqrt(max(0.0, 1 - self.noise.examples / n))
+        found = np.zeros(len(known))
+        found[known] = left * self.noise.variance_errors[known] / self.variances[known]
+        return found
+
     @property
     def _coupled_decay(self) -> float:
         s = self.segment.settings
@@ -116,6 +166,12 @@ class RunProblem:
         """The optimizer's settings with the sharpest recorded mode, a flat one where none was recorded."""
         sharpest = max([*self.trajectory.info.eigenvalues, 0.0])
         return self._problem(np.array([sharpest]), np.zeros(1), np.ones(1))
+
+    @property
+    def settings_of_modes(self) -> Modes | None:
+        """The recorded modes of curvature above 0 with noise in proportion to it; None without any."""
+        rising = np.array([h for h in self.trajectory.info.eigenvalues if h > 0])
+        return self._problem(rising, rising, np.ones(len(rising))) if len(rising) else None
 
     def modes(self, noise: Floats) -> Modes:
         """The tracked modes with this noise [k]."""
@@ -182,10 +238,13 @@ class RunProblem:
 
     @property
     def _slope(self) -> float:
-        slope = None if self.noise is None else self.noise.slope
-        if slope is None or slope.value is None or slope.low is None or slope.low <= 0:
-            return 1.0  # not known: in proportion
-        return slope.value
+        """Of the bulk's noise on its curvature: as measured, or 1 where it is not known from 0 or not over a decade."""
+        if self.noise is None:
+            return 1.0
+        slope, rising = self.noise.slope, self.noise.eigenvalues[self.noise.eigenvalues > 0]
+        wide = len(rising) > 0 and rising.max() >= SPAN * rising.min()
+        known = wide and slope.value is not None and slope.low is not None and slope.low > 0
+        return float(slope.value) if known and slope.value is not None else 1.0
 
     def _bulk(self, below: float, unknown: float) -> tuple[Floats, Floats]:
         """Curvatures ≥ 0 and how many modes each stands for; negative ones lie at 0."""
@@ -201,6 +260,8 @@ class RunProblem:
     def unpredictable(self) -> str:
         """Why no law of SGD is compared; empty where one is."""
         s = self.segment.settings
+        if self.spoiled:
+            return self.spoiled
         if self.trajectory.info.approximate:
             return f"{s.name} is not SGD: {self.trajectory.info.approximate}"
         if len(set(s.weight_decay)) > 1:
@@ -210,7 +271,7 @@ class RunProblem:
         if s.maximize:
             return "the optimizer maximises"
         if self.segment.varying:
-            return "the learning rate changes along the analysed stretch: no equilibrium belongs to it"
+            return VARIES
         return ""
 
     def laws(self, problem: Modes) -> dict[str, Law]:
