@@ -344,12 +344,19 @@ def gc(
         print(found.text())
 
 
+_TABLE = "Or a .csv or .parquet with columns curvature and noise, and if there are offset and weight (modes a row)."
+_START = (
+    "stationary, or fixed: minimum + offset at rest. There --law langevin with --dampening begins too small: it "
+    "dampens the first gradient too, as torch does not."
+)
+
+
 @prediction.command()
 def sgd(
     learning_rate: Annotated[float, typer.Option(help="Step size of the optimizer.")],
     curvature: Annotated[str | None, typer.Option(help="Hessian eigenvalues, with commas.")] = None,
     noise: Annotated[str | None, typer.Option(help="Gradient variance of one example along each.")] = None,
-    table: Annotated[Path | None, typer.Option(help="Or a .csv or .parquet with these columns.")] = None,
+    table: Annotated[Path | None, typer.Option(help=_TABLE)] = None,
     momentum: Annotated[float, typer.Option(help="As in torch.optim.SGD.")] = 0.0,
     batch_size: Annotated[int, typer.Option(help="Examples a step.")] = 1,
     weight_decay: Annotated[float, typer.Option(help="As in torch.optim.SGD.")] = 0.0,
@@ -361,7 +368,7 @@ def sgd(
     steps_per_epoch: Annotated[int | None, typer.Option(help="Batches an epoch, for --law epoch.")] = None,
     white: Annotated[float | None, typer.Option(help="Share of noise drawn afresh, for --law epoch.")] = None,
     steps: Annotated[str, typer.Option(help="Numbers of steps, with commas.")] = "1,10,100,1000,10000",
-    start: Annotated[str, typer.Option(help="stationary, or fixed: minimum + offset at rest.")] = "stationary",
+    start: Annotated[str, typer.Option(help=_START)] = "stationary",
     offset: Annotated[str | None, typer.Option(help="Distance of a fixed start, one or one a mode.")] = None,
     allow_unstable: Annotated[
         bool, typer.Option("--allow-unstable", help="Go on beyond the edge of stability.")

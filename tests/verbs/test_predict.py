@@ -165,3 +165,27 @@ def test_a_person_reads_modes_and_steps() -> None:
     assert "underdamped" in done.stdout
     assert "one step moves the weights by 0.02419" in done.stdout
     assert np.count_nonzero([line.startswith("10,000") for line in done.stdout.splitlines()]) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "flag"),
+    [
+        (["--curvature", "100", "--noise", "1"], "--allow-unstable"),
+        (["--curvature", "-1", "--noise", "1"], "--allow-unstable"),
+        (["--curvature", "1", "--noise", "1", "--offset", "1"], "--start fixed"),
+        (["--curvature", "1", "--noise", "1", "--white", "0.5"], "--law epoch"),
+        (["--curvature", "1", "--noise", "1", "--steps-per-epoch", "5"], "--law epoch"),
+    ],
+)
+def test_what_to_do_is_said_in_flags(words: list[str], flag: str) -> None:
+    assert flag in said(*words, "--learning-rate", "0.1", code=2)["errors"][0]["fix"]
+
+
+def test_help_names_every_column_that_a_table_may_have() -> None:
+    from limen.verbs.predict import COLUMNS
+
+    words = [sys.executable, "-m", "limen", "predict", "sgd", "--help"]
+    text = " ".join(subprocess.run(words, capture_output=True, text=True).stdout.split())
+    said_of_tables = text[text.index("--table ") : text.index("--momentum ")]
+    assert all(name in said_of_tables for name in COLUMNS)
+    assert "dampens the first gradient" in text[text.index("--start ") : text.index("--offset ")]

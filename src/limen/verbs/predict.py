@@ -41,7 +41,8 @@ def predict(
     with these columns and, if there are, `offset` and `weight`. Further settings are those of `limen.theory.sgd.Modes`:
     momentum, batch_size, weight_decay, decoupled, nesterov, dampening, examples, offset, weight. law="epoch" is that of
     reshuffled data and needs `steps_per_epoch`; `white` is the share of noise that is drawn afresh (None: that of the
-    examples an epoch drops).
+    examples an epoch drops). law="langevin" dampens the first gradient, which torch.optim.SGD does not: with dampening
+    its displacements from a fixed start begin too small (below (1 − dampening)² of the exact ones at step 1).
 
     >>> found = predict("sgd", [1.0], [1.0], learning_rate=0.1, momentum=0.9, batch_size=32, steps=[1, 100_000])
     >>> found.regime, [f"{value:.4g}" for value in found.displacement]
@@ -106,7 +107,7 @@ def _contradictions(
         problems.append(Problem("steps_per_epoch", what, fix="examples divided by the batch size"))
     if law in ("discrete", "langevin") and steps_per_epoch is not None:
         what = f"the {law} law has independent batches; only law epoch knows epochs"
-        problems.append(Problem("steps_per_epoch", what, fix="name law epoch, or leave it out"))
+        problems.append(Problem("steps_per_epoch", what, fix="--law epoch (law='epoch'), or leave it out"))
     if table is not None and (curvature is not None or noise is not None):
         problems.append(Problem("table", "expected modes from the table or from curvature and noise, got both"))
     if table is None and (curvature is None or noise is None):
@@ -121,10 +122,11 @@ def _idle(law: str, start: str, white: Any, settings: dict[str, Any], steps_per_
     """Settings that would change nothing, and an epoch longer than the data."""
     problems = []
     if settings.get("offset") is not None and start == "stationary":
-        problems.append(Problem("offset", "a stationary start has no offset", fix="name start fixed, or leave it out"))
+        fix = "--start fixed (start='fixed'), or leave it out"
+        problems.append(Problem("offset", "a stationary start has no offset", fix=fix))
     if white is not None and law != "epoch":
         what = f"the {law} law has independent batches: all its noise is white"
-        problems.append(Problem("white", what, fix="name law epoch, or leave it out"))
+        problems.append(Problem("white", what, fix="--law epoch (law='epoch'), or leave it out"))
     n, size = settings.get("examples"), settings.get("batch_size", 1)
     if law == "epoch" and isinstance(n, int) and isinstance(size, int) and (steps_per_epoch or 0) * size > n:
         what = f"an epoch of {steps_per_epoch} batches of {size} has more than the {n} examples"

@@ -34,6 +34,9 @@ CRITICAL = 1e-12
 """Relative distance of η·h from critical damping that counts as none."""
 
 
+ALLOWED = "--allow-unstable --start fixed (allow_unstable=True, start='fixed') for displacements from a fixed start"
+
+
 class Unstable(BadInput):
     """The learning rate is beyond the edge of stability: no equilibrium exists."""
 
@@ -194,14 +197,14 @@ class Law(ABC):
             worst = float(p.stiffness.min())
             return Problem(
                 "curvature", f"expected h ≥ 0, got a mode with curvature and decay {worst:g}: it grows without bound",
-                fix="leave the mode out, or allow unstable modes for displacements from a fixed start",
+                fix=f"leave the mode out, or {ALLOWED}",
             )  # fmt: skip
         return Problem(
             "learning_rate",
             f"expected at most {limit:g}, the edge of stability, got {p.learning_rate:g}: "
             f"{int(unstable.sum())} of {unstable.size} modes have no equilibrium",
             f"the largest curvature is {float(p.stiffness.max()):g}",
-            "lower the learning rate, or allow unstable modes for displacements from a fixed start",
+            f"lower the learning rate, or {ALLOWED}",
         )
 
 
