@@ -92,17 +92,6 @@ def test_nothing_finite_to_begin_with_is_divergence():
     assert (outcome.done, outcome.diverged.last_finite_loss) == (0, None)
 
 
-def test_a_step_that_does_not_fit_is_refused_with_a_batch_that_does(monkeypatch):
-    monkeypatch.setattr(memory_module, "SPARE", 2e7 / memory_module.psutil.virtual_memory().available)
-    with pytest.raises(BadInput, match=r"32 examples need.*") as caught:
-        pretrain({**QUICK, "architecture": {"name": "conv", "width": 128}})
-    problem = caught.value.problems[0]
-    assert problem.where == "batch_size"
-    assert "micro-batches of at most" in problem.fix
-    fits = int(problem.fix.split("at most ")[1].split()[0])
-    assert 2 <= fits < 32
-
-
 def test_the_forecast_of_activations_is_what_autograd_keeps():
     x = torch.randn(64, 1000, requires_grad=True)
     assert memory_module.saved_bytes(lambda: x.exp().sum()) == 64 * 1000 * 4  # exp keeps its result
