@@ -138,7 +138,7 @@ def test_some_references_count_as_the_plan_builds_them(folder: Path) -> None:
         ("encoder.bow", {"source": "sentence-transformers", "path": "org/name"}, "pinned revision", "revision ="),
         ("encoder.bow", {"source": "sentence-transformers", "path": "org/name", "revision": "a" * 40},
          "the weights are not on this machine", f"hf download org/name --revision {'a' * 40}"),
-        ("encoder.pixels", {"source": "torch", "path": "train.csv", "architecture": {"width": 8}}, "got .csv (text)", ""),
+        ("encoder.pixels", {"source": "torch", "path": "train.csv", "architecture": {"width": 8}}, "got .csv", ""),
     ],
 )  # fmt: skip
 def test_what_a_study_names_is_looked_at(folder: Path, path: str, value: Any, what: str, fix: str) -> None:
