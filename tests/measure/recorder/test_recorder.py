@@ -509,19 +509,190 @@ def test_a_run_too_short_reads_as_what_it_is(tmp_path):
     assert (len(empty.step), len(empty.sketch), empty.info.ended) == (0, 0, True)
 
 
-def test_changed_weights_between_updates_fail_a_self_test(tmp_path):
+def _by_hand(tmp_path, change, options, steps=40, every=1000):
+    """A run with `change(net, index)` between updates, and ‖θ_k − θ_ref‖² of every update as it was."""
+    net = network()
+    optimizer = _sgd(net, **options)
+    reference, truth, modes = numbers(net).astype(np.float64), [], Modes(net)
+    with record(net, optimizer, tmp_path / "run", modes=modes, every=every) as run:
+        for index, batch in enumerate(batches(steps)):
+            loss = update(net, optimizer, batch)
+            offset = numbers(net) - reference
+            truth.append((float(offset @ offset), *(modes.vectors @ offset)))
+            run.step(loss)
+            change(net, index)
+    return read_run(tmp_path / "run"), np.array(truth)
+
+
+RULES = [HEAVY_BALL, {"lr": 0.05}, {"lr": 0.05, "momentum": 0.9, "nesterov": True}]
+
+
+@pytest.mark.parametrize("options", RULES)
+def test_weights_changed_by_hand_fail_self_tests_at_once_and_rows_after_it_are_right(tmp_path, options):
+    def change(net, index):
+        if index == 25:
+            with torch.no_grad():
+                for parameter in net.parameters():
+                    parameter.mul_(0.9)
+
+    found, truth = _by_hand(tmp_path, change, options)
+    failed = {(test.name, test.step) for test in found.info.self_tests if not test.passed}
+    assert failed == {("drift", 26)} | ({("recursion", 26)} if "momentum" in options else set())
+    np.testing.assert_allclose(found.offset_norm2, truth[:, 0], rtol=1e-4)
+    np.testing.assert_allclose(found.positions, truth[:, 1:], atol=1e-4)
+
+
+def test_a_change_that_marks_do_not_show_fails_a_self_test_at_the_end(tmp_path):
+    def change(net, index):
+        if index == 25:
+            net[0].weight.data.view(-1)[5:90] += 0.3
+
+    found, _ = _by_hand(tmp_path, change, HEAVY_BALL)
+    failed = {(test.name, test.step) for test in found.info.self_tests if not test.passed}
+    assert failed == {("drift", 40), ("recursion", 40)}
+
+
+def test_weights_clamped_after_every_update_are_reported_once_a_shard(tmp_path):
+    def change(net, index):
+        with torch.no_grad():
+            for parameter in net.parameters():
+                parameter.clamp_(-0.05, 0.05)
+
+    found, truth = _by_hand(tmp_path, change, HEAVY_BALL, every=20)
+    failed = [test.step for test in found.info.self_tests if test.name == "recursion" and not test.passed]
+    assert failed == [1, 20]  # once a shard
+    np.testing.assert_allclose(found.offset_norm2, truth[:, 0], rtol=1e-4)
+
+
+def test_other_weights_for_a_while_or_after_the_last_update_are_no_change(tmp_path):
+    def change(net, index):
+        kept = [parameter.detach().clone() for parameter in net.parameters()]
+        for parameter in net.parameters():
+            parameter.data.zero_()
+        if index < 39:  # as for an evaluation of averaged weights, which stay after the last update
+            for parameter, value in zip(net.parameters(), kept, strict=True):
+                parameter.data.copy_(value)
+
+    found, _ = _by_hand(tmp_path, change, HEAVY_BALL)
+    assert all(test.passed for test in found.info.self_tests)
+
+
+@pytest.mark.parametrize("options", [{"lr": 0.05}, HEAVY_BALL, {"lr": 0.05, "momentum": 0.9, "nesterov": True}])
+def test_scalars_and_positions_are_taken_anew_when_a_recording_ends(tmp_path, options):
+    _, found = _recorded_with(tmp_path, options)
+    names = {(test.name, test.step) for test in found.info.self_tests if test.name != "sketch"}
+    assert names == {("drift", 60)} | ({("recursion", 60)} if "momentum" in options else set())
+    assert all(test.passed for test in found.info.self_tests)
+
+
+def _recorded_with(tmp_path, options):
+    net = network()
+    optimizer = _sgd(net, **options)
+    with record(net, optimizer, tmp_path / "run") as run:
+        train(net, optimizer, batches(60), run.step)
+    return net, read_run(tmp_path / "run")
+
+
+@pytest.mark.parametrize("inside", ["_hold_to_anchors", "_scalars", "visit"])
+def test_an_interrupt_inside_a_reading_leaves_no_half_of_a_row(tmp_path, monkeypatch, inside):
+    """The update is made and has no row; what comes after it is recorded rightly."""
     net = network()
     optimizer = _sgd(net)
-    with record(net, optimizer, tmp_path / "run", modes=Modes(net), every=20) as run:
+    data = batches(40)
+    run = record(net, optimizer, tmp_path / "run", modes=Modes(net))
+    run.begin(None, optimizer)
+    seen = run._observation
+    holder = seen.tools.projections if inside == "visit" else seen
+    plain, calls = getattr(holder, inside), []
+
+    def interrupted(*arguments):
+        found = plain(*arguments)
+        calls.append(0)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return found
+
+    for index, batch in enumerate(data):
+        before = torch.cat([p.detach().reshape(-1) for p in net.parameters()]).clone()
+        monkeypatch.setattr(holder, inside, interrupted if index == 20 and inside == "visit" else plain)
+        if index in (18, 19, 20) and inside != "visit":
+            monkeypatch.setattr(holder, inside, interrupted)
+        try:
+            loss = update(net, optimizer, batch)
+        except KeyboardInterrupt:
+            continue
+        run.step(loss)
+        step = numbers(net) - before.numpy()
+    run.end()
+    found = read_run(tmp_path / "run")
+    assert (len(found.step), found.info.ended) == (39, False)
+    assert found.step_norm2[-1] == pytest.approx(float(step.astype(np.float64) @ step), rel=1e-4)
+    v = -torch.cat([optimizer.state[p]["momentum_buffer"].reshape(-1) for p in net.parameters()]).numpy()
+    np.testing.assert_allclose(found.velocities[-1], Modes(net).vectors @ v, atol=1e-5)
+    norms = np.sum(found.sketch.astype(np.float64) ** 2, axis=1) / found.velocity_norm2
+    assert np.abs(norms - 1).max() < 0.4
+    assert {test.step for test in found.info.self_tests if not test.passed} == {20}
+
+
+def test_a_failure_that_the_loop_passes_over_did_not_end_in_order(tmp_path):
+    net = network()
+    optimizer = _sgd(net)
+    with record(net, optimizer, tmp_path / "run") as run:
         for index, batch in enumerate(batches(40)):
+            if index == 10:
+                optimizer.add_param_group({"params": [torch.nn.Parameter(torch.ones(3))]})
+            loss = update(net, optimizer, batch)
+            try:
+                run.step(loss)
+            except BadInput:
+                continue
+    found = read_run(tmp_path / "run")
+    assert (found.info.steps, found.info.ended) == (10, False)
+
+
+def test_one_cycle_is_one_segment_and_its_rows_are_right(tmp_path):
+    net = network()
+    optimizer = _sgd(net, lr=0.05, momentum=0.9, nesterov=True)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.1, total_steps=201)
+    reference, truth = numbers(net).astype(np.float64), []
+    with record(net, optimizer, tmp_path / "run", modes=Modes(net), every=50) as run:
+        for batch in batches(200):
             run.step(update(net, optimizer, batch))
-            if index == 25:
-                with torch.no_grad():
-                    next(net.parameters()).add_(0.5)
-    failed = {(test.name, test.step) for test in read_run(tmp_path / "run").info.self_tests if not test.passed}
-    assert ("drift", 40) in failed
-    assert ("recursion", 40) in failed
-    assert all(step > 26 for _, step in failed)
+            schedule.step()
+            offset = numbers(net) - reference
+            truth.append(float(offset @ offset))
+        assert len(run._observation.stretchwise._tried) <= 1
+    found = read_run(tmp_path / "run")
+    assert found.info.segments[0].varying
+    assert len(found.info.segments) <= 2
+    np.testing.assert_allclose(found.offset_norm2, truth, rtol=1e-4)
+    assert all(test.passed for test in found.info.self_tests)
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # torch's own, while it compiles
+def test_a_compiled_step_compiles_nothing_of_the_recorder(tmp_path):
+    frames = []
+    for name in ("plain", "recorded"):
+        net = network()
+        optimizer = _sgd(net)
+        torch._dynamo.reset()
+        torch._dynamo.utils.counters.clear()
+        step = torch.compile(lambda optimizer=optimizer: optimizer.step(), backend="eager")
+        run = record(net, optimizer, tmp_path / name) if name == "recorded" else None
+        if run is not None:
+            run.begin(None, optimizer)
+        for batch in batches(3):
+            loss = torch.nn.functional.cross_entropy(net(batch[0]), batch[1])
+            optimizer.zero_grad()
+            loss.backward()
+            step()
+            if run is not None:
+                run.step(loss)
+        if run is not None:
+            run.end()
+        frames.append(torch._dynamo.utils.counters["frames"]["total"])
+    assert frames[1] <= frames[0] + 8
+    assert read_run(tmp_path / "recorded").info.steps == 3
 
 
 def test_the_recorder_observes_limens_own_loop(tmp_path):

@@ -31,6 +31,23 @@ def test_a_schedule_by_the_step_stays_small():
     assert len(_segments([0.1 / k for k in range(1, 5001)])) <= 2
 
 
+def test_a_schedule_of_rate_and_momentum_by_the_step_is_one():
+    rates = [0.1 / k for k in range(1, 601)]
+    momenta = [0.95 - 1e-4 * k for k in range(600)]
+    assert _segments(rates, momenta)[0] == (1, 599, True)
+    assert len(_segments(rates, momenta)) == 2
+    assert len(_segments([0.1] * 600, momenta)) == 2
+    assert _segments([0.1] * 200, [0.9] * 100 + [0.5] * 100) == [(1, 100, False), (101, 200, False)]
+
+
+def test_a_schedule_of_adams_first_beta_is_one():
+    segments = []
+    for k in range(1, 201):
+        said = replace(SAID, name="Adam", momentum=0.95 - 1e-3 * k, dampening=0.95 - 1e-3 * k)
+        with_update(segments, k, said, 32)
+    assert len(segments) == 2
+
+
 def test_momentum_and_batch_size_begin_segments_however_short():
     assert len(_segments([0.1] * 20, momenta=[0.9] * 10 + [0.5] * 10)) == 2
     assert _segments([0.1] * 20, sizes=[32] * 5 + [64] * 15) == [(1, 5, False), (6, 20, False)]

@@ -116,6 +116,20 @@ class Projections:
         self.positions.append(self.track.position if finite else nothing)
         self.velocities.append(-self.track.buffer if finite else nothing)
 
+    @property
+    def rows(self) -> int:
+        """Rows not yet dropped, those of held buffers included."""
+        return len(self.positions) + len(self._settings)
+
+    def take_back(self, rows: int) -> None:
+        """Forget the newest rows, of updates that were not recorded after all."""
+        for _ in range(rows):
+            if self._settings:
+                self._settings.pop()
+            else:
+                self.positions.pop()
+                self.velocities.pop()
+
     def take(self) -> None:
         """Project what is held."""
         count = len(self._settings)

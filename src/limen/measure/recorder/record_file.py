@@ -77,7 +77,9 @@ class RecordFile:
     def flush(self, *, ended: bool) -> None:
         """Everything so far into durable files: sketches, rows, state, run.json, in this order."""
         if len(self._rows):
-            self._observation.check()
+            seen = self._observation
+            if seen.check() and seen.done == self.done:
+                self._track[0] = seen.track.position
             projections = self._observation.tools.projections
             empty = np.zeros((len(self._rows), 0))
             count = len(self._rows)

@@ -54,6 +54,8 @@ class Recorder:
         self._hooks: list[Any] = []
         self._pending: Observed | None = None
         self._failure: Exception | None = None
+        self._missed = False
+        """Whether an update was made that has no row."""
         self._handled: BaseException | None = None
         """What was being handled when recording began: no sign that the run failed."""
 
@@ -102,8 +104,8 @@ class Recorder:
         self._handled = sys.exception()
         optimizer = self._start.optimizer
         self._hooks = [
-            optimizer.register_step_pre_hook(self._before_update),
-            optimizer.register_step_post_hook(self._after_update),
+            optimizer.register_step_pre_hook(_not_compiled(self._before_update)),
+            optimizer.register_step_post_hook(_not_compiled(self._after_update)),
         ]
 
     def step(self, loss: Any, *, batch_size: int | None = None, skipped: bool = False) -> None:
@@ -138,7 +140,8 @@ class Recorder:
         """Write what is left and look no more; nothing happens at a second call.
 
         `in_order` says whether the run ended as it should; left out, it did unless an exception that came up since
-        `begin` is being handled (as in a `finally`), or `step` was not called after the last update.
+        `begin` is being handled (as in a `finally`), or an update was made that has no row: `step` was not called after
+        the last one, or what `step` raised was passed over.
         Raises what went wrong at an update that no `step` has reported, unless an exception is on its way already.
         """
         if not self._hooks:
@@ -149,7 +152,7 @@ class Recorder:
         raised = sys.exception() is not self._handled
         self._handled = None  # an exception holds the frames that it came through
         if in_order is None:
-            in_order = not raised and not self.waiting
+            in_order = not raised and not self.waiting and not self._missed
         assert self._file is not None
         self._file.flush(ended=in_order)
         failure, self._failure = self._failure, None
@@ -170,6 +173,8 @@ class Recorder:
 
     def _before_update(self, optimizer: Any, args: Any, kwargs: Any) -> None:
         """Torch's hook before an update: it is made here where that gives the same weights for less."""
+        if self._observation is not None and not self.waiting:
+            self._observation.expect()
         closure = args[1] if len(args) > 1 else kwargs.get("closure")
         if self.waiting or closure is not None or self._observation is None or self._problems(optimizer):
             return  # torch makes it; what is wrong is said after it
@@ -184,7 +189,10 @@ class Recorder:
             try:
                 self._observe(optimizer)
             except Exception as failure:
-                self._failure = failure
+                self._failure, self._missed = failure, True
+            except BaseException:
+                self._missed = True
+                raise
 
     def _observe(self, optimizer: Any) -> None:
         assert self._observation is not None
@@ -223,6 +231,13 @@ class Recorder:
             fix = "call run.step after optimizer.step() only; with GradScaler before zero_grad(), or skipped=True"
             raise BadInput(Problem("step", what, cause=cause, fix=fix))
         return self._observation.skipped(settings_of(self._start.optimizer, self._start.kind))
+
+
+def _not_compiled(hook: Any) -> Any:
+    """A hook that torch.compile leaves alone where it compiles the optimizer's step."""
+    import torch
+
+    return torch.compiler.disable(hook)
 
 
 def _number(loss: Any) -> float:

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from limen.measure.recorder.flat import Array
+from limen.measure.recorder.flat import Array, FlatParameters
 from limen.measure.recorder.sketch import CountSketch, Place, Stretch, added
 from limen.measure.recorder.update_rule import Formed, Update
 from limen.records.trajectory import Floats
@@ -106,6 +106,27 @@ class Reader:
         )
         weights2 = self._weights2(update) if recurs else np.zeros(self.groups)
         return row, Products(sums[0], sums[1], sums[7], weights2, sums[6])
+
+    def products(self, weights: FlatParameters, buffers: list[Array]) -> Products:
+        """`Products` of weights and buffers as they are: the plain reading, which needs no gradient."""
+        found = np.zeros((5, self.groups))
+        after = weights.kept("after", weights.parameters)
+        for stretch in self.sketch.stretches:
+            index, where = stretch.parameter, stretch.where
+            now, buffer = after[index][where], buffers[index][where]
+            offset = np.subtract(now, self.reference[index][where], out=self._offset[: now.size])
+            pairs = ((buffer, buffer), (offset, buffer), (now, buffer), (now, now), (offset, offset))
+            found[:, weights.groups[index]] += [float(a.dot(b)) for a, b in pairs]
+        return Products(*found)
+
+    def position(self, weights: FlatParameters) -> Floats:
+        """S(θ − θ_ref) [d] of the weights as they are."""
+        after = weights.kept("after", weights.parameters)
+        for stretch in self.sketch.stretches:
+            index, where = stretch.parameter, stretch.where
+            now = after[index][where]
+            self.sketch.add(stretch, np.subtract(now, self.reference[index][where], out=self._offset[: now.size]))
+        return self.sketch.taken()
 
     def _weights2(self, update: Update) -> Floats:
         """⟨θ', θ'⟩ by group."""

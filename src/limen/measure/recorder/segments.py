@@ -1,6 +1,7 @@
 """Segments of a run: stretches of updates made under one setting of the optimizer and one batch size.
 
-A learning rate that changes again within 50 updates is a schedule: such stretches become one segment, `varying`.
+A learning rate or a momentum (or both, as under OneCycleLR) that changes again within 50 updates is a schedule: such
+stretches become one segment, `varying`.
 """
 
 from __future__ import annotations
@@ -10,11 +11,11 @@ from dataclasses import replace
 from limen.records.trajectory import OptimizerSettings, RunInfo, Segment
 
 SHORT = 50
-"""Updates below which a change of the rate alone counts as a schedule."""
+"""Updates below which a change of rate and momentum alone counts as a schedule."""
 
 
 def with_update(segments: list[Segment], step: int, settings: OptimizerSettings, batch_size: int | None) -> bool:
-    """Take update `step` into the list; whether it begins a segment that does not continue a schedule.
+    """Take update `step` into the list; whether its setting is not that of the update before.
 
     >>> said = OptimizerSettings("SGD", 0.1, 0.9, 0.0, False, (0.0,), False, False)
     >>> segments: list[Segment] = []
@@ -30,12 +31,11 @@ def with_update(segments: list[Segment], step: int, settings: OptimizerSettings,
     if last.settings == settings and last.batch_size == batch_size:
         segments[-1] = replace(last, stop=step)
         return False
-    rate_only = replace(last.settings, learning_rate=settings.learning_rate) == settings and (
-        last.batch_size == batch_size
-    )
-    if rate_only and not last.varying and last.stop - last.start + 1 < SHORT:
+    scheduled = last.batch_size == batch_size and _alike(last.settings, settings)
+    if scheduled and not last.varying and last.stop - last.start + 1 < SHORT:
         before = segments[-2] if len(segments) > 1 else None
-        if before is not None and before.varying and _alike(before, last):
+        goes_on = before is not None and before.varying and before.batch_size == last.batch_size
+        if before is not None and goes_on and _alike(before.settings, last.settings):
             segments[-2:] = [replace(last, start=before.start, varying=True)]
         else:
             segments[-1] = replace(last, varying=True)
@@ -53,6 +53,7 @@ def covering(info: RunInfo, done: int) -> tuple[Segment, ...]:
     return tuple(held)
 
 
-def _alike(a: Segment, b: Segment) -> bool:
-    """Whether only the learning rate differs."""
-    return a.batch_size == b.batch_size and replace(a.settings, learning_rate=b.settings.learning_rate) == b.settings
+def _alike(a: OptimizerSettings, b: OptimizerSettings) -> bool:
+    """Whether only the learning rate and the momentum differ (of Adam β₁, which is its dampening too)."""
+    dampening = b.momentum if a.dampening == a.momentum and a.name != "SGD" else a.dampening
+    return replace(a, learning_rate=b.learning_rate, momentum=b.momentum, dampening=dampening) == b

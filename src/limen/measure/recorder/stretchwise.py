@@ -7,10 +7,10 @@ numbers,
     s = G + λθ;  b ← βb + c·s;  (Nesterov: s ← s + βb, else s = b);  θ ← θ − ηs
 
 and each stretch is read at once: only θ_ref comes from memory besides. The operations go number by number, so weights
-and buffers are those of torch's loop bit for bit. That is tried, not believed: under every setting one update is made
-by torch and held to these operations on copies of the first and last stretch of every parameter; where one bit
-differs, torch makes all updates. Torch's step is left with nothing to do, since it passes over parameters without a
-gradient; gradients are back when it returns.
+and buffers are those of torch's loop bit for bit. That is tried, not believed: under every setting (but for rate and
+momentum, which only multiply) one update is made by torch and held to these operations on copies of the first and last
+stretch of every parameter; where one bit differs, torch makes all updates. Torch's step is left with nothing to do,
+since it passes over parameters without a gradient; gradients are back when it returns.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Stretchwise:
         self._trial = None
         if self._weights.total < LEAST or not _plain(optimizer, settings) or not self._in_order(optimizer):
             return False
-        key = replace(settings, learning_rate=0.0)
+        key = replace(settings, learning_rate=0.0, momentum=0.0)  # neither is 0 here, and their values only multiply
         if key not in self._tried:
             self._begin_trial(optimizer, settings, key)
             return False
@@ -77,6 +77,10 @@ class Stretchwise:
         self._taken = [parameter.grad for parameter in self._weights.parameters]
         for parameter in self._weights.parameters:
             parameter.grad = None
+
+    def forget(self) -> None:
+        """Before an update: an exception inside the last one may have left a trial, or gradients that are stale now."""
+        self._trial, self._taken = None, []
 
     def give_back(self) -> None:
         """After torch's step: gradients as they were; what a trial says."""

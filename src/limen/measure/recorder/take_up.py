@@ -79,10 +79,20 @@ class TakenUp:
         return Correlator.from_state(self.state) if self.state is not None and "correlator" in self.state else None
 
     @property
+    def saved(self) -> int:
+        """Updates that the saved state has seen."""
+        return int(self.state["done"]) if self.state is not None else 0
+
+    @property
     def complete(self) -> bool:
-        """Whether every update after the saved state has its row and its sketch."""
-        first = int(self.state["done"]) + 1 if self.state is not None else 1
-        wanted = np.arange(first, self.done + 1)
+        """Whether every update after the saved state has its row and its sketch, and rows hold what they need.
+
+        Nesterov's positions need the momentum of every update: rows of a schedule, which may be one of momentum, do
+        not hold it.
+        """
+        if any(s.varying and s.settings.nesterov and s.stop > self.saved for s in self.segments):
+            return False
+        wanted = np.arange(self.saved + 1, self.done + 1)
         return np.array_equal(self.between["step"], wanted) and bool(np.isin(wanted, self.sketches["step"]).all())
 
     def replayed(self) -> Iterator[tuple[int, OptimizerSettings, int | None, int, Floats]]:
