@@ -94,12 +94,16 @@ def test_the_second_sentence_tells_a_common_shift_and_the_displacement_with_z() 
                     displacement_tested=tuple(lag.lag for lag in lags[::2]))  # fmt: skip
     said = "".join(text for text, _ in words.leads(found)[1])
     assert "together 1.13 times it (z +3.0), where noise that grows with distance" in said
-    assert "the law leaves out, makes 1.11; displacement in 3 of 5 lags an octave apart" in said
+    assert "the law leaves out, makes 1.11; displacement at 3 of 5 lags an octave apart" in said
     assert f"furthest at lag {lags[8].lag} (z +3.2)" in said
     cold = replace(shift, z=-3.0)
     assert "grows" not in "".join(text for text, _ in words.leads(replace(found, temperature_shift=cold))[1])
     alone = replace(found, modes=(), identities={}, temperature_shift=None)
-    assert words.leads(alone)[1][0][0] == "Displacement"
+    only = "".join(text for text, _ in words.leads(alone)[1])
+    assert only.startswith("Displacement is within 2 standard errors of the discrete law at 3 of 5 lags")
+    orbit = replace(alone, law="same-order", temperature_shift=shift, multiplicative=None)
+    only = "".join(text for text, _ in words.leads(orbit)[1])
+    assert only == "Temperatures are together 1.13 times the same-order law (z +3.0)."
     assert ("displacement", "least p = 0.012 at 5 lags an octave apart after Holm's correction") in words.recipe(found)
     assert words.lag_rows(lags)[8]["discrete_z"] == "+3.2"
 

@@ -159,11 +159,13 @@ def _theory(found: Dynamics) -> list[Lead]:
         parts += [(f"Temperature is within 2 standard errors of the {said(found.law)} law{rest} in ", False),
                   (f"{near_count(z)} of {wording.count(len(z), 'mode')}", True), (jointly(found), False),
                   *_together(found)]  # fmt: skip
+    elif together(found):
+        parts += [(f"temperatures are {together(found, said(found.law))}", True), (grown(found), False)]
     if tested_lags := octave_z(found):
         near = near_count([at for _, at in tested_lags])
         lag, far = max(tested_lags, key=lambda at: abs(at[1]))
-        law = f"of the {said(found.law)} law{rest} " if not z else ""
-        parts += [("; displacement" if parts else "Displacement", False), (f" {law}in ", False),
+        law = f" is within 2 standard errors of the {said(found.law)} law{rest}" if not z else ""
+        parts += [("; displacement" if parts else "Displacement", False), (f"{law} at ", False),
                   (f"{near} of {wording.count(len(tested_lags), 'lag')}", True),
                   (f" an octave apart, furthest at lag {lag:,} (z {signed(far)})", False)]  # fmt: skip
     if named:
@@ -188,12 +190,12 @@ def _together(found: Dynamics) -> Lead:
     return [(", ", False), (ratio, True), (grown(found), False)] if ratio else []
 
 
-def together(found: Dynamics) -> str:
+def together(found: Dynamics, law: str = "") -> str:
     """All temperatures over their law in one number; empty where fewer than two are compared."""
     shift = found.temperature_shift
     if shift is None or shift.z is None or shift.measured.value is None:
         return ""
-    return f"together {figure(shift.measured.value)} times it (z {signed(shift.z)})"
+    return f"together {figure(shift.measured.value)} times {f'the {law} law' if law else 'it'} (z {signed(shift.z)})"
 
 
 def grown(found: Dynamics) -> str:

@@ -77,3 +77,19 @@ def test_one_lag_an_octave_is_tested_and_holm_counts_them() -> None:
     assert displacement_p(tested, "discrete") == pytest.approx(5 * 2 * stats.t.sf(1.6, 15))
     assert octaves(at, "epoch") == ()
     assert displacement_p((), "epoch") is None
+
+
+def test_one_order_is_one_draw_and_its_spread_is_in_the_error() -> None:
+    z, ratios, errors = [], [], []
+    for seed in range(30):
+        told = judge("run", recorded(sampling="same-order", seed=seed, steps=3000), curvature_of(), noise_of())
+        shift = told.temperature_shift
+        assert all(mode.temperature.z is None for mode in told.modes)
+        assert shift is not None
+        assert told.temperature_p is not None
+        z.append(shift.z)
+        ratios.append(shift.measured.value)
+        errors.append(shift.error)
+    assert abs(np.mean(z)) < 0.6  # noise of the simulation is 640/624 of that of distinct examples
+    assert 0.7 < np.std(z) < 1.3
+    assert np.std(ratios) == pytest.approx(np.mean(errors), rel=0.3)

@@ -177,6 +177,11 @@ class RunProblem:
         """The tracked modes with this noise [k]."""
         return self._problem(np.asarray(self.trajectory.info.eigenvalues, dtype=np.float64), noise, np.ones(1))
 
+    def mode(self, i: int) -> Modes:
+        """Tracked mode i alone, with its noise as measured; without a measurement none."""
+        noise = np.zeros(1) if self.variances is None else self.variances[[i]]
+        return self._problem(np.array([self.trajectory.info.eigenvalues[i]]), noise, np.ones(1))
+
     def _problem(self, curvature: Floats, noise: Floats, weight: Floats) -> Modes:
         s, distinct = self.segment.settings, self.sampling in ("iid", "reshuffle", "same-order")
         return Modes(
