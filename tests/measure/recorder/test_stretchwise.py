@@ -140,7 +140,7 @@ def test_torch_makes_the_update_where_it_is_another_one(tmp_path, case):
     np.testing.assert_array_equal(numbers(plain), numbers(seen))
 
 
-def test_a_change_of_setting_is_tried_anew_and_a_rate_is_not(tmp_path):
+def test_a_change_of_setting_is_tried_anew_and_rate_and_momentum_are_not(tmp_path):
     plain, seen = network(), network()
     optimizers = [torch.optim.SGD(net.parameters(), lr=0.05, momentum=0.9) for net in (plain, seen)]
     made = []
@@ -148,7 +148,8 @@ def test_a_change_of_setting_is_tried_anew_and_a_rate_is_not(tmp_path):
         for index, batch in enumerate(batches(12)):
             for optimizer in optimizers:
                 optimizer.param_groups[0]["lr"] = 0.05 if index < 4 else 0.02
-                optimizer.param_groups[0]["momentum"] = 0.9 if index < 8 else 0.8
+                optimizer.param_groups[0]["momentum"] = 0.9 if index < 6 else 0.8
+                optimizer.param_groups[0]["weight_decay"] = 0.0 if index < 8 else 0.01
             update(plain, optimizers[0], batch)
             run.step(update(seen, optimizers[1], batch))
             made.append(made_by(run))
