@@ -11,7 +11,7 @@ from limen.pages.scales import Linear, Log, log_ticks, ticks
 from limen.pages.svg import Element, el, label, line, number
 
 APART = 16.0  # pixels between the baselines of words at the ends of lines
-LEAST = 1e-300
+LEAST, LARGE = 1e-300, 1e7  # from LARGE on marks are powers of ten
 NARROW = 30.0  # ratio of the ends below which an axis without three 1-2-5 marks gets evenly spaced ones
 
 
@@ -84,10 +84,13 @@ def marks(scale: Log | Linear, most: int) -> list[tuple[float, str]]:
 
     >>> marks(Log(1e-6, 1e-2, 0.0, 1.0), 5)[0]
     (1e-06, '10⁻⁶')
+    >>> marks(Log(1e30, 1e36, 0.0, 1.0), 2)[0][1]
+    '10³⁰'
     """
     if isinstance(scale, Linear):
         return ticks(scale.low, scale.high, most)
-    found = [(value, power(text)) for value, text in log_ticks(scale.low, scale.high, most)]
+    rounded = log_ticks(scale.low, scale.high, most)
+    found = [(value, power(f"{value:.0e}" if value >= LARGE else text)) for value, text in rounded]
     return found if len(found) > 2 or scale.high > NARROW * scale.low else ticks(scale.low, scale.high, most)
 
 

@@ -113,6 +113,10 @@ def _slow(found: Dynamics) -> str:
     slow = sum(mode.temperature.measured.value is None for mode in found.modes)
     if not slow:
         return ""
+    why = {mode.temperature.reason for mode in found.modes}
+    judged = found.diverged or all(mode.equilibrated for mode in found.modes)
+    if judged and slow == len(found.modes) and len(why) == 1:
+        return f"No mode has a temperature: {words.said(min(why))}."
     return (
         f"{wording.count(slow, 'mode')} without a temperature, hollow on the lane: the run is too short, "
         f"or {'it has' if slow == 1 else 'they have'} no equilibrium."

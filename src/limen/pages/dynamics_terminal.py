@@ -33,7 +33,7 @@ def render_dynamics(found: Dynamics, console: Console) -> None:
         console.print(Text(f"! {warning}", style="yellow"))
     if found.modes:
         console.print()
-        console.print(table(_MODES, [_mode(mode) for mode in found.modes[:MOST_MODES]]))
+        console.print(table(_MODES, [_mode(mode, bool(found.diverged)) for mode in found.modes[:MOST_MODES]]))
         if len(found.modes) > MOST_MODES:
             console.print(
                 Text(f"… and {counted(len(found.modes) - MOST_MODES, 'more mode')}; --json has all", style="dim")
@@ -64,10 +64,11 @@ _MODES = {"curvature": "curvature", "motion": "regime", "batches": "batches", "t
           "law": "law", "z": "z", "virial": "virial"}  # fmt: skip
 
 
-def _mode(mode: ModeVerdict) -> dict[str, str]:
+def _mode(mode: ModeVerdict, diverged: bool) -> dict[str, str]:
+    slow = not (mode.equilibrated or diverged or mode.regime in ENDLESS)
     return {
         "curvature": f"{mode.curvature:.4g}",
-        "regime": mode.regime if mode.equilibrated or mode.regime in ENDLESS else f"{mode.regime}, too slow",
+        "regime": f"{mode.regime}, too slow" if slow else mode.regime,
         "batches": str(mode.batches),
         "temperature": short(mode.temperature.measured),
         "law": number(mode.temperature.predicted),

@@ -12,6 +12,7 @@ from rich.console import Console
 
 import limen
 from limen.measure.recorder.read import read_run
+from limen.pages import dynamics_captions as captions
 from limen.pages import dynamics_words as words
 from limen.pages.dynamics_terminal import render_dynamics
 from limen.records.dynamics import Dynamics
@@ -84,6 +85,9 @@ def test_a_run_that_blew_up_is_told_first_and_its_learning_rate_is_too_large(tmp
     assert f"{400 - last:,} excluded" in text.splitlines()[0]
     assert said in "".join(part for part, _ in words.leads(found)[0])
     assert found.to_json()["diverged"] == said
+    assert {mode.temperature.reason for mode in found.modes} == {f"the run {said}"}
+    assert captions.temperature_held(found) == f"No mode has a temperature: the run {said}."
+    assert "too slow" not in text
 
 
 def test_growth_that_is_still_finite_diverges_too(tmp_path: Path) -> None:
@@ -112,7 +116,7 @@ def test_weights_that_are_changed_between_updates_leave_no_verdict(tmp_path: Pat
         with torch.no_grad():
             model.weight.clamp_(-1.02, 1.02)
 
-    found = run(tmp_path / "run", 1100, clamp, lr=0.03)
+    found = run(tmp_path / "run", 1300, clamp, lr=0.03)
     said = "weights were changed between updates"
     assert found.verdict == "not_identified"
     assert found.reason.startswith(said)
@@ -122,6 +126,7 @@ def test_weights_that_are_changed_between_updates_leave_no_verdict(tmp_path: Pat
     assert found.orbits == ()
     assert all(at.measured.value is None for at in found.identities.values())
     assert answer(found, "temperature").refused
+    assert captions.temperature_held(found).startswith(f"No mode has a temperature: {said}")
     assert said in answer(found, "too large").answer
     assert said in printed(found)
 

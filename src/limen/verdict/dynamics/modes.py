@@ -89,16 +89,13 @@ def _verdict(problem: RunProblem, shape: Law, law: Law | None, i: int) -> ModeVe
     residual = None if problem.curvature is None else float(problem.curvature.residuals[i])
     noise = None if problem.variances is None else float(problem.variances[i])
     reason = _refusal(problem, h, float(shape.edge_share[i]), law)
-    if cut is None:
-        nothing = too_short(problem.steps, needed_steps(problem, relaxation), "variance")
+    if cut is None or problem.spoiled:
+        needed = needed_steps(problem, relaxation)
+        nothing = not_identified(problem.spoiled) if problem.spoiled else too_short(problem.steps, needed, "variance")
         none = Compared(nothing, None, None, nothing.reason)
-        return ModeVerdict(h, residual, noise, str(shape.regime[i]), finite_or_none(relaxation), 0, False, none, none,
-                           none, nothing, None)  # fmt: skip
-    if problem.spoiled:
-        nothing = not_identified(problem.spoiled)
-        none = Compared(nothing, None, None, nothing.reason)
-        return ModeVerdict(h, residual, noise, str(shape.regime[i]), finite_or_none(relaxation), cut.count, True, none,
-                           none, none, nothing, None)  # fmt: skip
+        count = 0 if cut is None else cut.count
+        return ModeVerdict(h, residual, noise, str(shape.regime[i]), finite_or_none(relaxation), count, cut is not None,
+                           none, none, none, nothing, None)  # fmt: skip
     positions = variance(x, cut, "variance of the position, batch means")
     speeds = variance(v, cut, "variance of the velocity, batch means")
     heat = _scaled(positions, h) if h > 0 else not_identified("the curvature is not above 0")
