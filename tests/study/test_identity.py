@@ -37,6 +37,7 @@ MEMBERS: tuple[type[BaseModel], ...] = get_args(get_args(Encoder)[0])
 REQUIRED: dict[str, dict[str, Any]] = {
     "sentence-transformers": {"path": "a"}, "transformers": {"path": "a"},
     "torch": {"path": "a", "architecture": {"name": "conv"}}, "pretrain": {"data": "digits", "steps": 100},
+    "timm": {"path": "a"}, "open-clip": {"path": "a"},
 }  # fmt: skip
 OTHERS: dict[str, list[Any]] = {
     "path": ["b"], "revision": ["a" * 40], "batch_size": [7], "pooling": ["cls", "last"], "layer": [2],
@@ -66,7 +67,7 @@ OTHERS: dict[str, list[Any]] = {
 CONTRASTIVE = {"objective": "contrastive"}
 TEXT = {"input": "text"}
 OTHER_FOR: dict[tuple[str, str], list[Any]] = {
-    ("torch", "layer"): ["stem"], ("random-features", "input"): ["text", "image"],
+    ("torch", "layer"): ["stem"], ("timm", "layer"): ["blocks.1"], ("open-clip", "input"): ["text"], ("random-features", "input"): ["text", "image"],
     ("transformers", "input"): ["image", "audio"],
     ("pretrain", "input"): [
         {**TEXT}, {"input": "audio"}, {**TEXT, "objective": "next-token"}, {**TEXT, "objective": "masked"},
