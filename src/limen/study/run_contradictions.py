@@ -43,9 +43,7 @@ def run_contradictions(run: Pretrain) -> Iterator[Contradiction]:
 def _shares(run: Pretrain) -> Iterator[Contradiction]:
     """Batch, micro-batches and processes divide one another."""
     if run.accumulation > 1 and (run.batch_size % run.accumulation or run.batch_size // run.accumulation < 2):
-        what = (
-            f"accumulation = {run.accumulation} does not cut batches of {run.batch_size} into equal parts"
-        )
+        what = f"accumulation = {run.accumulation} does not cut batches of {run.batch_size} into equal parts"
         yield what, ("accumulation",), ("batch_size",)
     if run.accumulation % run.processes:
         what = f"processes = {run.processes} cannot share {run.accumulation} micro-batches evenly"
