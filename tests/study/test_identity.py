@@ -67,7 +67,9 @@ OTHERS: dict[str, list[Any]] = {
 CONTRASTIVE = {"objective": "contrastive"}
 TEXT = {"input": "text"}
 OTHER_FOR: dict[tuple[str, str], list[Any]] = {
-    ("torch", "layer"): ["stem"], ("timm", "layer"): ["blocks.1"], ("open-clip", "input"): ["text"], ("random-features", "input"): ["text", "image"],
+    ("torch", "layer"): ["stem"],
+    ("timm", "layer"): ["blocks.1"], ("open-clip", "input"): ["text"],
+    ("random-features", "input"): ["text", "image"],
     ("transformers", "input"): ["image", "audio"],
     ("pretrain", "input"): [
         {**TEXT}, {"input": "audio"}, {**TEXT, "objective": "next-token"}, {**TEXT, "objective": "masked"},
