@@ -84,8 +84,12 @@ def rest() -> Dynamics:
         run="runs/rest", steps=20_000, segments=(segment(1, 20_000),), analysed=(1, 20_000), sampling="replacement",
         law="discrete", verdict="stationary", reason="no drift in 8 modes (least p = 0.7 after Holm)", p_value=0.7,
         unequilibrated_modes=0, modes=tuple(mode(h) for h in curvatures), lags=lags(),
-        identities={"V": compared(1.0, 1.0, 0.2), "X": compared(0.999, 1.0, -0.4), "L": Compared(Estimate(-3e-4, -6e-4, -1e-5, 0.95, "statistical", 40), 0.0, -2.5, error=1.2e-4),
-                    "F": compared(1.4, 1.0, 6.3)},
+        identities={
+            "V": compared(1.0, 1.0, 0.2),
+            "X": compared(0.999, 1.0, -0.4),
+            "L": Compared(Estimate(-3e-4, -6e-4, -1e-5, 0.95, "statistical", 40), 0.0, -2.5, error=1.2e-4),
+            "F": compared(1.4, 1.0, 6.3),
+        },
         answers=answers(), orbits=tuple(orbit(h) for h in curvatures[:4]), warnings=(), excluded=0,
         temperature_p=0.624,
     )  # fmt: skip
