@@ -20,9 +20,10 @@ MAY_SKIP = (
     "SCIPY_ARRAY_API is not set: not checking",
     "pandas is not installed: not checking",
     "could not import 'pandas'",
+    "Lightning is not installed",
 )
-"""Reasons that lie in the machine, in scikit-learn's checks of optional inputs, or in pandas, which `to_frame` can use
-and no environment of ours installs; never in what was installed here."""
+"""Reasons that lie in the machine, in scikit-learn's checks of optional inputs, or in pandas and Lightning, which
+`to_frame` and the recorder can use and no environment of ours installs; never in what was installed here."""
 
 
 @pytest.fixture(scope="session")
