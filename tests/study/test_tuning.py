@@ -13,8 +13,9 @@ from limen.records.errors import BadInput
 from limen.study.files import Files
 from limen.study.forecast import forecast
 from limen.study.parse import read_study
-from limen.study.plan import plan, tune_specs
+from limen.study.plan import plan
 from limen.study.run import Options, open_study, report_of, run_study
+from limen.study.ways import tune_specs
 
 pytest.importorskip("torch")
 pytestmark = pytest.mark.torch

@@ -28,9 +28,10 @@ from limen.study.cost import (
 )
 from limen.study.encoders import EXTRAS, Encoder, Pretrain
 from limen.study.files import Files
-from limen.study.plan import fit_specs, pairs, populations, references, tune_specs, tuned
+from limen.study.plan import pairs, populations, references, tuned
 from limen.study.reference import parse_reference
 from limen.study.spec import Study, Task
+from limen.study.ways import fit_specs, tune_specs
 
 CELL_LIMIT = 100_000
 HOUR_LIMIT = 24.0

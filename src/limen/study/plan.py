@@ -3,6 +3,7 @@
     pretrain   one per encoder with source = "pretrain" and seed
     features   one per encoder reference and column of a table
     fit        one per encoder reference, task, method and radius; holds all label counts and seeds
+    tune       one per encoder reference, task, tuned method, label count and seed; the fit of its method needs them
 
 Identity of a cell = VERSION of its stage, semantic fields (`limen.study.identity`), content hashes of data and
 weights, keys of the cells it needs. Not in it: names of study, encoder and task, paths, order of lists that are sets,
@@ -19,7 +20,6 @@ from typing import Any
 from limen.pretrain.options import OBJECTIVES as OPTIONS
 from limen.pretrain.views.strengths import KINDS
 from limen.records.cell import Cell
-from limen.study.adapt import Adapt, Knn
 from limen.study.cost import dimension_of, features_cost, fit_cost, pretrain_cost, tune_cost
 from limen.study.encoders import WITH_WEIGHTS, Embeddings, Encoder, OnDisk, Pretrain, Transformers
 from limen.study.files import Files
@@ -28,6 +28,7 @@ from limen.study.reference import EncoderReference, parse_reference
 from limen.study.spec import Study, Task
 from limen.study.stages import VERSIONS
 from limen.study.tuning import ENCODER, TUNED
+from limen.study.ways import fit_specs, tune_specs, tuning_split
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,57 +349,12 @@ class _Planner:
         return {key: spec[key] for key in ("data", "column", "on_bad") if key in spec}
 
 
-def fit_specs(adapt: Adapt, seed: int) -> Iterator[dict[str, Any]]:
-    """Each way to fit, with the keys of `limen.records.task.FitSpec`: methods, and for a probe each listed radius."""
-    labels = sorted({n for n in adapt.labels or () if isinstance(n, int)})
-    everything = ["all"] if adapt.labels and "all" in adapt.labels else []
-    radius = adapt.linear_probe.radius
-    for method in dict.fromkeys(adapt.methods):
-        plain: dict[str, Any] = {
-            "method": method,
-            "loss": adapt.loss,
-            "labels": [*labels, *everything] if adapt.labels is not None else None,
-            "seeds": adapt.seeds,
-            "subsets": adapt.subsets,
-            "split_seed": seed,
-        }
-        if method == "knn" and adapt.knn != Knn():
-            plain["neighbours"] = adapt.knn.k
-        if method == "linear-probe" and not adapt.linear_probe.rich_head:
-            plain["rich_head"] = False
-        radii = radius if isinstance(radius, tuple) else (radius,)
-        for value in sorted(set(radii)) if method == "linear-probe" else ("auto",):
-            yield plain | {"radius": value}
-
-
 def tuned(reference: EncoderReference, task: Task, encoder: Encoder) -> bool:
     """Whether methods that move weights are run on an encoder: it has weights, and is no early checkpoint unless the
     task names it."""
     if encoder.source not in WITH_WEIGHTS:
         return False
     return reference.step is None or str(reference) in (task.encoders or ())
-
-
-def tune_specs(adapt: Adapt, method: str) -> Iterator[tuple[int | str, int, dict[str, Any]]]:
-    """Every (n, seed) of a method, and its options as the keys of `limen.adapt.tune.spec.TuneSpec`."""
-    options = adapt.options(method)
-    assert options is not None
-    given = {
-        key: list(value) if isinstance(value, tuple) else value
-        for key in type(options).model_fields
-        if (value := getattr(options, key)) != type(options).model_fields[key].default
-    }
-    loss = {} if adapt.loss == "log" else {"loss": adapt.loss}
-    for n in sorted({n for n in adapt.labels or () if isinstance(n, int)}):
-        for seed in range(adapt.seeds):
-            yield n, seed, {"method": method, **loss, **given, **({"seed": seed} if seed else {})}
-    if adapt.labels and "all" in adapt.labels:
-        yield "all", 0, {"method": method, **loss, **given}
-
-
-def tuning_split(how: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a fit says how rows are split: the same for every method of a task."""
-    return {"method": "mean-classifier"} | {key: how[key] for key in ("loss", "subsets", "split_seed")}
 
 
 def _given(roles: Mapping[str, Any]) -> dict[str, Any]:
